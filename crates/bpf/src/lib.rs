@@ -1,0 +1,1 @@
+//! Skeletons, feature probes, loader and ring pumps: the only crate that names libbpf.

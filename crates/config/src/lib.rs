@@ -1,0 +1,1 @@
+//! One file plus the environment into validated settings; schema, reference, default file.

@@ -1,0 +1,1 @@
+//! Sinks: OTLP (gRPC, HTTP), OTLP/JSON file, Prometheus exposition.

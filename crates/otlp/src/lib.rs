@@ -1,0 +1,1 @@
+//! OTLP messages: protobuf and JSON encoders, decoders, sizes. No IO, no clock.

@@ -1,0 +1,1 @@
+//! Batches, bounded queues, routing, acknowledgement, ordered shutdown.

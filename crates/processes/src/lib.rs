@@ -1,0 +1,1 @@
+//! One live table of processes, fed by kernel events and a start-up scan, read by every source.

@@ -1,0 +1,1 @@
+//! Telegen's own metrics, the ledger, feature states, health and logs.

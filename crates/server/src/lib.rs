@@ -1,0 +1,1 @@
+//! `server.listen`: Host and Origin checks, security headers, auth, limits. Others hand it routers.

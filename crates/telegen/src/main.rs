@@ -1,0 +1,3 @@
+//! The program: command line, and the two assemblies (agent, collector).
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What tests share: OTLP sink, load generator, fixtures. A dev-dependency only.

@@ -1,0 +1,1 @@
+//! Connections to requests to spans and RED metrics.

@@ -1,0 +1,1 @@
+//! The embedded store, its API and the web page. Knows OTLP records, features and the ledger, never a source.
