@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* State of a connection, and the records that tell of its life. */
+#ifndef TELEGEN_CONN_H
+#define TELEGEN_CONN_H
+
+#include "../common/maps.h"
+
+enum phase {
+	PHASE_BODY = 0, /* not in a head; one may begin with any call */
+	PHASE_MAYBE,    /* the bytes of `prefix` may be the begin of one */
+	PHASE_HEAD,     /* in a head: every byte is passed until it ends */
+};
+
+#define CONN_IGNORED 0x01     /* its process is excluded */
+#define CONN_ANNOUNCED 0x02   /* its REC_CONN is in the ring */
+#define CONN_TCP 0x04         /* tcp_sock fields may be read */
+#define CONN_PIPELINED 0x08   /* whole writes are passed */
+#define CONN_BRIEF 0x10       /* over budget: BRIEF_MAX bytes a head */
+#define CONN_MUTE 0x20        /* over the second bound: nothing until the next request */
+#define CONN_PREEXISTING 0x40 /* was open before the tap */
+#define CONN_CLOSED 0x80      /* its end was told */
+#define CONN_PEER_FIN 0x100   /* the peer ended its stream */
+#define CONN_SAMPLED_RX 0x200 /* its first bytes were passed for a name */
+#define CONN_SAMPLED_TX 0x400
+
+#define TRIES_MAX 32                   /* calls looked at before a connection is called unknown for good */
+#define TRAFFIC_INTERVAL 1000000000ull /* ns between two counts of an unread connection */
+
+struct dir_state {
+	u64 pos; /* next byte */
+	u64 ts;  /* of the last byte */
+	u64 tail;
+	u32 next_seq;
+	u32 head_len;
+	u8 phase;
+	u8 prefix_len;
+	u8 seen;
+	u8 pad[5];
+	u8 prefix[PREFIX_MAX];
+};
+
+struct conn {
+	u64 cookie;
+	u64 token;
+	u64 reported; /* time of the last traffic record */
+	u32 tgid;
+	u32 generation;
+	u32 record;
+	u32 lost;
+	u32 flags;
+	u8 protocol;
+	u8 role;
+	u8 tries;
+	u8 last_dir;
+	struct dir_state dir[2];
+};
+
+/* Freed with its socket by the kernel. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct conn);
+} conns SEC(".maps");
+
+const volatile u32 self_tgid = 0;
+const volatile u32 first_request = 512;
+const volatile u32 first_response = 256;
+const volatile u64 budget_per_second = 20000;       /* heads a second and process; 0: no budget */
+const volatile u64 budget_brief_per_second = 200000; /* brief heads a second and process */
+
+static __always_inline void conn_owner(struct conn *c, u32 tgid, u32 generation)
+{
+	struct proc_state *p = bpf_map_lookup_elem(&procs, &tgid);
+
+	c->generation = generation;
+	if (c->tgid != tgid)
+		c->flags &= ~CONN_ANNOUNCED;
+	c->tgid = tgid;
+	if (tgid == self_tgid || (p && (p->flags & PROC_EXCLUDED)))
+		c->flags |= CONN_IGNORED;
+	else
+		c->flags &= ~CONN_IGNORED;
+}
+
+static __always_inline struct conn *conn_make(struct sock *sk, u32 tgid, u32 generation)
+{
+	u16 family = sk->__sk_common.skc_family, protocol = sk->sk_protocol, type = sk->sk_type;
+
+	if (family == AF_INET || family == AF_INET6) {
+		if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP && protocol != IPPROTO_UDP)
+			return NULL;
+	} else if (family != AF_UNIX) {
+		return NULL;
+	}
+	struct conn *c = bpf_sk_storage_get(&conns, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!c) {
+		count(COUNT_NO_STORAGE);
+		return NULL;
+	}
+	count(COUNT_CONNS);
+	c->cookie = bpf_get_socket_cookie(sk);
+	c->last_dir = 2;
+	if (family != AF_UNIX && protocol == IPPROTO_TCP)
+		c->flags |= CONN_TCP;
+	if (type != SOCK_STREAM)
+		c->protocol = PROTO_OTHER;
+	conn_owner(c, tgid, generation);
+	return c;
+}
+
+/* Absolute position of the `len` bytes just moved; a jump over bytes that no call told of is kept. */
+static __always_inline u64 conn_advance(struct conn *c, struct sock *sk, u32 dir, u32 len, u64 now, u32 *seq_out)
+{
+	struct dir_state *d = &c->dir[dir & 1];
+	u64 pos = d->pos;
+
+	if (c->flags & CONN_TCP) {
+		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+		if (tp) {
+			u32 seq = (dir == DIR_TX ? tp->write_seq : tp->copied_seq) - len;
+
+			if (d->seen) {
+				u32 jump = seq - d->next_seq;
+
+				/* Another thread's bytes may have been counted first: a small step back. */
+				if (jump > 0xff000000)
+					pos -= (u32)-jump;
+				else
+					pos += jump;
+			}
+			d->next_seq = seq + len;
+			*seq_out = seq;
+		}
+	}
+	d->seen = 1;
+	if (pos + len > d->pos)
+		d->pos = pos + len;
+	d->ts = now;
+	return pos;
+}
+
+static __always_inline u32 next_record(struct conn *c)
+{
+	return __sync_fetch_and_add(&c->record, 1);
+}
+
+static __always_inline void read_unix_name(struct record_conn *r, struct unix_sock *u)
+{
+	/* The peer is reached by a walk, so nothing vouches for its type: read it as memory. */
+	struct unix_address *a = BPF_CORE_READ(u, addr);
+
+	if (!a)
+		return;
+	int len = BPF_CORE_READ(a, len) - 2;
+
+	if (len <= 0)
+		return;
+	if (len > UNIX_PATH_MAX)
+		len = UNIX_PATH_MAX;
+	if (!bpf_probe_read_kernel(r->path, len & 127, (const void *)a->name[0].sun_path))
+		r->path_len = len;
+}
+
+/* Tells who the connection is; again when the owner changes or the record found no room. */
+static __noinline int announce(struct conn *c, struct sock *sk, const struct live_settings *settings)
+{
+	if (!c || !sk || !settings)
+		return 0;
+	struct record_conn r;
+
+	__builtin_memset(&r, 0, sizeof(r));
+	r.type = REC_CONN;
+	r.family = (u8)sk->__sk_common.skc_family;
+	r.role = c->role;
+	r.protocol = c->protocol;
+	r.transport = r.family == AF_UNIX ? 0 : sk->sk_protocol;
+	r.preexisting = !!(c->flags & CONN_PREEXISTING);
+	r.cookie = c->cookie;
+	r.ts = bpf_ktime_get_ns();
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	r.start = task->group_leader->start_boottime;
+	r.tgid = c->tgid;
+	r.netns = sk->__sk_common.skc_net.net->ns.inum;
+	r.lport = sk->__sk_common.skc_num;
+	r.rport = bpf_ntohs(sk->__sk_common.skc_dport);
+	if (r.family == AF_INET) {
+		r.laddr[10] = r.laddr[11] = r.raddr[10] = r.raddr[11] = 0xff;
+		u32 l = sk->__sk_common.skc_rcv_saddr, d = sk->__sk_common.skc_daddr;
+
+		__builtin_memcpy(r.laddr + 12, &l, 4);
+		__builtin_memcpy(r.raddr + 12, &d, 4);
+	} else if (r.family == AF_INET6) {
+		BPF_CORE_READ_INTO(&r.laddr, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
+		BPF_CORE_READ_INTO(&r.raddr, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+	} else {
+		struct unix_sock *u = bpf_skc_to_unix_sock(sk);
+
+		if (u) {
+			read_unix_name(&r, u);
+			struct sock *peer = u->peer;
+
+			if (peer) {
+				r.peer_cookie = (u64)BPF_CORE_READ(peer, __sk_common.skc_cookie.counter);
+				if (!r.path_len)
+					read_unix_name(&r, (struct unix_sock *)peer);
+			}
+		}
+	}
+	r.record = next_record(c);
+	if (emit(settings, &r, sizeof(r)))
+		c->flags |= CONN_ANNOUNCED;
+	else
+		c->lost++;
+	return 0;
+}
+
+static __always_inline void tell_end(struct conn *c, const struct live_settings *settings, u32 what, u32 flags, int error)
+{
+	struct record_end r = {
+		.type = REC_END,
+		.what = what,
+		.flags = flags,
+		.error = error,
+		.cookie = c->cookie,
+		.ts = bpf_ktime_get_ns(),
+		.rx_pos = c->dir[DIR_RX].pos,
+		.tx_pos = c->dir[DIR_TX].pos,
+		.rx_ts = c->dir[DIR_RX].ts,
+		.tx_ts = c->dir[DIR_TX].ts,
+		.record = next_record(c),
+		.lost = c->lost,
+	};
+
+	if (!emit(settings, &r, sizeof(r)))
+		c->lost++;
+}
+
+static __always_inline void tell_traffic(struct conn *c, const struct live_settings *settings, u64 now, bool final)
+{
+	struct record_traffic r = {
+		.type = REC_TRAFFIC,
+		.protocol = c->protocol,
+		.final = final,
+		.tgid = c->tgid,
+		.cookie = c->cookie,
+		.ts = now,
+		.rx = c->dir[DIR_RX].pos,
+		.tx = c->dir[DIR_TX].pos,
+	};
+
+	c->reported = now;
+	emit(settings, &r, sizeof(r));
+}
+
+#endif

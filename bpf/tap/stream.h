@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The core of the tap: what every front end calls with a socket, a direction and a result.
+ *
+ * A connection that speaks HTTP/1 passes the heads of its messages whole and of everything else only the number of
+ * bytes and the last eight of them; any other connection passes a sample once and then counts.
+ */
+#ifndef TELEGEN_STREAM_H
+#define TELEGEN_STREAM_H
+
+#include "classify.h"
+#include "conn.h"
+#include "payload.h"
+
+/* One a processor and direction: a tracepoint runs with preemption off, the flag catches kernels where it does not. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+struct chunk {
+	struct source src;
+	u64 now;
+	u64 pos;
+	u32 dir;
+	u32 len;
+	u32 seq;
+	u32 have; /* src is filled */
+};
+
+/* Which bytes of the call a record stands for, and how many of them it carries. */
+struct piece {
+	u32 flags;
+	u32 off;
+	u32 len;
+	u32 cap;
+};
+
+__noinline int send_data(struct conn *c, struct scratch *s, const struct chunk *k, const struct piece *p)
+{
+	const struct live_settings *settings = live_settings();
+
+	if (!c || !s || !k || !p || !settings)
+		return 0;
+	struct record_data *r = &s->r;
+	const struct dir_state *o = &c->dir[!(k->dir & 1)];
+	u64 id = bpf_get_current_pid_tgid();
+	u32 cap = p->cap > CHUNK_MAX ? CHUNK_MAX : p->cap;
+
+	r->type = REC_DATA;
+	r->dir = (u8)k->dir;
+	r->flags = (u16)(p->flags | (c->flags & CONN_PIPELINED ? DATA_PIPELINED : 0));
+	r->record = next_record(c);
+	r->cookie = c->cookie;
+	r->ts = k->now;
+	r->pos = k->pos + p->off;
+	r->seq = k->seq + p->off;
+	r->len = p->len;
+	r->cap = cap;
+	r->lost = c->lost;
+	r->tgid = id >> 32;
+	r->tid = (u32)id;
+	r->token = c->token;
+	r->other_pos = o->pos;
+	r->other_ts = o->ts;
+	if (emit(settings, r, sizeof(*r) + cap))
+		return 1;
+	c->lost++;
+	if (p->flags & DATA_REQUEST) {
+		u32 tgid = c->tgid;
+		struct proc_state *proc = bpf_map_lookup_elem(&procs, &tgid);
+
+		count(COUNT_REQUESTS_LOST);
+		if (proc)
+			__sync_fetch_and_add(&proc->lost, 1);
+		else
+			count(COUNT_REQUESTS_LOST_NO_PROC);
+	}
+	return 0;
+}
+
+static __always_inline void send(struct conn *c, struct scratch *s, const struct chunk *k, u32 flags, u32 off, u32 len,
+				 u32 cap)
+{
+	struct piece p = { .flags = flags, .off = off, .len = len, .cap = cap };
+
+	send_data(c, s, k, &p);
+}
+
+/* Refills and takes from the owner's budget: 0 in it, 1 over it (brief), 2 over the second bound. */
+static __always_inline u32 take_budget(u32 tgid, u64 now)
+{
+	if (!budget_per_second)
+		return 0;
+	struct proc_state *p = bpf_map_lookup_elem(&procs, &tgid);
+
+	if (!p) {
+		struct proc_state fresh = {
+			.refilled = now, .credit = budget_per_second, .brief = budget_brief_per_second
+		};
+
+		bpf_map_update_elem(&procs, &tgid, &fresh, BPF_NOEXIST);
+		return 0;
+	}
+	u64 past = now - p->refilled;
+
+	if ((s64)past > 10000000) {
+		if (past > 1000000000)
+			past = 1000000000;
+		p->refilled = now;
+		s64 credit = p->credit + (s64)(past * budget_per_second / 1000000000);
+		s64 brief = p->brief + (s64)(past * budget_brief_per_second / 1000000000);
+
+		/* A tenth of a second may be saved up. */
+		s64 most = budget_per_second / 10 + 1, most_brief = budget_brief_per_second / 10 + 1;
+
+		p->credit = credit > most ? most : credit;
+		p->brief = brief > most_brief ? most_brief : brief;
+	}
+	if (p->credit > 0) {
+		__sync_fetch_and_add(&p->credit, -1);
+		return 0;
+	}
+	if (p->brief > 0) {
+		__sync_fetch_and_add(&p->brief, -1);
+		count(COUNT_OVER_BUDGET);
+		return 1;
+	}
+	__sync_fetch_and_add(&p->unread, 1);
+	count(COUNT_OVER_SECOND_BOUND);
+	return 2;
+}
+
+/* A request begins: draws its token, and sets how much of it and of its response is passed. */
+static __always_inline void begin_request(struct conn *c, u32 dir, u64 now)
+{
+	c->token = ((u64)bpf_get_prandom_u32() << 32) | bpf_get_prandom_u32();
+	c->role = dir == DIR_RX ? ROLE_SERVER : ROLE_CLIENT;
+	count(COUNT_REQUESTS);
+	if (dir == DIR_RX) {
+		struct thread_state *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL,
+							      BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+		if (t)
+			t->token = c->token;
+	}
+	c->flags &= ~(CONN_BRIEF | CONN_MUTE);
+	u32 over = take_budget(c->tgid, now);
+
+	if (over == 1)
+		c->flags |= CONN_BRIEF;
+	else if (over == 2)
+		c->flags |= CONN_MUTE;
+}
+
+/* Reads the last bytes of the call's buffer: the end of a chunked message is told by them. */
+static __always_inline u32 fill_tail(struct scratch *s, const struct chunk *k)
+{
+	*(u64 *)s->r.tail = 0;
+	if (k->len < TAIL_MAX || !k->have)
+		return 0;
+	if (copy_bytes(&k->src, s, TAIL_ROOM, k->len - TAIL_MAX, TAIL_MAX) != TAIL_MAX)
+		return 0;
+	*(u64 *)s->r.tail = *(u64 *)(s->payload + TAIL_ROOM);
+	return DATA_TAIL;
+}
+
+/*
+ * Offset just behind the first empty line ("\n\r\n" or "\n\n") of the payload's first `n` bytes, or 0. Eight bytes at a time; `tail` holds
+ * the eight bytes before, and eight zero bytes stand behind the end.
+ */
+static __always_inline u32 find_head_end(const struct scratch *s, u32 n, u64 tail)
+{
+	const u64 ones = 0x0101010101010101ull, highs = 0x8080808080808080ull;
+	u64 x = tail ^ (ones * '\n');
+	u64 before = (x - ones) & ~x & highs;
+
+	for (u32 i = 0; i < CHUNK_MAX / 8; i++) {
+		if (i * 8 >= n)
+			break;
+		x = *(const u64 *)(s->payload + i * 8) ^ (ones * '\n');
+		u64 at = (x - ones) & ~x & highs;
+
+		if (at) {
+			/* bit k set: byte k is '\n' and so is byte k-2 ("\n?\n"), or byte k-1 ("\n\n") */
+			u64 ends = at & ((at << 16) | (before >> 48) | (at << 8) | (before >> 56));
+
+			if (ends) {
+				u32 k = 0;
+
+				for (u32 j = 0; j < 8; j++) {
+					if (ends & (0x80ull << (j * 8))) {
+						k = j;
+						break;
+					}
+				}
+				u32 end = i * 8 + k + 1;
+
+				return end <= n ? end : 0;
+			}
+		}
+		before = at;
+	}
+	return 0;
+}
+
+/* Takes one piece of a head into account; tells the offset behind the head's end within the piece, or 0. */
+__noinline u32 head_piece(struct dir_state *d, struct scratch *s, u32 got)
+{
+	if (!d || !s)
+		return 0;
+	u64 behind = got;
+
+	keep(behind);
+	behind &= OFFSET_MASK;
+	*(u64 *)(s->payload + behind) = 0;
+	u32 end = find_head_end(s, got, d->tail);
+
+	if (got >= 8) {
+		behind = got - 8;
+		keep(behind);
+		behind &= OFFSET_MASK;
+		d->tail = *(u64 *)(s->payload + behind);
+	}
+	else if (got)
+		d->tail = (d->tail >> (got * 8)) | (*(u64 *)s->payload << (64 - got * 8));
+	return end;
+}
+
+/*
+ * Passes a call's bytes while a head is under way: `first` bytes, then pieces of CHUNK_MAX until the head ends or
+ * HEAD_MAX is reached. `filled` bytes of the first piece are in the scratch already.
+ */
+__noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32 flags, u32 filled)
+{
+	const struct live_settings *settings = live_settings();
+
+	if (!c || !s || !k || !settings)
+		return 0;
+	struct dir_state *d = &c->dir[k->dir & 1];
+	u32 off = 0, first = (flags & DATA_REQUEST) || d->head_len ? first_request : first_response;
+
+	if (c->flags & (CONN_BRIEF | CONN_MUTE)) {
+		d->phase = PHASE_BODY;
+		if (c->flags & CONN_MUTE)
+			return 0;
+		u32 cap = filled < BRIEF_MAX ? filled : BRIEF_MAX;
+
+		send(c, s, k, flags | fill_tail(s, k) | DATA_HEAD_CUT | DATA_OVER_BUDGET, 0, k->len, cap);
+		return 0;
+	}
+	for (int piece = 0; piece < 8; piece++) {
+		u32 left = k->len - off;
+		u32 n = piece ? CHUNK_MAX : first;
+
+		if (n > left)
+			n = left;
+		u32 got = filled;
+
+		if (piece || got < n)
+			got = copy_bytes(&k->src, s, 0, off, n);
+		else if (got > n)
+			got = n;
+		if (got > CHUNK_MAX)
+			got = CHUNK_MAX;
+		u32 end = head_piece(d, s, got);
+
+		d->head_len += got;
+		if (end && end < got) {
+			/* More follows in this very write: the begin of another message? */
+			struct prefix next = {};
+			u32 rest = got - end;
+
+			if (rest > PREFIX_MAX)
+				rest = PREFIX_MAX;
+			if (end < CHUNK_MAX)
+				bpf_probe_read_kernel(&next, PREFIX_MAX, s->payload + end);
+			u32 look = look_at(&next, rest);
+
+			if (look == LOOK_REQUEST || look == LOOK_RESPONSE)
+				c->flags |= CONN_PIPELINED;
+		}
+		bool more = left > got;
+		u32 piece_flags = flags | DATA_IN_HEAD;
+		bool fault = got < n;
+		bool whole = c->flags & CONN_PIPELINED;
+		bool stop = !more || fault || (end && !whole) || d->head_len >= HEAD_MAX;
+
+		if (!stop) {
+			send(c, s, k, piece_flags, off, got, got);
+			off += got;
+			flags &= ~(DATA_HEAD_START | DATA_REQUEST);
+			continue;
+		}
+		if (fault)
+			count(COUNT_FAULT);
+		/* The last piece stands for all that is left of the call. */
+		if (end && !whole)
+			d->phase = PHASE_BODY;
+		if (d->head_len >= HEAD_MAX || fault) {
+			d->phase = PHASE_BODY;
+			piece_flags |= DATA_HEAD_CUT;
+		}
+		if (whole)
+			d->head_len = 0;
+		if (left > got)
+			piece_flags |= fill_tail(s, k);
+		send(c, s, k, piece_flags, off, left, got);
+		break;
+	}
+	return 0;
+}
+
+/* Takes the bytes of a call into the begin of a message that may be under way. */
+__noinline u32 look_further(struct dir_state *d, const struct prefix *more, u32 n)
+{
+	if (!d || !more)
+		return LOOK_NO;
+	u64 filled = d->prefix_len;
+
+	for (u32 i = 0; i < PREFIX_MAX; i++) {
+		u64 at = filled + i;
+
+		if (i >= n || at >= PREFIX_MAX)
+			break;
+		keep(at);
+		at &= PREFIX_MAX - 1;
+		d->prefix[at] = more->bytes[i];
+		d->prefix_len = (u8)(filled + i + 1);
+	}
+	return look_at((const struct prefix *)d->prefix, d->prefix_len);
+}
+
+/* Whether a head of this look may begin in this direction, by the role the connection has shown. */
+static __always_inline bool look_fits(const struct conn *c, u32 dir, u32 look)
+{
+	if (c->role == ROLE_UNKNOWN)
+		return look == LOOK_REQUEST || look == LOOK_RESPONSE;
+	bool request_direction = (c->role == ROLE_SERVER) == (dir == DIR_RX);
+
+	return look == (request_direction ? LOOK_REQUEST : LOOK_RESPONSE);
+}
+
+static __always_inline void send_sample(struct conn *c, struct scratch *s, const struct chunk *k,
+					const struct live_settings *settings)
+{
+	u32 mark = k->dir == DIR_RX ? CONN_SAMPLED_RX : CONN_SAMPLED_TX;
+
+	if (c->flags & mark)
+		return;
+	c->flags |= mark;
+	u32 n = k->len > SAMPLE_MAX ? SAMPLE_MAX : k->len;
+	/* Within the payload area a sample's header stands right before its bytes. */
+	struct record_sample *r = (struct record_sample *)s->payload;
+
+	r->type = REC_SAMPLE;
+	r->dir = (u8)k->dir;
+	r->protocol = c->protocol;
+	r->pad = 0;
+	r->cookie = c->cookie;
+	r->ts = k->now;
+	r->tgid = c->tgid;
+	r->record = next_record(c);
+	r->cap = k->have ? copy_bytes(&k->src, s, sizeof(*r), 0, n) : 0;
+	u32 size = sizeof(*r) + r->cap;
+
+	if (size > sizeof(*r) + SAMPLE_MAX)
+		size = sizeof(*r) + SAMPLE_MAX;
+	if (!emit(settings, r, size))
+		c->lost++;
+}
+
+/* A connection that is not read: name it once, then count. */
+__noinline int pass_unread(struct conn *c, struct scratch *s, const struct chunk *k)
+{
+	const struct live_settings *settings = live_settings();
+
+	if (!c || !s || !k || !settings)
+		return 0;
+	send_sample(c, s, k, settings);
+	if (k->now - c->reported > TRAFFIC_INTERVAL)
+		tell_traffic(c, settings, k->now, false);
+	return 0;
+}
+
+__noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
+{
+	const struct live_settings *settings = live_settings();
+
+	if (!c || !s || !k || !settings)
+		return 0;
+	struct dir_state *d = &c->dir[k->dir & 1];
+
+	if (!k->have) {
+		d->phase = PHASE_BODY;
+		if (c->protocol == PROTO_HTTP1 && !(c->flags & CONN_MUTE))
+			send(c, s, k, DATA_NO_PAYLOAD, 0, k->len, 0);
+		return 0;
+	}
+	if (d->phase == PHASE_HEAD || (c->flags & CONN_PIPELINED && c->protocol == PROTO_HTTP1)) {
+		u32 n = k->len < PREFIX_MAX ? k->len : PREFIX_MAX;
+		u32 flags = 0, got = 0;
+
+		if (d->phase != PHASE_HEAD || d->head_len == 0) {
+			/* A pipelining connection: does this call begin with a message? */
+			*(u64 *)s->payload = 0;
+			got = copy_bytes(&k->src, s, 0, 0, n);
+			u32 look = look_at((struct prefix *)s->payload, got);
+
+			d->head_len = 0;
+			d->tail = 0;
+			if (look_fits(c, k->dir, look)) {
+				flags = DATA_HEAD_START;
+				if (look == LOOK_REQUEST) {
+					flags |= DATA_REQUEST;
+					begin_request(c, k->dir, k->now);
+				}
+			}
+		}
+		pass_head(c, s, k, flags, got);
+		return 0;
+	}
+
+	bool turn = c->last_dir != k->dir;
+	u32 first = k->dir == DIR_RX ? (c->role == ROLE_CLIENT ? first_response : first_request) :
+				       (c->role == ROLE_SERVER ? first_response : first_request);
+	u32 n = turn ? first : PREFIX_MAX;
+
+	if (n > k->len)
+		n = k->len;
+	u64 *zero = (u64 *)s->payload;
+
+	zero[0] = zero[1] = zero[2] = zero[3] = 0;
+	u32 got = copy_bytes(&k->src, s, 0, 0, n);
+	u32 shown = got < PREFIX_MAX ? got : PREFIX_MAX;
+	bool going = d->phase == PHASE_MAYBE;
+	u32 look;
+
+	if (going) {
+		look = look_further(d, (struct prefix *)s->payload, shown);
+	} else {
+		look = look_at((struct prefix *)s->payload, shown);
+		if (look == LOOK_MORE) {
+			__builtin_memset(d->prefix, 0, PREFIX_MAX);
+			d->prefix_len = 0;
+			look = look_further(d, (struct prefix *)s->payload, shown);
+		}
+	}
+	if (look == LOOK_NO && c->role == ROLE_UNKNOWN && look_at_proxy(s->payload, shown)) {
+		look = LOOK_REQUEST;
+		if (s->payload[0] == '\r')
+			c->flags |= CONN_PIPELINED;
+	}
+
+	if (look_fits(c, k->dir, look)) {
+		bool request = look == LOOK_REQUEST;
+		u32 flags = going ? 0 : DATA_HEAD_START;
+
+		if (request)
+			begin_request(c, k->dir, k->now);
+		else if (c->role == ROLE_UNKNOWN)
+			c->role = k->dir == DIR_RX ? ROLE_CLIENT : ROLE_SERVER;
+		c->protocol = PROTO_HTTP1;
+		d->phase = PHASE_HEAD;
+		d->head_len = 0;
+		d->tail = 0;
+		pass_head(c, s, k, flags | (request ? DATA_REQUEST : 0), got);
+		return 0;
+	}
+	if (look == LOOK_MORE) {
+		d->phase = PHASE_MAYBE;
+		if (!(c->flags & CONN_MUTE))
+			send(c, s, k, DATA_MAYBE | (going ? 0 : DATA_HEAD_START), 0, k->len, got);
+		return 0;
+	}
+	d->phase = PHASE_BODY;
+	if (c->protocol == PROTO_HTTP1) {
+		if (!(c->flags & CONN_MUTE)) {
+			u32 cap = going ? got : 0;
+
+			send(c, s, k, fill_tail(s, k), 0, k->len, cap);
+		}
+		return 0;
+	}
+	/* Not HTTP/1, or not yet: a connection met in mid-stream gets more tries. */
+	if (look == LOOK_TLS)
+		c->protocol = PROTO_TLS;
+	else if (look == LOOK_HTTP2)
+		c->protocol = PROTO_HTTP2;
+	else if (++c->tries >= TRIES_MAX)
+		c->protocol = PROTO_OTHER;
+	pass_unread(c, s, k);
+	return 0;
+}
+
+/* A call on `sk` moved `ret` bytes, or failed with it. */
+static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_flags)
+{
+	if (ret == -EAGAIN || (msg_flags & (MSG_PEEK | MSG_ERRQUEUE)))
+		return 0;
+	const struct live_settings *settings = live_settings();
+
+	if (!settings)
+		return 0;
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct conn *c = bpf_sk_storage_get(&conns, sk, NULL, 0);
+
+	if (!c) {
+		if (ret <= 0)
+			return 0;
+		c = conn_make(sk, tgid, settings->filter_generation);
+		if (!c)
+			return 0;
+	} else if (c->tgid != tgid || c->generation != settings->filter_generation) {
+		conn_owner(c, tgid, settings->filter_generation);
+	}
+	if (c->flags & CONN_IGNORED)
+		return 0;
+	if (ret <= 0) {
+		if (c->protocol != PROTO_HTTP1)
+			return 0;
+		if (ret == 0) {
+			/* A read of no bytes is an end only when the peer has ended its stream. */
+			if (dir == DIR_RX && (sk->sk_shutdown & RCV_SHUTDOWN) && !(c->flags & CONN_PEER_FIN)) {
+				c->flags |= CONN_PEER_FIN;
+				tell_end(c, settings, END_EOF, 0, 0);
+			}
+		} else if (ret == -ECONNRESET || ret == -EPIPE || ret == -ETIMEDOUT) {
+			tell_end(c, settings, END_ERROR, 0, -ret);
+		}
+		return 0;
+	}
+
+	struct chunk k = { .now = bpf_ktime_get_ns(), .dir = dir, .len = ret };
+
+	k.pos = conn_advance(c, sk, dir, ret, k.now, &k.seq);
+	if (!(c->flags & CONN_ANNOUNCED))
+		announce(c, sk, settings);
+	if (c->protocol > PROTO_HTTP1 && (c->flags & (dir == DIR_RX ? CONN_SAMPLED_RX : CONN_SAMPLED_TX))) {
+		if (k.now - c->reported > TRAFFIC_INTERVAL)
+			tell_traffic(c, settings, k.now, false);
+		return 0;
+	}
+	u32 which = dir & 1;
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &which);
+
+	if (!s)
+		return 0;
+	if (s->busy) {
+		count(COUNT_BUSY);
+		return 0;
+	}
+	s->busy = 1;
+	if (!(msg_flags & MSG_TRUNC))
+		k.have = find_source(sk, dir == DIR_TX, &k.src);
+	if (c->protocol > PROTO_HTTP1)
+		pass_unread(c, s, &k);
+	else
+		pass_chunk(c, s, &k);
+	c->last_dir = dir;
+	s->busy = 0;
+	return 0;
+}
+
+#endif

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Front end A: the socket tracepoints. They tax socket calls alone and need neither kprobes nor trampolines. */
+#include "../common/maps.h"
+#include <bpf/bpf_endian.h>
+#include "stream.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(tap_send, struct sock *sk, int ret, int flags)
+{
+	return on_data(sk, DIR_TX, ret, flags);
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(tap_recv, struct sock *sk, int ret, int flags)
+{
+	return on_data(sk, DIR_RX, ret, flags);
+}
+
+/* May run in softirq in the middle of tap_send: it uses no scratch. */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(tap_state, struct sock *sk, int old, int new)
+{
+	if (new == TCP_LISTEN) {
+		struct task_struct *task = bpf_get_current_task_btf();
+		struct record_listen r = {
+			.type = REC_LISTEN,
+			.family = (u8)sk->__sk_common.skc_family,
+			.port = sk->__sk_common.skc_num,
+			.tgid = task->tgid,
+			.start = task->group_leader->start_boottime,
+			.ts = bpf_ktime_get_ns(),
+		};
+
+		if (bpf_ringbuf_output(&control, &r, sizeof(r), BPF_RB_FORCE_WAKEUP))
+			count(COUNT_CONTROL_FULL);
+		return 0;
+	}
+	if (new != TCP_CLOSE && new != TCP_FIN_WAIT1 && new != TCP_LAST_ACK)
+		return 0;
+	struct conn *c = bpf_sk_storage_get(&conns, sk, NULL, 0);
+
+	if (!c || (c->flags & (CONN_IGNORED | CONN_CLOSED)))
+		return 0;
+	/* shutdown(SHUT_WR) also leaves ESTABLISHED; only a full close ends the connection for its owner. */
+	if (new != TCP_CLOSE && (sk->sk_shutdown & (RCV_SHUTDOWN | SEND_SHUTDOWN)) != (RCV_SHUTDOWN | SEND_SHUTDOWN))
+		return 0;
+	const struct live_settings *settings = live_settings();
+
+	if (!settings)
+		return 0;
+	c->flags |= CONN_CLOSED;
+	bool peer_fin = old == TCP_CLOSE_WAIT || old == TCP_LAST_ACK || (c->flags & CONN_PEER_FIN);
+
+	if (c->protocol == PROTO_HTTP1)
+		tell_end(c, settings, END_CLOSE, peer_fin ? CLOSE_PEER_FIN : 0, sk->sk_err);
+	else if (c->flags & CONN_ANNOUNCED)
+		tell_traffic(c, settings, bpf_ktime_get_ns(), true);
+	return 0;
+}
+
+/* Start-up pass over every open descriptor: marks sockets that were open before, tells who listens. */
+SEC("iter/task_file")
+int tap_scan(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+
+	if (!task || !file)
+		return 0;
+	struct socket *socket = bpf_sock_from_file(file);
+
+	if (!socket)
+		return 0;
+	struct sock *sk = BPF_CORE_READ(socket, sk);
+
+	if (!sk)
+		return 0;
+	struct found_socket f = {};
+
+	f.tgid = task->tgid;
+	f.start = BPF_CORE_READ(task, group_leader, start_boottime);
+	f.fd = ctx->fd;
+	f.family = (u8)BPF_CORE_READ(sk, __sk_common.skc_family);
+	f.state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	f.port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	if (f.family != AF_INET && f.family != AF_INET6)
+		return 0;
+	if (f.state == TCP_LISTEN)
+		bpf_seq_write(ctx->meta->seq, &f, sizeof(f));
+	return 0;
+}
