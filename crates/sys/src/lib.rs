@@ -1,1 +1,17 @@
-//! What the operating system tells: procfs, cgroups, clocks, namespaces, hostname. With `bpf` the only crate where `unsafe` may stand.
+//! What the operating system tells: procfs, cgroups, clocks, host identity. With `bpf` the only crate where `unsafe`
+//! may stand; today it needs none.
+//!
+//! Everything read from another process is hostile: sizes are bounded, paths are opened below the process's own root,
+//! and only regular files are read.
+
+mod cgroup;
+mod clock;
+mod foreign;
+mod host;
+mod procfs;
+
+pub use cgroup::{Cgroup, cgroup_of};
+pub use clock::{Clock, monotonic_ns, unix_ns};
+pub use foreign::read_foreign;
+pub use host::Host;
+pub use procfs::{ProcInfo, TICK_NS, environment, pids, process, start_ticks};
