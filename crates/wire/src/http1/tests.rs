@@ -1,0 +1,454 @@
+use super::*;
+use std::sync::Arc;
+
+/// One byte stream a direction, given in pieces; times are counted up by one a piece.
+struct Feed {
+    c: Connection,
+    pos: [u64; 2],
+    ts: u64,
+    out: Vec<Exchange>,
+}
+
+impl Feed {
+    fn new(server: bool) -> Feed {
+        Feed { c: Connection::new(Limits::default(), server, Arc::new([])), pos: [0; 2], ts: 100, out: Vec::new() }
+    }
+
+    fn piece(&mut self, dir: Dir, bytes: &[u8], captured: usize) -> &mut Feed {
+        self.ts += 1;
+        let pos = self.pos[dir as usize];
+        self.pos[dir as usize] += bytes.len() as u64;
+        let tail = bytes.last_chunk::<8>().copied();
+        let head = head::looks_like_request(bytes) || head::looks_like_response(bytes);
+        self.c.segment(
+            Segment {
+                dir,
+                pos,
+                len: bytes.len() as u64,
+                data: &bytes[..captured.min(bytes.len())],
+                tail,
+                ts: self.ts,
+                exec: 1,
+                head_start: head,
+                head_cut: false,
+                brief: false,
+                other: None,
+            },
+            &mut self.out,
+        );
+        self
+    }
+
+    fn req(&mut self, text: &str) -> &mut Feed {
+        self.piece(Dir::Request, text.as_bytes(), usize::MAX)
+    }
+
+    fn resp(&mut self, text: &str) -> &mut Feed {
+        self.piece(Dir::Response, text.as_bytes(), usize::MAX)
+    }
+
+    /// Bytes of which nothing is captured but the tail.
+    fn dark(&mut self, dir: Dir, text: &str) -> &mut Feed {
+        self.piece(dir, text.as_bytes(), 0)
+    }
+
+    fn skip(&mut self, dir: Dir, n: u64) -> &mut Feed {
+        self.pos[dir as usize] += n;
+        self
+    }
+
+    /// `METHOD target status request-body response-body duration outcome`, `-` for what is not known.
+    fn lines(&self) -> Vec<String> {
+        let size = |s: Option<u64>| s.map_or("-".to_owned(), |n| n.to_string());
+        self.out
+            .iter()
+            .map(|x| {
+                format!(
+                    "{} {} {} {} {} {} {:?}",
+                    x.method,
+                    x.target,
+                    x.status.map_or("-".to_owned(), |s| s.to_string()),
+                    size(x.request_body_size),
+                    size(x.response_body_size),
+                    x.response_end.saturating_sub(x.request_start),
+                    x.outcome
+                )
+            })
+            .collect()
+    }
+
+    fn check(&self, expect: &[&str]) {
+        assert_eq!(self.lines(), expect);
+    }
+}
+
+const OK0: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+#[test]
+fn keep_alive_requests_are_paired_in_order() {
+    let mut f = Feed::new(true);
+    for i in 0..3 {
+        f.req(&format!("GET /{i} HTTP/1.1\r\nHost: h\r\n\r\n")).resp("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+    }
+    f.check(&["GET /0 200 0 3 1 Complete", "GET /1 200 0 3 1 Complete", "GET /2 200 0 3 1 Complete"]);
+}
+
+#[test]
+fn byte_by_byte_is_the_same_request() {
+    let mut f = Feed::new(true);
+    let text = "POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi";
+    for b in text.as_bytes() {
+        f.piece(Dir::Request, &[*b], 1);
+    }
+    for b in b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nxy\r\n0\r\n\r\n" {
+        f.piece(Dir::Response, &[*b], 1);
+    }
+    f.check(&["POST /a 201 2 2 104 Complete"]);
+}
+
+#[test]
+fn forty_requests_in_one_write_are_forty_exchanges() {
+    let mut f = Feed::new(true);
+    let text: String = (0..40).map(|i| format!("GET /{i} HTTP/1.1\r\n\r\n")).collect();
+    f.req(&text);
+    let answers: String = (0..40).map(|i| format!("HTTP/1.1 200 OK\r\nContent-Length: {i}\r\n\r\n{}", "x".repeat(i))).collect();
+    let (a, b) = answers.split_at(333);
+    f.resp(a).resp(b);
+    assert_eq!(f.out.len(), 40);
+    assert!(f.out.iter().enumerate().all(|(i, x)| x.target == format!("/{i}") && x.response_body_size == Some(i as u64)));
+    assert!(f.c.pipelined());
+}
+
+#[test]
+fn bodies_are_followed_by_position_without_their_bytes() {
+    let mut f = Feed::new(true);
+    f.req("GET /a HTTP/1.1\r\n\r\n").resp("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+    f.dark(Dir::Response, &"x".repeat(400)).skip(Dir::Response, 500).dark(Dir::Response, &"x".repeat(100));
+    f.req("GET /b HTTP/1.1\r\n\r\n").resp(OK0);
+    f.check(&["GET /a 200 0 1000 3 Complete", "GET /b 200 0 0 1 Complete"]);
+}
+
+#[test]
+fn a_body_that_looks_like_a_request_is_none() {
+    let mut f = Feed::new(true);
+    let body = "GET /evil HTTP/1.1\r\n\r\n";
+    f.req(&format!("POST /a HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len())).req(body).resp(OK0);
+    f.check(&["POST /a 200 22 0 2 Complete"]);
+}
+
+#[test]
+fn messages_without_a_body_have_none_whatever_they_say() {
+    let mut f = Feed::new(true);
+    f.req("HEAD /a HTTP/1.1\r\n\r\n").resp("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
+    f.req("GET /b HTTP/1.1\r\n\r\n").resp("HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n");
+    f.req("GET /c HTTP/1.1\r\n\r\n").resp("HTTP/1.1 204 No Content\r\n\r\n");
+    f.check(&["HEAD /a 200 0 0 1 Complete", "GET /b 304 0 0 1 Complete", "GET /c 204 0 0 1 Complete"]);
+}
+
+#[test]
+fn interim_responses_do_not_answer() {
+    let mut f = Feed::new(true);
+    f.req("PUT /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    f.resp("HTTP/1.1 100 Continue\r\n\r\n").req("abc");
+    f.resp("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    f.check(&["PUT /a 200 3 0 3 Complete"]);
+}
+
+#[test]
+fn an_early_response_leaves_the_rest_of_the_body_to_nobody() {
+    let mut f = Feed::new(true);
+    f.req("POST /a HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc").resp("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
+    f.req("def").req("GET /b HTTP/1.1\r\n\r\n").resp(OK0);
+    f.check(&["POST /a 413 3 0 1 Complete", "GET /b 200 0 0 1 Complete"]);
+}
+
+#[test]
+fn tunnels_are_one_exchange_and_left_alone() {
+    let mut f = Feed::new(false);
+    f.req("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n").resp("HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    f.req("GET /x HTTP/1.1\r\n\r\n").resp(OK0);
+    f.check(&["GET /ws 101 0 0 1 Upgraded"]);
+    let mut f = Feed::new(false);
+    f.req("CONNECT h:443 HTTP/1.1\r\n\r\n").resp("HTTP/1.1 407 Auth\r\nContent-Length: 0\r\n\r\n");
+    f.req("CONNECT h:443 HTTP/1.1\r\n\r\n").resp("HTTP/1.1 200 OK\r\n\r\n");
+    f.check(&["CONNECT h:443 407 0 0 1 Complete", "CONNECT h:443 200 0 0 1 Upgraded"]);
+    assert!(f.c.is_tunnel());
+}
+
+#[test]
+fn a_response_without_length_ends_with_the_connection_or_with_silence() {
+    let mut f = Feed::new(false);
+    f.req("GET /a HTTP/1.0\r\n\r\n").resp("HTTP/1.0 200 OK\r\n\r\nabc").resp("de");
+    f.c.end(Dir::Response, End::Fin, 500, &mut f.out);
+    f.check(&["GET /a 200 0 5 2 Complete"]);
+    let mut f = Feed::new(false);
+    f.req("GET /a HTTP/1.0\r\n\r\n").resp("HTTP/1.0 200 OK\r\n\r\nabc");
+    let at = f.c.next_deadline().unwrap();
+    assert_eq!(at, f.ts + IDLE_NS);
+    f.c.expire(at - 1, &mut f.out);
+    assert!(f.out.is_empty());
+    f.c.expire(at, &mut f.out);
+    f.check(&["GET /a 200 0 3 1 Complete"]);
+}
+
+#[test]
+fn ends_before_the_response_is_complete_say_how() {
+    for (how, word) in [
+        (End::Fin, "PeerClosed"),
+        (End::Reset, "PeerReset"),
+        (End::Timeout, "TimedOut"),
+        (End::OwnClose, "OwnClose"),
+    ] {
+        let mut f = Feed::new(false);
+        f.req("GET /a HTTP/1.1\r\n\r\n").resp("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
+        let end = f.ts + 8;
+        f.c.close(how, end, &mut f.out);
+        f.check(&[&format!("GET /a 200 0 3 9 {word}")]);
+    }
+}
+
+#[test]
+fn a_client_may_end_its_stream_and_still_be_answered() {
+    let mut f = Feed::new(true);
+    f.req("GET /a HTTP/1.1\r\n\r\n");
+    f.c.end(Dir::Request, End::Fin, 200, &mut f.out);
+    f.resp(OK0);
+    f.check(&["GET /a 200 0 0 1 Complete"]);
+}
+
+#[test]
+fn a_dark_chunked_response_ends_with_its_last_chunk() {
+    let mut f = Feed::new(true);
+    f.req("GET /a HTTP/1.1\r\n\r\n").resp("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    f.dark(Dir::Response, "5\r\nhello\r\n").dark(Dir::Response, "5\r\nworld\r\n");
+    f.resp("0\r\n\r\n").req("GET /b HTTP/1.1\r\n\r\n").resp(OK0);
+    f.check(&["GET /a 200 0 - 4 Complete", "GET /b 200 0 0 1 Complete"]);
+}
+
+#[test]
+fn trailers_in_the_dark_end_where_the_next_request_begins() {
+    let mut f = Feed::new(true);
+    f.req("GET /a HTTP/1.1\r\n\r\n").resp("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    f.dark(Dir::Response, "5\r\nhello\r\n0\r\nTrailer: x\r\n\r\n");
+    f.req("GET /b HTTP/1.1\r\n\r\n").resp(OK0);
+    f.check(&["GET /a 200 0 - 2 Complete", "GET /b 200 0 0 1 Complete"]);
+}
+
+#[test]
+fn lost_heads_lose_their_requests_and_the_next_request_joins() {
+    let mut f = Feed::new(true);
+    f.req("GET /a HTTP/1.1\r\n\r\n").skip(Dir::Response, 300);
+    f.skip(Dir::Request, 40).req("GET /c HTTP/1.1\r\n\r\n").resp(OK0);
+    f.check(&["GET /a - 0 - 0 Lost", "GET /c 200 0 0 1 Complete"]);
+}
+
+#[test]
+fn a_lost_last_piece_of_a_body_is_told_by_the_kernels_own_count() {
+    let mut f = Feed::new(true);
+    f.req("GET /a HTTP/1.1\r\n\r\n").resp("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
+    let end = f.pos[1] + 7;
+    let at = f.ts + 5;
+    f.c.reached(Dir::Response, end, at, &mut f.out);
+    f.check(&["GET /a 200 0 10 6 Complete"]);
+}
+
+#[test]
+fn joining_in_the_middle_waits_for_a_message() {
+    let mut f = Feed::new(true);
+    f.resp("tail of a body").resp("more of it").req("GET /a HTTP/1.1\r\n\r\n").resp(OK0);
+    f.check(&["GET /a 200 0 0 1 Complete"]);
+    let mut f = Feed::new(false);
+    f.resp(OK0).req("GET /b HTTP/1.1\r\n\r\n").resp("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
+    f.check(&["GET /b 404 0 0 1 Complete"]);
+}
+
+#[test]
+fn an_answer_recorded_before_its_request_by_another_thread_is_kept() {
+    let mut f = Feed::new(false);
+    f.resp(OK0);
+    let seg = Segment {
+        dir: Dir::Request,
+        pos: 0,
+        len: 19,
+        data: b"GET /a HTTP/1.1\r\n\r\n",
+        tail: None,
+        ts: f.ts + 1,
+        exec: 2,
+        head_start: true,
+        head_cut: false,
+        brief: false,
+        other: None,
+    };
+    f.c.segment(seg, &mut f.out);
+    assert_eq!(f.out.len(), 1);
+    assert_eq!((f.out[0].status, f.out[0].outcome), (Some(200), Outcome::Complete));
+}
+
+#[test]
+fn heads_that_are_cut_still_give_method_target_and_status() {
+    let mut f = Feed::new(true);
+    let long = format!("GET /a HTTP/1.1\r\nCookie: {}\r\n\r\n", "c".repeat(20_000));
+    f.req(&long).resp(OK0).req("GET /b HTTP/1.1\r\n\r\n").resp(OK0);
+    f.check(&["GET /a 200 - 0 1 Complete", "GET /b 200 0 0 1 Complete"]);
+    assert!(f.out[0].head_truncated && !f.out[1].head_truncated);
+}
+
+#[test]
+fn brief_heads_give_method_status_and_time() {
+    let mut f = Feed::new(true);
+    for (path, status) in [("/aaaaaaaaaaaaaaaaa", "200"), ("/bbbbbbbbbbbbbbbbb", "500")] {
+        for (dir, text) in [
+            (Dir::Request, format!("GET {path} HTTP/1.1\r\n\r\n")),
+            (Dir::Response, format!("HTTP/1.1 {status} X\r\nContent-Length: 3\r\n\r\nabc")),
+        ] {
+            f.ts += 1;
+            let pos = f.pos[dir as usize];
+            f.pos[dir as usize] += text.len() as u64;
+            let seg = Segment {
+                dir,
+                pos,
+                len: text.len() as u64,
+                data: &text.as_bytes()[..16],
+                tail: None,
+                ts: f.ts,
+                exec: 1,
+                head_start: true,
+                head_cut: true,
+                brief: true,
+                other: None,
+            };
+            f.c.segment(seg, &mut f.out);
+        }
+    }
+    f.c.close(End::OwnClose, 999, &mut f.out);
+    f.check(&["GET /aaaaaaaaaaa 200 - - 1 Complete", "GET /bbbbbbbbbbb 500 - - 1 Complete"]);
+    assert!(f.out.iter().all(|x| x.head_brief));
+}
+
+#[test]
+fn garbage_is_told_apart() {
+    let garbage = |text: &str| {
+        let mut f = Feed::new(true);
+        f.req(text);
+        f.c.garbage()
+    };
+    assert_eq!(garbage("GET / RTSP/1.0\r\n\r\n"), Some(Garbage::FirstLine));
+    assert_eq!(garbage("GET / HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\n"), Some(Garbage::ContentLength));
+    assert_eq!(garbage("GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n"), Some(Garbage::ContentLength));
+    assert_eq!(garbage("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxx"), Some(Garbage::ChunkSize));
+    assert_eq!(garbage("GET / HTTP/1.1\r\nContent-Length: 0, 0\r\n\r\n"), None);
+}
+
+#[test]
+fn lenient_line_ends_and_blank_lines_are_read() {
+    let mut f = Feed::new(true);
+    f.req("\r\n\r\nGET /a HTTP/1.1\nHost: h\n\n").resp("HTTP/1.1 200 OK\nContent-Length: 1\n\nx");
+    f.check(&["GET /a 200 0 1 1 Complete"]);
+    assert_eq!(f.out[0].host, "h");
+}
+
+#[test]
+fn transfer_encoding_wins_over_content_length() {
+    let mut f = Feed::new(true);
+    f.req("POST /a HTTP/1.1\r\nContent-Length: 99\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n").resp(OK0);
+    f.check(&["POST /a 200 1 0 1 Complete"]);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_encoded_in_the_target() {
+    let mut f = Feed::new(true);
+    f.piece(Dir::Request, b"GET /\xff\x80a b HTTP/1.1\r\nUser-Agent: \xfex\x01y\r\n\r\n", usize::MAX).resp(OK0);
+    assert_eq!((f.out[0].target.as_str(), f.out[0].user_agent.as_str()), ("/%FF%80a%20b", "\u{fffd}xy"));
+}
+
+#[test]
+fn otlp_requests_are_known() {
+    let mut f = Feed::new(false);
+    f.req("POST /v1/traces HTTP/1.1\r\nContent-Type: application/x-protobuf; a=b\r\nContent-Length: 0\r\n\r\n").resp(OK0);
+    f.req("POST /v1/traces HTTP/1.1\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n").resp(OK0);
+    assert_eq!(f.out.iter().map(|x| x.is_otlp).collect::<Vec<_>>(), [true, false]);
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Messages of a connection, and what is expected of them.
+    fn streams(kinds: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<String>) {
+        let (mut req, mut resp, mut expect) = (Vec::new(), Vec::new(), Vec::new());
+        for (i, kind) in kinds.iter().enumerate() {
+            let body = "y".repeat(usize::from(*kind) * 3);
+            let (method, request_body) = if kind % 2 == 0 { ("GET", "") } else { ("POST", body.as_str()) };
+            req.extend(format!("{method} /{i} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{request_body}", request_body.len()).bytes());
+            if kind % 3 == 0 {
+                resp.extend(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}!\r\n0\r\n\r\n", body.len() + 1).bytes());
+            } else {
+                resp.extend(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}!", body.len() + 1).bytes());
+            }
+            expect.push(format!("{method} /{i} {} {}", request_body.len(), body.len() + 1));
+        }
+        (req, resp, expect)
+    }
+
+    proptest! {
+        #[test]
+        fn any_cutting_gives_the_same_exchanges(
+            kinds in proptest::collection::vec(any::<u8>(), 1..12),
+            cuts in proptest::collection::vec(1usize..400, 1..40),
+        ) {
+            let (req, resp, expect) = streams(&kinds);
+            let mut f = Feed::new(true);
+            for (dir, bytes) in [(Dir::Request, &req), (Dir::Response, &resp)] {
+                let (mut at, mut i) = (0, 0);
+                while at < bytes.len() {
+                    let end = (at + cuts[i % cuts.len()]).min(bytes.len());
+                    f.piece(dir, &bytes[at..end], usize::MAX);
+                    (at, i) = (end, i + 1);
+                }
+            }
+            let got: Vec<String> = f.out.iter()
+                .map(|x| format!("{} {} {} {}", x.method, x.target, x.request_body_size.unwrap(), x.response_body_size.unwrap()))
+                .collect();
+            prop_assert_eq!(got, expect);
+            prop_assert_eq!(f.c.open_requests(), 0);
+        }
+
+        #[test]
+        fn any_bytes_in_any_order_do_no_harm(
+            pieces in proptest::collection::vec((any::<bool>(), any::<Vec<u8>>(), 0usize..64, 0u64..100, any::<bool>()), 0..40),
+        ) {
+            let mut f = Feed::new(false);
+            for (request, bytes, captured, skip, head) in pieces {
+                let dir = if request { Dir::Request } else { Dir::Response };
+                let mut text = if head { b"GET / HTTP/1.1\r\n".to_vec() } else { Vec::new() };
+                text.extend(bytes);
+                f.skip(dir, skip).piece(dir, &text, captured);
+            }
+            f.c.close(End::Reset, 1 << 40, &mut f.out);
+            prop_assert!(f.out.iter().all(|x| x.response_end >= x.request_start || x.response_end == 0));
+        }
+
+        #[test]
+        fn heads_are_read_as_another_parser_reads_them(
+            method in "[A-Z]{1,10}", target in "/[a-z0-9/?=&%._-]{0,40}",
+            headers in proptest::collection::vec(("[A-Za-z-]{1,12}", "[ -~]{0,30}"), 0..8),
+        ) {
+            let lines: String = headers.iter().map(|(n, v)| format!("x{n}: {v}\r\n")).collect();
+            let text = format!("{method} {target} HTTP/1.1\r\n{lines}User-Agent: u v\r\n\r\n");
+            let mut slots = [httparse::EMPTY_HEADER; 16];
+            let mut oracle = httparse::Request::new(&mut slots);
+            let status = oracle.parse(text.as_bytes());
+            prop_assume!(status.is_ok());
+            let mut x = Exchange::default();
+            let wanted: Vec<String> = headers.iter().map(|(n, _)| format!("x{n}")).collect();
+            head::request(text.as_bytes(), false, &Limits::default(), &wanted, &mut x).unwrap();
+            prop_assert_eq!(x.method.as_str(), oracle.method.unwrap());
+            prop_assert_eq!(x.target.as_str(), oracle.path.unwrap());
+            prop_assert_eq!(x.user_agent.as_str(), "u v");
+            let ours: Vec<(String, String)> = x.headers.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+            let theirs: Vec<(String, String)> = oracle.headers.iter().filter(|h| h.name != "User-Agent")
+                .map(|h| (h.name.to_owned(), String::from_utf8_lossy(h.value).trim().to_owned())).collect();
+            prop_assert_eq!(ours, theirs);
+        }
+    }
+}
