@@ -478,7 +478,8 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 	d->phase = PHASE_BODY;
 	if (c->protocol == PROTO_HTTP1) {
 		if (!(c->flags & CONN_MUTE)) {
-			u32 cap = going ? got : 0;
+			/* A few bytes pass whole: the last chunk of a chunked body is often a call of its own. */
+			u32 cap = going || k->len <= PREFIX_MAX ? got : 0;
 
 			send(c, s, k, fill_tail(s, k), 0, k->len, cap);
 		}

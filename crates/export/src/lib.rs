@@ -1,1 +1,10 @@
 //! Sinks: OTLP (gRPC, HTTP), OTLP/JSON file, Prometheus exposition.
+
+mod config;
+pub mod settings;
+mod settings_check;
+mod settings_config;
+
+pub use config::{
+    Compression, Endpoint, ExportError, FileConfig, OtlpConfig, OtlpTarget, Protocol, TlsConfig,
+};

@@ -1,1 +1,17 @@
 //! Batches, bounded queues, routing, acknowledgement, ordered shutdown.
+//!
+//! A source pushes [`telegen_model::ResourceGroup`]s into an [`Input`]; exporters and the view stand behind
+//! [`Sink`]. In between, records are gathered into [`Batch`]es and every sink has a queue of its own with a
+//! bound in bytes, so that a slow sink delays neither the source nor another sink. What does not fit is
+//! counted in the ledger, and nothing else is ever dropped.
+
+mod ack;
+mod batch;
+mod config;
+pub mod settings;
+mod sink;
+
+pub use ack::{Ack, AckLevel, Acked, Hold};
+pub use batch::Batch;
+pub use config::{BatchConfig, PipelineConfig, QueueConfig, RetryConfig, Role, SinkConfig, WhenFull};
+pub use sink::{BoxFuture, MetricSource, Outcome, Reader, SignalSet, Sink};

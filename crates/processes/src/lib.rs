@@ -7,6 +7,7 @@
 mod discovery;
 mod identity;
 mod naming;
+pub mod settings;
 mod table;
 
 pub use discovery::{Discovery, Rule};

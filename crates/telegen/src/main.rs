@@ -1,3 +1,5 @@
 //! The program: command line, and the two assemblies (agent, collector).
 
+mod settings;
+
 fn main() {}

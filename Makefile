@@ -1,0 +1,41 @@
+# Telegen's tasks. `make run` is the main job: set up, build, watch this machine.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+TELEGEN := $(TARGET_DIR)/release/telegen
+BENCHES := $(sort $(patsubst bench/%.sh,%,$(wildcard bench/[a-z]*.sh)))
+
+.PHONY: help setup setup-test build run demo test check bench fmt
+
+help: ## Lists the targets.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## Installs what build and run need (Debian 12, root or sudo, Rust present).
+	@scripts/setup.sh build
+
+setup-test: ## Installs what the tests need beside that.
+	@scripts/setup.sh build test
+
+build: ## Builds the release program.
+	cargo build --release --locked -p telegen
+
+run: setup build ## Sets up, builds, and watches this machine: http://127.0.0.1:19090
+	$(TELEGEN) agent
+
+test: setup-test ## Sets up what tests need and runs every test.
+	scripts/test.sh
+
+check: ## Format, lints, unit tests.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --workspace --locked --lib --bins
+
+bench: ## Lists the benchmarks.
+	@for b in $(BENCHES); do printf 'make bench-%-12s %s\n' "$$b" "$$(sed -n 's/^# What: //p' bench/$$b.sh)"; done
+
+bench-%: setup-test build
+	bench/$*.sh
+
+fmt: ## Formats the sources.
+	cargo fmt --all

@@ -1,0 +1,175 @@
+//! `${NAME}` and `${file:PATH}` in the values of a tree. `$${` stands for a literal `${`.
+
+use std::fmt;
+use std::io::Read;
+
+use crate::error::{Problem, ProblemKind};
+use crate::node::{Kind, Node, Scalar};
+use crate::parse::join;
+
+/// What substitution prints instead of a value.
+pub const REDACTED: &str = "REDACTED";
+
+/// Largest file that `${file:PATH}` reads, in bytes.
+pub const MAX_FILE: u64 = 1 << 20;
+
+/// Where names and files are looked up: the process's own, or a table in tests.
+pub trait Lookup {
+    /// The value of an environment variable, if it is set and valid UTF-8.
+    fn env(&self, name: &str) -> Option<String>;
+    /// The content of a file, or why there is none.
+    fn file(&self, path: &str) -> Result<String, String>;
+}
+
+/// The process's environment and the file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct System;
+
+impl Lookup for System {
+    fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+        let mut text = String::new();
+        let read = file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|e| e.to_string())?;
+        if read as u64 > MAX_FILE {
+            return Err(format!("larger than {MAX_FILE} bytes"));
+        }
+        Ok(text)
+    }
+}
+
+/// Replaces every reference in the values of `node`; what cannot be resolved is reported and refused.
+pub(crate) fn substitute(node: &mut Node, lookup: &dyn Lookup, problems: &mut Vec<Problem>) {
+    walk(node, "", lookup, problems);
+}
+
+fn walk(node: &mut Node, path: &str, lookup: &dyn Lookup, problems: &mut Vec<Problem>) {
+    match &mut node.kind {
+        Kind::Map(entries) => {
+            for entry in entries {
+                walk(&mut entry.value, &join(path, &entry.key), lookup, problems);
+            }
+        }
+        Kind::List(items) => {
+            for (i, item) in items.iter_mut().enumerate() {
+                walk(item, &join(path, &i.to_string()), lookup, problems);
+            }
+        }
+        Kind::Scalar(scalar) if scalar.text.contains("${") => match expand(&scalar.text, lookup) {
+            Ok(Some((text, shown))) => *scalar = Scalar { text, plain: true, shown: Some(shown) },
+            // Only escapes: the text is the user's own, and no secret.
+            Ok(None) => scalar.text = scalar.text.replace("$${", "${"),
+            Err(bad) => {
+                let problem = Problem::new(ProblemKind::Substitution, path, bad.to_string());
+                problems.push(problem.at(node.place.clone()));
+                node.kind = Kind::Refused;
+            }
+        },
+        Kind::Scalar(_) | Kind::Refused => {}
+    }
+}
+
+/// Why a reference cannot be resolved.
+#[derive(Debug, PartialEq, Eq)]
+enum Bad {
+    Unclosed,
+    Name(String),
+    Unset(String),
+    File(String, String),
+}
+
+impl fmt::Display for Bad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bad::Unclosed => f.write_str("\"${\" without \"}\"; write \"$${\" for the characters themselves"),
+            Bad::Name(name) => {
+                write!(f, "${{{name}}} is neither ${{NAME}} nor ${{file:PATH}}; write \"$${{\" for the characters themselves")
+            }
+            Bad::Unset(name) => write!(f, "environment variable {name} is not set"),
+            Bad::File(path, why) => write!(f, "file {path} cannot be read: {why}"),
+        }
+    }
+}
+
+/// The text with every reference replaced, and the text that may be shown; `None` when there is no reference.
+fn expand(text: &str, lookup: &dyn Lookup) -> Result<Option<(String, String)>, Bad> {
+    let (mut out, mut shown) = (String::new(), String::new());
+    let mut rest = text;
+    let mut found = false;
+    while let Some(at) = rest.find("${") {
+        let escaped = rest[..at].ends_with('$');
+        let before = if escaped { &rest[..at - 1] } else { &rest[..at] };
+        out.push_str(before);
+        shown.push_str(before);
+        rest = &rest[at + 2..];
+        if escaped {
+            out.push_str("${");
+            shown.push_str("${");
+            continue;
+        }
+        let end = rest.find('}').ok_or(Bad::Unclosed)?;
+        let name = &rest[..end];
+        out.push_str(&resolve(name, lookup)?);
+        shown.push_str(REDACTED);
+        rest = &rest[end + 1..];
+        found = true;
+    }
+    out.push_str(rest);
+    shown.push_str(rest);
+    Ok(found.then_some((out, shown)))
+}
+
+fn resolve(name: &str, lookup: &dyn Lookup) -> Result<String, Bad> {
+    if let Some(path) = name.strip_prefix("file:") {
+        let text = lookup.file(path).map_err(|why| Bad::File(path.to_owned(), why))?;
+        return Ok(text.trim_end_matches(['\n', '\r']).to_owned());
+    }
+    let mut chars = name.chars();
+    let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if !first || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Err(Bad::Name(name.to_owned()));
+    }
+    lookup.env(name).ok_or_else(|| Bad::Unset(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Table;
+    impl Lookup for Table {
+        fn env(&self, name: &str) -> Option<String> {
+            (name == "PORT").then(|| "4317".to_owned())
+        }
+        fn file(&self, path: &str) -> Result<String, String> {
+            if path == "/t" { Ok("tok\ren\r\n\n".to_owned()) } else { Err("not found".to_owned()) }
+        }
+    }
+
+    #[test]
+    fn references_stand_anywhere_in_a_text_and_show_as_redacted() {
+        assert_eq!(
+            expand("http://h:${PORT}/x", &Table),
+            Ok(Some(("http://h:4317/x".into(), "http://h:REDACTED/x".into())))
+        );
+        assert_eq!(
+            expand("Bearer ${file:/t}${PORT}", &Table),
+            Ok(Some(("Bearer tok\ren4317".into(), "Bearer REDACTEDREDACTED".into())))
+        );
+        assert_eq!(expand("$${PORT}", &Table), Ok(None));
+        assert_eq!(expand("$${A}${PORT}", &Table), Ok(Some(("${A}4317".into(), "${A}REDACTED".into()))));
+    }
+
+    #[test]
+    fn what_cannot_be_resolved_is_named() {
+        let text = |t| expand(t, &Table).unwrap_err().to_string();
+        assert_eq!(text("${NOPE}"), "environment variable NOPE is not set");
+        assert_eq!(text("${file:/none}"), "file /none cannot be read: not found");
+        assert_eq!(text("${PORT"), "\"${\" without \"}\"; write \"$${\" for the characters themselves");
+        assert!(text("${1x}").starts_with("${1x} is neither"));
+        assert!(text("${}").starts_with("${} is neither"));
+    }
+}

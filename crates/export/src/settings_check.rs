@@ -1,0 +1,129 @@
+//! What is checked in `export` beyond the type of each value.
+
+use std::collections::BTreeMap;
+
+use telegen_config::{Check, OneOrMany, Report};
+
+use crate::settings::{ClientTls, ExportSettings, Mechanism, SignalName};
+
+impl ExportSettings {
+    /// The objects of every kind as (key, kind, name if given).
+    fn named(&self) -> Vec<(String, &'static str, Option<&str>)> {
+        let mut all = Vec::new();
+        macro_rules! kind {
+            ($($kind:ident)*) => { $(
+                for (key, one) in self.$kind.iter().flat_map(|k| k.keyed(stringify!($kind))) {
+                    all.push((key, stringify!($kind), one.name.as_deref()));
+                }
+            )* };
+        }
+        kind!(otlp file prometheus remote_write kafka console);
+        all
+    }
+
+    /// Whether anything takes telemetry away from Telegen.
+    pub fn is_empty(&self) -> bool {
+        self.named().is_empty()
+    }
+}
+
+impl Check for ExportSettings {
+    fn check(&self, report: &mut Report) {
+        let mut seen: BTreeMap<&str, String> = BTreeMap::new();
+        let all = self.named();
+        for (key, kind, name) in &all {
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');
+            if name.is_some_and(|n| n.is_empty() || n.len() > 64 || !n.chars().all(plain)) {
+                report.wrong(&format!("{key}.name"), "expected 1 to 64 letters, digits, and . - _ /");
+            }
+            let name = name.unwrap_or(kind);
+            if let Some(first) = seen.insert(name, key.clone()) {
+                report.wrong(key, format!("is called {name} like export.{first}: give it another `name`"));
+            }
+        }
+        each(&self.otlp, "otlp", report, |otlp, report| {
+            headers(&otlp.headers, report);
+            tls(&otlp.tls, report);
+            report.section("retry", &otlp.retry);
+            signals(&otlp.signals, report);
+        });
+        each(&self.file, "file", report, |file, report| {
+            if file.path.as_os_str().is_empty() {
+                report.wrong("path", "expected a path");
+            }
+            signals(&file.signals, report);
+        });
+        each(&self.remote_write, "remote_write", report, |write, report| {
+            if !(1..=2).contains(&write.version) {
+                report.wrong("version", "expected one of 1, 2");
+            }
+            headers(&write.headers, report);
+            tls(&write.tls, report);
+            report.section("retry", &write.retry);
+        });
+        each(&self.kafka, "kafka", report, |kafka, report| {
+            if kafka.brokers.is_empty() {
+                report.wrong("brokers", "expected at least one HOST:PORT");
+            }
+            if kafka.topic.is_empty() {
+                report.wrong("topic", "expected a topic's name");
+            }
+            if let Some(sasl) = &kafka.sasl
+                && sasl.mechanism == Mechanism::Plain
+                && kafka.tls.is_none()
+                && !kafka.brokers.iter().all(|b| b.is_loopback())
+            {
+                report.wrong("sasl.mechanism", "plain sends the password as it is: set tls too, or use scram");
+            }
+            if let Some(with) = &kafka.tls {
+                tls(with, report);
+            }
+            report.section("retry", &kafka.retry);
+            signals(&kafka.signals, report);
+        });
+        each(&self.console, "console", report, |console, report| signals(&console.signals, report));
+    }
+}
+
+fn each<T>(
+    kind: &Option<OneOrMany<T>>,
+    key: &str,
+    report: &mut Report,
+    check: impl Fn(&T, &mut Report),
+) {
+    for (key, one) in kind.iter().flat_map(|k| k.keyed(key)) {
+        report.under(&key, |report| check(one, report));
+    }
+}
+
+fn signals(signals: &[SignalName], report: &mut Report) {
+    if signals.is_empty() {
+        report.wrong("signals", "expected at least one of traces, metrics, logs, profiles");
+    }
+    for (i, signal) in signals.iter().enumerate() {
+        if signals[..i].contains(signal) {
+            report.wrong(&format!("signals.{i}"), "named twice");
+        }
+    }
+}
+
+/// Names and values that can stand in an HTTP request (RFC 9110, section 5).
+fn headers(headers: &BTreeMap<String, telegen_model::Secret>, report: &mut Report) {
+    for (name, value) in headers {
+        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if name.is_empty() || !name.bytes().all(token) {
+            report.wrong("headers", "a header's name has only letters, digits and !#$%&'*+-.^_`|~");
+        }
+        if value.expose().bytes().any(|b| (b < 0x20 && b != b'\t') || b == 0x7f) {
+            report.wrong(&format!("headers.{name}"), "a header's value has no control characters");
+        }
+    }
+}
+
+fn tls(tls: &ClientTls, report: &mut Report) {
+    match (&tls.cert, &tls.key) {
+        (Some(_), None) => report.wrong("tls.cert", "needs tls.key beside it"),
+        (None, Some(_)) => report.wrong("tls.key", "needs tls.cert beside it"),
+        _ => {}
+    }
+}

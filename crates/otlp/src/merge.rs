@@ -1,0 +1,29 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use telegen_model::{Records, Resource, ResourceGroup, Scope};
+
+/// Records of one resource, by scope, in order of first appearance.
+pub(crate) struct Merged<'a> {
+    pub(crate) resource: &'a Resource,
+    pub(crate) scopes: Vec<(&'a Scope, Vec<&'a Records>)>,
+}
+
+/// Brings groups of one resource together, so that its attributes are written once. Two resources are one
+/// when they are the same allocation: comparing contents would cost more than it saves.
+pub(crate) fn merged(groups: &[ResourceGroup]) -> Vec<Merged<'_>> {
+    let mut out: Vec<Merged<'_>> = Vec::new();
+    let mut known: HashMap<*const Resource, usize> = HashMap::new();
+    for group in groups.iter().filter(|g| g.records.items() > 0) {
+        let at = *known.entry(Arc::as_ptr(&group.resource)).or_insert_with(|| {
+            out.push(Merged { resource: &group.resource, scopes: Vec::new() });
+            out.len() - 1
+        });
+        let scopes = &mut out[at].scopes;
+        match scopes.iter_mut().find(|(scope, _)| *scope == &group.scope) {
+            Some((_, records)) => records.push(&group.records),
+            None => scopes.push((&group.scope, vec![&group.records])),
+        }
+    }
+    out
+}

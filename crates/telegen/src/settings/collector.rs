@@ -1,0 +1,28 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use telegen_config::{Check, Report};
+
+use super::snmp::SnmpSettings;
+
+/// Settings of a source that is not built yet: any keys.
+type Later = serde_json::Map<String, serde_json::Value>;
+
+/// Polling what Telegen cannot run on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CollectorSettings {
+    /// Network devices.
+    pub snmp: SnmpSettings,
+    /// Storage arrays.
+    pub arrays: Vec<Later>,
+    /// Clouds.
+    pub clouds: Vec<Later>,
+    /// Databases.
+    pub databases: Vec<Later>,
+}
+
+impl Check for CollectorSettings {
+    fn check(&self, report: &mut Report) {
+        report.section("snmp", &self.snmp);
+    }
+}

@@ -1,0 +1,157 @@
+//! All settings: the sections of every crate composed, and where they come from.
+
+mod agent;
+mod collector;
+mod env;
+mod receive;
+mod snmp;
+mod snmp_check;
+mod source;
+#[cfg(test)]
+mod tests;
+mod unbuilt;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use telegen_config::{ByteSize, Check, Duration, Report};
+use telegen_export::settings::ExportSettings;
+use telegen_pipeline::settings::ProcessSettings;
+use telegen_selfmon::settings::LogSettings;
+use telegen_server::settings::ServerSettings;
+
+pub use agent::AgentSettings;
+pub use collector::CollectorSettings;
+pub use receive::ReceiveSettings;
+pub use source::{Load, Source};
+pub use unbuilt::{Unbuilt, unbuilt};
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// What Telegen does: watch this machine (`agent`), or poll what it cannot run on (`collector`). The subcommand wins.
+    pub mode: Mode,
+    /// What Telegen says about itself on standard error.
+    pub log: LogSettings,
+    /// What is added to the resource of everything that leaves.
+    pub resource: ResourceSettings,
+    /// The server of the page, the API, `/metrics` and the health checks.
+    pub server: ServerSettings,
+    /// Bounds of the whole program.
+    pub limits: LimitsSettings,
+    /// The end.
+    pub shutdown: ShutdownSettings,
+    /// What others send to Telegen. Off until set.
+    pub receive: ReceiveSettings,
+    /// Where telemetry goes. Nothing leaves the machine until one of these is set, or OTEL_EXPORTER_OTLP_ENDPOINT.
+    /// Each kind takes one object, or a list of objects with a `name`.
+    pub export: ExportSettings,
+    /// What is done to every record before it leaves.
+    pub process: ProcessSettings,
+    /// The page on `server.listen` and what it remembers.
+    pub view: ViewSection,
+    /// Watching this machine.
+    pub agent: AgentSettings,
+    /// Polling what Telegen cannot run on.
+    pub collector: CollectorSettings,
+}
+
+#[cfg(feature = "view")]
+pub use telegen_view::settings::ViewSettings as ViewSection;
+
+/// Stands for the page's settings in a program without the page: they are accepted and do nothing.
+#[cfg(not(feature = "view"))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ViewSection {
+    /// Whether the page and its API are served; this program has none.
+    pub enabled: bool,
+    /// Memory for recent spans and series, inside `limits.memory`.
+    pub memory: ByteSize,
+}
+
+#[cfg(not(feature = "view"))]
+impl Default for ViewSection {
+    fn default() -> ViewSection {
+        ViewSection { enabled: true, memory: ByteSize::mib(16) }
+    }
+}
+
+/// What the program does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Watches the machine it runs on.
+    #[default]
+    Agent,
+    /// Polls devices, arrays, clouds and databases.
+    Collector,
+}
+
+/// What is added to the resource of everything that leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResourceSettings {
+    /// Attributes for everything. What Telegen finds out by itself wins over them. OTEL_RESOURCE_ATTRIBUTES adds to
+    /// them.
+    #[schemars(example = [("deployment.environment.name", "prod")].into_iter().collect::<BTreeMap<_, _>>())]
+    pub attributes: BTreeMap<String, String>,
+    /// `service.name` of Telegen's own telemetry; OTEL_SERVICE_NAME sets it.
+    pub service_name: String,
+}
+
+impl Default for ResourceSettings {
+    fn default() -> ResourceSettings {
+        ResourceSettings { attributes: BTreeMap::new(), service_name: "telegen".to_owned() }
+    }
+}
+
+/// Bounds of the whole program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsSettings {
+    /// The budget that queues in memory, caches and batches are carved from.
+    pub memory: ByteSize,
+}
+
+impl Default for LimitsSettings {
+    fn default() -> LimitsSettings {
+        LimitsSettings { memory: ByteSize::mib(256) }
+    }
+}
+
+/// The end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShutdownSettings {
+    /// Longest time to send what is left; what is not sent by then is counted as lost.
+    pub timeout: Duration,
+}
+
+impl Default for ShutdownSettings {
+    fn default() -> ShutdownSettings {
+        ShutdownSettings { timeout: Duration::secs(5) }
+    }
+}
+
+impl Check for Settings {
+    fn check(&self, report: &mut Report) {
+        for (name, value) in &self.resource.attributes {
+            if name.is_empty() || value.len() > 4096 {
+                let what = "an attribute has a name, and a value of up to 4096 bytes";
+                report.wrong("resource.attributes", what);
+            }
+        }
+        report.section("server", &self.server);
+        report.section("receive", &self.receive);
+        report.section("export", &self.export);
+        report.section("process", &self.process);
+        report.section("agent", &self.agent);
+        report.section("collector", &self.collector);
+        if self.view.memory > self.limits.memory {
+            report.wrong("view.memory", "more than limits.memory, which it is a part of");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use telegen_config::{Check, HostPort, Report};
+use telegen_server::settings::{AuthSettings, TlsSettings};
+
+/// What others send to Telegen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReceiveSettings {
+    /// OTLP from others. Off until set.
+    pub otlp: Option<OtlpReceiver>,
+}
+
+/// OTLP from others.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OtlpReceiver {
+    /// Address for gRPC.
+    #[schemars(example = &"127.0.0.1:4317")]
+    pub grpc: Option<HostPort>,
+    /// Address for HTTP.
+    #[schemars(example = &"127.0.0.1:4318")]
+    pub http: Option<HostPort>,
+    /// What must be true before the sender is told that its data arrived.
+    pub acknowledge: Acknowledge,
+    /// Certificate and key. Not set: not encrypted.
+    pub tls: Option<TlsSettings>,
+    /// Who may send. Not set: everyone who can reach the address.
+    pub auth: Option<AuthSettings>,
+    /// Allows an address beyond loopback without `tls` and `auth`.
+    pub insecure: bool,
+}
+
+/// What must be true before a sender is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Acknowledge {
+    /// It is in memory.
+    #[default]
+    Memory,
+    /// It is written to the queue on disk.
+    Written,
+    /// It is on the disk, also if the power fails now.
+    Fsynced,
+    /// Every exporter has delivered it.
+    Delivered,
+}
+
+impl Check for ReceiveSettings {
+    fn check(&self, report: &mut Report) {
+        let Some(otlp) = &self.otlp else { return };
+        report.under("otlp", |report| {
+            if otlp.grpc.is_none() && otlp.http.is_none() {
+                report.wrong("", "expected grpc or http, or both");
+            }
+            for (key, address) in [("grpc", &otlp.grpc), ("http", &otlp.http)] {
+                let open = address.as_ref().is_some_and(|a| !a.is_loopback());
+                if open && !otlp.insecure && (otlp.tls.is_none() || otlp.auth.is_none()) {
+                    report.wrong(key, "beyond loopback tls and auth must be set, or insecure: true");
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,75 @@
+//! Sections that can be set and checked, and that this program has no code for yet.
+
+use super::{Load, Mode};
+
+/// A section without code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unbuilt {
+    /// Name of the feature in `doctor`, the log and `telegen_feature_enabled`.
+    pub feature: &'static str,
+    /// Key of the section.
+    pub key: &'static str,
+    /// Whether someone asked for it: the file, the environment or the command line names it.
+    pub wanted: bool,
+}
+
+impl Unbuilt {
+    /// Why it is off.
+    pub const REASON: &'static str = "not built yet: this version has no code for it";
+
+    /// What to do.
+    pub fn remedy(&self) -> String {
+        format!("remove {} from the configuration, or use a later version", self.key)
+    }
+}
+
+const AGENT: [(&str, &str); 5] = [
+    ("profiles", "agent.profiles"),
+    ("logs", "agent.logs"),
+    ("host", "agent.host"),
+    ("network", "agent.network"),
+    ("gpu", "agent.gpu"),
+];
+
+const COLLECTOR: [(&str, &str); 4] = [
+    ("snmp", "collector.snmp"),
+    ("arrays", "collector.arrays"),
+    ("clouds", "collector.clouds"),
+    ("databases", "collector.databases"),
+];
+
+const BOTH: [(&str, &str); 4] = [
+    ("receive.otlp", "receive.otlp"),
+    ("export.remote_write", "export.remote_write"),
+    ("export.kafka", "export.kafka"),
+    ("process.attributes", "process.attributes"),
+];
+
+/// The sections of the mode at hand that have no code. Those of the other mode, and those that are off until set, are
+/// named only when someone asked for them.
+pub fn unbuilt(load: &Load) -> Vec<Unbuilt> {
+    let settings = &load.loaded.settings;
+    let agent = settings.mode == Mode::Agent;
+    let mut all = Vec::new();
+    let mut add = |list: &[(&'static str, &'static str)], always: bool| {
+        for (feature, key) in list {
+            let wanted = load.loaded.is_written(key) && !load.loaded.is_written_as(&format!("{key}.enabled"), "false");
+            if always || wanted {
+                all.push(Unbuilt { feature, key, wanted });
+            }
+        }
+    };
+    add(&AGENT, agent);
+    add(&COLLECTOR, !agent);
+    add(&BOTH, false);
+    all.retain(|u| {
+        !load.loaded.is_written_as(&format!("{}.enabled", u.key), "false")
+    });
+    for otlp in settings.export.otlp() {
+        if otlp.queue.path.is_some() {
+            all.push(Unbuilt { feature: "queue.disk", key: "export.otlp.queue.path", wanted: true });
+            break;
+        }
+    }
+    all
+}

@@ -1,0 +1,67 @@
+//! Prints spans as they are made, for some seconds: `spans [SECONDS] [quiet]`.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a tool for developers")]
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use telegen_bpf::{Tap, TapSettings};
+use telegen_model::{Records, Scope, Signal};
+use telegen_pipeline::{MetricSource, Reader};
+use telegen_processes::{Discovery, HostIdentity, Table};
+use telegen_selfmon::{BuildInfo, SelfMon};
+use telegen_sys::{Host, monotonic_ns, unix_ns};
+use telegen_trace::{Engine, EngineConfig, Red, RedSettings, Sampling, Unread};
+
+fn main() {
+    let seconds = std::env::args().nth(1).and_then(|s| s.parse().ok()).unwrap_or(5);
+    let quiet = std::env::args().nth(2).is_some();
+    let settings =
+        TapSettings { ring_bytes: 8 << 20, first_request: 512, first_response: 256, budget: 0, brief_budget: 0 };
+    let tap = Tap::load(settings).unwrap();
+    let mut table = Table::new(HostIdentity::new(&Host::read(), "0", &[]), Discovery::default());
+    let listeners: Vec<(u32, u16)> = tap.listeners().unwrap().iter().map(|l| (l.tgid, l.port)).collect();
+    table.scan(&listeners);
+    let scope = Scope { name: "telegen/trace".into(), version: "0".into() };
+    let red = Red::new(RedSettings { exponential: false, max_series: 2000 }, scope.clone(), unix_ns());
+    let unread = Unread::new(scope.clone());
+    let count = Rc::new(Cell::new(0));
+    let seen = count.clone();
+    let selfmon = SelfMon::new(BuildInfo::default());
+    let engine = Engine::new(
+        EngineConfig { sampling: Sampling::default(), mask_keys: vec![], headers: vec![], spans: true, scope },
+        table,
+        (tap.procs().unwrap(), tap.counters().unwrap()),
+        (
+            Box::new(move |group| {
+                let Records::Spans(spans) = group.records else { return };
+                seen.set(seen.get() + spans.len());
+                for s in spans.iter().filter(|_| !quiet) {
+                    println!("{} {:?} {:?} {} us", group.resource.text("service.name").unwrap(), s.kind, s.name, (s.end - s.start) / 1000);
+                    for kv in &s.attrs {
+                        println!("    {} = {:?}", kv.key, kv.value);
+                    }
+                }
+            }),
+            red.clone(),
+            unread.clone(),
+        ),
+        selfmon.clone(),
+    );
+    let engine = Rc::new(std::cell::RefCell::new(engine));
+    let handler = engine.clone();
+    let pump = tap.pump(move |r| handler.borrow_mut().handle(r)).unwrap();
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end {
+        pump.turn(Duration::from_millis(20)).unwrap();
+        engine.borrow_mut().turn(monotonic_ns());
+    }
+    engine.borrow_mut().finish(monotonic_ns());
+    println!("{} spans", count.get());
+    println!("{:#?}", selfmon.ledger.snapshot());
+    for g in red.collect(Reader::Peek, unix_ns()) {
+        println!("{:?} {} points", g.resource.text("service.name"), g.records.items());
+    }
+    println!("{:?}", unread.collect(Reader::Peek, unix_ns()).len());
+    let _ = Signal::Traces;
+}

@@ -1,0 +1,223 @@
+//! A connection as user space knows it: who it is, and its records back in order.
+
+use std::net::Ipv6Addr;
+
+use telegen_bpf::abi::{ConnRecord, DataRecord, EndRecord};
+use telegen_model::{ProcessKey, Str};
+use telegen_sys::TICK_NS;
+use telegen_wire::http1;
+
+/// Records of one connection at most that wait for an earlier one.
+const HELD_MAX: usize = 64;
+
+/// Ends of a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Endpoints {
+    /// `tcp`, `unix`.
+    pub(crate) transport: &'static str,
+    pub(crate) local: Str,
+    pub(crate) local_port: u16,
+    pub(crate) peer: Str,
+    pub(crate) peer_port: u16,
+    pub(crate) netns: u32,
+    pub(crate) cookie: u64,
+    pub(crate) peer_cookie: u64,
+}
+
+impl Endpoints {
+    pub(crate) fn of(r: &ConnRecord) -> Endpoints {
+        const AF_UNIX: u8 = 1;
+        if r.family == AF_UNIX {
+            let path = &r.path[..(r.path_len as usize).min(r.path.len())];
+            // An abstract address begins with NUL, which tools print as '@'; a path may end with one.
+            let path: Vec<u8> = match path {
+                [0, rest @ ..] => [b"@", rest].concat(),
+                _ => path.iter().copied().take_while(|b| *b != 0).collect(),
+            };
+            let path = Str::from(String::from_utf8_lossy(&path));
+            return Endpoints {
+                transport: "unix",
+                local: path.clone(),
+                peer: path,
+                netns: r.netns,
+                cookie: r.cookie,
+                peer_cookie: r.peer_cookie,
+                ..Endpoints::default()
+            };
+        }
+        Endpoints {
+            transport: if r.transport == 17 { "udp" } else { "tcp" },
+            local: address(&r.laddr),
+            local_port: r.lport,
+            peer: address(&r.raddr),
+            peer_port: r.rport,
+            netns: r.netns,
+            cookie: r.cookie,
+            peer_cookie: r.peer_cookie,
+        }
+    }
+}
+
+/// Text of an address; IPv4 in its own form however it was carried.
+fn address(bytes: &[u8; 16]) -> Str {
+    let v6 = Ipv6Addr::from(*bytes);
+    match v6.to_ipv4_mapped() {
+        Some(v4) => compact(&v4),
+        None => compact(&v6),
+    }
+}
+
+fn compact(value: &dyn std::fmt::Display) -> Str {
+    use std::fmt::Write;
+    let mut s = Str::default();
+    // Writing to a string cannot fail.
+    let _ignored = write!(s, "{value}");
+    s
+}
+
+/// A record that can wait.
+pub(crate) enum Held {
+    Data(DataRecord, Vec<u8>),
+    End(EndRecord),
+    /// A record of which only the number matters.
+    Passed(u32, u32),
+}
+
+impl Held {
+    fn number(&self) -> u32 {
+        match self {
+            Held::Data(r, _) => r.record,
+            Held::End(r) => r.record,
+            Held::Passed(n, _) => *n,
+        }
+    }
+
+    fn lost(&self) -> u32 {
+        match self {
+            Held::Data(r, _) => r.lost,
+            Held::End(r) => r.lost,
+            Held::Passed(_, l) => *l,
+        }
+    }
+}
+
+/// Where a record stands in the order of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It is the next.
+    Next,
+    /// It is the next, and records before it are known to be lost.
+    AfterGap,
+    /// An earlier one may still come.
+    Early,
+    /// It comes after a gap was declared in its place.
+    Late,
+}
+
+/// One connection.
+pub(crate) struct Conn {
+    pub(crate) ends: Option<Endpoints>,
+    pub(crate) owner: ProcessKey,
+    pub(crate) http: Option<Box<http1::Connection>>,
+    pub(crate) protocol: &'static str,
+    pub(crate) reason: &'static str,
+    pub(crate) unread: u64,
+    pub(crate) is_server: bool,
+    pub(crate) seen: u64,
+    pub(crate) deadline: u64,
+    pub(crate) proxy_done: bool,
+    /// `client.address` told by a PROXY protocol prefix.
+    pub(crate) proxied: Option<(Str, u16)>,
+    /// Bytes of that prefix: positions of requests begin behind them.
+    pub(crate) closed: bool,
+    expected: u32,
+    lost: u32,
+    pub(crate) held: Vec<Held>,
+}
+
+impl Conn {
+    pub(crate) fn new(now: u64) -> Conn {
+        Conn {
+            ends: None,
+            owner: ProcessKey { pid: 0, start: 0 },
+            http: None,
+            protocol: "",
+            reason: "",
+            unread: 0,
+            is_server: false,
+            seen: now,
+            deadline: 0,
+            proxy_done: false,
+            proxied: None,
+            closed: false,
+            expected: 0,
+            lost: 0,
+            held: Vec::new(),
+        }
+    }
+
+    pub(crate) fn introduce(&mut self, r: &ConnRecord) {
+        self.ends = Some(Endpoints::of(r));
+        self.owner = ProcessKey { pid: r.tgid, start: r.start / TICK_NS };
+    }
+
+    /// Decides on a record by its number and the number of records lost before it.
+    pub(crate) fn place(&mut self, number: u32, lost: u32) -> Place {
+        let ahead = number.wrapping_sub(self.expected);
+        if ahead > u32::MAX / 2 {
+            return Place::Late;
+        }
+        let missing = lost.wrapping_sub(self.lost);
+        if ahead > missing && self.held.len() < HELD_MAX {
+            return Place::Early;
+        }
+        self.expected = number.wrapping_add(1);
+        self.lost = lost;
+        if ahead > 0 { Place::AfterGap } else { Place::Next }
+    }
+
+    /// The held record that is next in order, if any.
+    pub(crate) fn next_held(&mut self) -> Option<Held> {
+        let at = self.held.iter().position(|h| {
+            let ahead = h.number().wrapping_sub(self.expected);
+            ahead <= h.lost().wrapping_sub(self.lost)
+        })?;
+        Some(self.held.swap_remove(at))
+    }
+
+    /// Gives up waiting: the earliest held record is taken as the next.
+    pub(crate) fn force_held(&mut self) -> Option<Held> {
+        let at = (0..self.held.len()).min_by_key(|i| self.held[*i].number().wrapping_sub(self.expected))?;
+        let held = self.held.swap_remove(at);
+        self.expected = held.number();
+        self.lost = held.lost();
+        Some(held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_out_of_order_wait_and_lost_ones_do_not() {
+        let mut c = Conn::new(0);
+        assert_eq!(c.place(0, 0), Place::Next);
+        assert_eq!(c.place(2, 0), Place::Early);
+        c.held.push(Held::Passed(2, 0));
+        assert!(c.next_held().is_none());
+        assert_eq!(c.place(1, 0), Place::Next);
+        let held = c.next_held().unwrap();
+        assert_eq!(c.place(held.number(), held.lost()), Place::Next);
+        assert_eq!(c.place(5, 2), Place::AfterGap);
+        assert_eq!(c.place(4, 2), Place::Late);
+    }
+
+    #[test]
+    fn mapped_addresses_print_as_ipv4() {
+        let mut a = [0; 16];
+        a[10..].copy_from_slice(&[255, 255, 127, 0, 0, 1]);
+        assert_eq!(address(&a), "127.0.0.1");
+        assert_eq!(address(&[0; 16]), "::");
+    }
+}

@@ -1,0 +1,645 @@
+//! Takes the kernel half's records to the end: spans pushed, requests measured, losses told.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use telegen_bpf::abi::{ConnRecord, DataRecord, EndRecord, SampleRecord, TrafficRecord, data, end, protocol};
+use telegen_bpf::{Counters, ProcTable, Record};
+use telegen_model::{ProcessKey, Records, Resource, ResourceGroup, Scope, Signal, Span, Str};
+use telegen_processes::{Exec, Table};
+use telegen_selfmon::{Counter, Gauge, SelfMon};
+use telegen_sys::{Clock, TICK_NS};
+use telegen_wire::classify;
+use telegen_wire::http1::{self, Dir, End, Exchange, Limits, Outcome, Segment};
+use telegen_wire::proxy_protocol;
+
+use crate::conn::{Conn, Held, Place};
+use crate::ids::Ids;
+use crate::lost::KernelLosses;
+use crate::red::Red;
+use crate::sample::Sampling;
+use crate::span::{self, Context, Measured};
+use crate::unread::Unread;
+
+/// Connections at most; a new one beyond is left alone and counted.
+const CONNS_MAX: usize = 65_536;
+/// Idle connections are forgotten after this, ns.
+const IDLE_NS: u64 = 900_000_000_000;
+/// How often idle connections are looked for, ns.
+const SWEEP_NS: u64 = 60_000_000_000;
+/// How often the kernel half's losses are brought in, ns.
+const LOSSES_NS: u64 = 200_000_000;
+/// Spans gathered before they are pushed within one turn.
+const SPANS_MAX: usize = 4096;
+
+/// How requests become spans and metrics.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Which spans are kept.
+    pub sampling: Sampling,
+    /// Further secret query keys.
+    pub mask_keys: Vec<String>,
+    /// Header names to record.
+    pub headers: Vec<String>,
+    /// Whether spans are made at all.
+    pub spans: bool,
+    /// Scope of everything made here.
+    pub scope: Scope,
+}
+
+struct Meters {
+    conns: Gauge,
+    conns_refused: Counter,
+    garbage: Counter,
+    gaps: Counter,
+    late: Counter,
+}
+
+/// Takes spans off the engine; must not wait.
+pub type SpanOut = Box<dyn FnMut(ResourceGroup)>;
+
+/// The engine. Owned by the thread that reads the rings.
+pub struct Engine {
+    config: Arc<EngineConfig>,
+    headers: Arc<[String]>,
+    clock: Clock,
+    table: Table,
+    procs: ProcTable,
+    losses: KernelLosses,
+    conns: HashMap<u64, Conn, RandomState>,
+    /// Connections with held records, and how long they have waited (turns).
+    waiting: Vec<u64>,
+    /// (deadline, cookie), in no order: few at a time.
+    deadlines: Vec<(u64, u64)>,
+    done: Vec<Exchange>,
+    groups: HashMap<usize, (Arc<Resource>, Vec<Span>), RandomState>,
+    gathered: usize,
+    out: SpanOut,
+    selfmon: SelfMon,
+    red: Red,
+    unread: Unread,
+    ids: Ids,
+    meters: Meters,
+    swept: u64,
+    accounted: u64,
+}
+
+impl Engine {
+    /// An engine over a table that knows the processes already running.
+    pub fn new(
+        config: EngineConfig,
+        table: Table,
+        kernel: (ProcTable, Counters),
+        out: (SpanOut, Red, Unread),
+        selfmon: SelfMon,
+    ) -> Engine {
+        let meters = Meters {
+            conns: selfmon.gauge("telegen.trace.connections", "{connection}", "Connections known.", &[]),
+            conns_refused: selfmon.counter(
+                "telegen.trace.connections_refused",
+                "{connection}",
+                "Connections left alone because the table was full.",
+                &[],
+            ),
+            garbage: selfmon.counter(
+                "telegen.trace.garbage",
+                "{connection}",
+                "Connections dropped because their bytes were not HTTP after all.",
+                &[],
+            ),
+            gaps: selfmon.counter("telegen.trace.gaps", "{gap}", "Gaps in the records of a connection.", &[]),
+            late: selfmon.counter("telegen.trace.late", "{record}", "Records that came after their gap.", &[]),
+        };
+        let mut engine = Engine {
+            headers: config.headers.clone().into(),
+            config: Arc::new(config),
+            clock: Clock::new(),
+            table,
+            procs: kernel.0,
+            losses: KernelLosses::new(kernel.1),
+            conns: HashMap::default(),
+            waiting: Vec::new(),
+            deadlines: Vec::new(),
+            done: Vec::new(),
+            groups: HashMap::default(),
+            gathered: 0,
+            out: out.0,
+            selfmon,
+            red: out.1,
+            unread: out.2,
+            ids: Ids::new(),
+            meters,
+            swept: 0,
+            accounted: 0,
+        };
+        let known: Vec<(u32, bool)> = engine.table.iter().map(|p| (p.key.pid, !p.selection.selected)).collect();
+        for (pid, excluded) in known {
+            engine.tell_kernel(pid, excluded);
+        }
+        engine
+    }
+
+    /// Takes one record.
+    pub fn handle(&mut self, record: Record<'_>) {
+        match record {
+            Record::Data(r, bytes) => self.on_data(&r, bytes),
+            Record::Conn(r) => self.on_conn(&r),
+            Record::End(r) => self.on_end(&r),
+            Record::Sample(r, bytes) => self.on_sample(&r, bytes),
+            Record::Traffic(r) => self.on_traffic(&r),
+            Record::Exec(r) => {
+                let text = |bytes: &[u8], len: u32| {
+                    String::from_utf8_lossy(&bytes[..(len as usize).min(bytes.len())]).into_owned()
+                };
+                let argv = r.argv.get(..r.argv_len as usize).unwrap_or_default();
+                let exec = Exec {
+                    path: text(&r.path, r.path_len),
+                    interp: text(&r.interp, r.interp_len),
+                    argv: argv
+                        .strip_suffix(b"\0")
+                        .unwrap_or(argv)
+                        .split(|b| *b == 0)
+                        .map(|a| String::from_utf8_lossy(a).into_owned())
+                        .collect(),
+                    ppid: r.ppid,
+                };
+                let key = ProcessKey { pid: r.pid, start: r.start / TICK_NS };
+                let told = self.table.exec(key, &exec, r.ts).map(|p| !p.selection.selected);
+                self.tell_kernel(r.pid, told.unwrap_or(false));
+            }
+            Record::Fork(r) => {
+                let key = ProcessKey { pid: r.pid, start: r.start / TICK_NS };
+                let told = self.table.fork(key, r.ppid, r.ts).map(|p| !p.selection.selected);
+                self.tell_kernel(r.pid, told.unwrap_or(false));
+            }
+            Record::Exit(r) => {
+                if let Some(last) = self.procs.remove(r.pid) {
+                    self.losses.gone(r.pid, &last, &self.table, &self.selfmon.ledger);
+                }
+                self.table.exit(ProcessKey { pid: r.pid, start: r.start / TICK_NS }, r.ts);
+            }
+            Record::Listen(r) => {
+                let told = self.table.listen(r.tgid, r.port).map(|p| !p.selection.selected);
+                if let Some(excluded) = told {
+                    self.tell_kernel(r.tgid, excluded);
+                }
+            }
+        }
+    }
+
+    /// Ends a turn: records that wait no longer, requests whose end is known by silence, spans pushed.
+    /// `now` is monotonic.
+    pub fn turn(&mut self, now: u64) {
+        self.clock.tick(now);
+        for cookie in std::mem::take(&mut self.waiting) {
+            self.release(cookie, true);
+        }
+        self.expire(now);
+        self.flush();
+        self.table.tick(now);
+        if now.saturating_sub(self.accounted) > LOSSES_NS {
+            self.accounted = now;
+            self.losses.account(&self.procs, &self.table, &self.selfmon.ledger);
+            self.meters.conns.set(self.conns.len() as i64);
+        }
+        if now.saturating_sub(self.swept) > SWEEP_NS {
+            self.swept = now;
+            let old: Vec<u64> = self
+                .conns
+                .iter()
+                .filter(|(_, c)| now.saturating_sub(c.seen) > IDLE_NS)
+                .map(|(cookie, _)| *cookie)
+                .collect();
+            for cookie in old {
+                self.drop_conn(cookie, End::OwnClose, now);
+            }
+        }
+    }
+
+    /// Ends everything: what is open is told as lost, the last losses are brought in, spans are pushed.
+    pub fn finish(&mut self, now: u64) {
+        for cookie in std::mem::take(&mut self.waiting) {
+            self.release(cookie, true);
+        }
+        self.expire(now.saturating_add(2_000_000_000));
+        let mut open = 0;
+        for conn in self.conns.values() {
+            open += conn.http.as_ref().map_or(0, |h| h.open_requests() as u64);
+        }
+        if open > 0 {
+            self.selfmon.ledger.produced(Signal::Traces, "trace", open);
+            self.selfmon.ledger.lost(Signal::Traces, "tap", "shutdown", open);
+        }
+        self.conns.clear();
+        self.losses.account(&self.procs, &self.table, &self.selfmon.ledger);
+        self.flush();
+    }
+
+    /// The kernel half's counters.
+    pub fn counters(&self) -> &Counters {
+        self.losses.counters()
+    }
+
+    fn tell_kernel(&mut self, pid: u32, excluded: bool) {
+        if let Err(error) = self.procs.enter(pid, excluded) {
+            tracing::debug!(pid, %error, "process not entered");
+        }
+    }
+
+    fn conn(&mut self, cookie: u64, now: u64) -> Option<&mut Conn> {
+        if self.conns.len() >= CONNS_MAX && !self.conns.contains_key(&cookie) {
+            self.meters.conns_refused.inc();
+            return None;
+        }
+        let conn = self.conns.entry(cookie).or_insert_with(|| Conn::new(now));
+        conn.seen = now;
+        Some(conn)
+    }
+
+    fn on_conn(&mut self, r: &ConnRecord) {
+        let Some(conn) = self.conn(r.cookie, r.ts) else { return };
+        // A new owner, or the first word of the connection: known at once, whatever the order.
+        conn.introduce(r);
+        match conn.place(r.record, 0) {
+            Place::Early => {
+                conn.held.push(Held::Passed(r.record, 0));
+                self.waiting.push(r.cookie);
+            }
+            Place::Next | Place::AfterGap | Place::Late => self.release(r.cookie, false),
+        }
+    }
+
+    fn on_data(&mut self, r: &DataRecord, bytes: &[u8]) {
+        let Some(conn) = self.conn(r.cookie, r.ts) else {
+            if r.flags & data::REQUEST != 0 {
+                self.selfmon.ledger.produced(Signal::Traces, "trace", 1);
+                self.selfmon.ledger.lost(Signal::Traces, "tap", "connections_full", 1);
+            }
+            return;
+        };
+        match conn.place(r.record, r.lost) {
+            Place::Next => self.data_in_order(r, bytes, false),
+            Place::AfterGap => self.data_in_order(r, bytes, true),
+            Place::Early => {
+                conn.held.push(Held::Data(*r, bytes.to_vec()));
+                self.waiting.push(r.cookie);
+                return;
+            }
+            Place::Late => {
+                self.meters.late.inc();
+                return;
+            }
+        }
+        if self.conns.get(&r.cookie).is_some_and(|c| !c.held.is_empty()) {
+            self.release(r.cookie, false);
+        }
+    }
+
+    fn on_end(&mut self, r: &EndRecord) {
+        let Some(conn) = self.conns.get_mut(&r.cookie) else { return };
+        match conn.place(r.record, r.lost) {
+            Place::Next => self.end_in_order(r, false),
+            Place::AfterGap => self.end_in_order(r, true),
+            Place::Early => {
+                conn.held.push(Held::End(*r));
+                self.waiting.push(r.cookie);
+                return;
+            }
+            Place::Late => {
+                self.meters.late.inc();
+                return;
+            }
+        }
+        self.release(r.cookie, false);
+    }
+
+    /// Takes held records whose turn has come; with `force` all of them.
+    fn release(&mut self, cookie: u64, force: bool) {
+        loop {
+            let Some(conn) = self.conns.get_mut(&cookie) else { return };
+            let mut gap = false;
+            let held = match conn.next_held() {
+                Some(held) => held,
+                None if force => match conn.force_held() {
+                    Some(held) => {
+                        gap = true;
+                        held
+                    }
+                    None => return,
+                },
+                None => return,
+            };
+            match held {
+                Held::Data(r, bytes) => {
+                    gap |= conn.place(r.record, r.lost) == Place::AfterGap;
+                    self.data_in_order(&r, &bytes, gap);
+                }
+                Held::End(r) => {
+                    gap |= conn.place(r.record, r.lost) == Place::AfterGap;
+                    self.end_in_order(&r, gap);
+                }
+                Held::Passed(number, lost) => {
+                    conn.place(number, lost);
+                }
+            }
+        }
+    }
+
+    fn data_in_order(&mut self, r: &DataRecord, bytes: &[u8], gap: bool) {
+        if gap {
+            self.meters.gaps.inc();
+        }
+        let Some(conn) = self.conns.get_mut(&r.cookie) else { return };
+        let request_direction = if r.flags & data::REQUEST != 0 {
+            conn.is_server = r.dir == 0;
+            true
+        } else if conn.http.is_none() && r.flags & (data::HEAD_START | data::MAYBE) == data::HEAD_START {
+            // The first head met is a response: the request was sent before the tap or was lost.
+            conn.is_server = r.dir == 1;
+            false
+        } else if conn.http.is_none() && r.flags & data::MAYBE != 0 {
+            conn.is_server = r.dir == 0;
+            true
+        } else {
+            conn.is_server == (r.dir == 0)
+        };
+        let (server, headers) = (conn.is_server, &self.headers);
+        let http = conn
+            .http
+            .get_or_insert_with(|| Box::new(http1::Connection::new(Limits::default(), server, headers.clone())));
+        let mut done = std::mem::take(&mut self.done);
+        let (mut pos, mut len, mut body) = (r.pos, u64::from(r.len), bytes);
+        if request_direction && !conn.proxy_done && (r.flags & data::REQUEST != 0 || pos > 0) {
+            conn.proxy_done = true;
+            if pos == 0
+                && let proxy_protocol::Verdict::Found { source, len: prefix } = proxy_protocol::parse(bytes)
+            {
+                conn.proxied = source;
+                let skip = prefix.min(body.len());
+                pos += skip as u64;
+                len -= skip as u64;
+                body = &body[skip..];
+                http.start_at(Dir::Request, pos);
+            }
+        }
+        if len > 0 {
+            http.segment(
+                Segment {
+                    dir: if request_direction { Dir::Request } else { Dir::Response },
+                    pos,
+                    len,
+                    data: body,
+                    tail: (r.flags & data::TAIL != 0).then_some(r.tail),
+                    ts: r.ts,
+                    exec: u64::from(r.tgid) << 32 | u64::from(r.tid),
+                    head_start: r.flags & data::HEAD_START != 0,
+                    head_cut: r.flags & data::HEAD_CUT != 0,
+                    brief: r.flags & data::OVER_BUDGET != 0,
+                    other: (r.other_ts != 0).then_some((r.other_pos, r.other_ts)),
+                },
+                &mut done,
+            );
+        }
+        let cookie = r.cookie;
+        let garbage = http.garbage().is_some();
+        let deadline = http.next_deadline().unwrap_or(0);
+        if deadline != 0 && (conn.deadline == 0 || deadline < conn.deadline) {
+            conn.deadline = deadline;
+            self.deadlines.push((deadline, cookie));
+        }
+        self.finish_exchanges(cookie, &mut done);
+        self.done = done;
+        if garbage {
+            self.meters.garbage.inc();
+            // The box is made anew when the next head begins.
+            if let Some(conn) = self.conns.get_mut(&cookie) {
+                conn.http = None;
+            }
+        }
+    }
+
+    fn end_in_order(&mut self, r: &EndRecord, gap: bool) {
+        if gap {
+            self.meters.gaps.inc();
+        }
+        let Some(conn) = self.conns.get_mut(&r.cookie) else { return };
+        let Some(http) = conn.http.as_mut() else {
+            if r.what == end::CLOSE {
+                self.conns.remove(&r.cookie);
+            }
+            return;
+        };
+        let mut done = std::mem::take(&mut self.done);
+        let (rx, tx) =
+            if conn.is_server { (Dir::Request, Dir::Response) } else { (Dir::Response, Dir::Request) };
+        http.reached(rx, r.rx_pos, r.rx_ts, &mut done);
+        http.reached(tx, r.tx_pos, r.tx_ts, &mut done);
+        let failed = |errno: i32| match errno {
+            110 => End::Timeout,
+            _ => End::Reset,
+        };
+        match r.what {
+            end::EOF => http.end(rx, End::Fin, r.ts, &mut done),
+            end::ERROR => http.close(failed(r.error), r.ts, &mut done),
+            _ => {
+                let how = match r.error {
+                    0 if r.flags & end::PEER_FIN != 0 => End::Fin,
+                    0 => End::OwnClose,
+                    errno => failed(errno),
+                };
+                http.close(how, r.ts, &mut done);
+            }
+        }
+        self.finish_exchanges(r.cookie, &mut done);
+        self.done = done;
+        if r.what == end::CLOSE {
+            self.conns.remove(&r.cookie);
+        } else if r.what == end::EOF {
+            self.close_unix_peer(r.cookie, r.ts);
+        }
+    }
+
+    /// A unix socket has no event for its own close: the peer's end of stream tells it.
+    fn close_unix_peer(&mut self, cookie: u64, ts: u64) {
+        let peer = self.conns.get(&cookie).and_then(|c| c.ends.as_ref()).filter(|e| e.transport == "unix");
+        let Some(peer) = peer.map(|e| e.peer_cookie).filter(|c| *c != 0) else { return };
+        self.drop_conn(peer, End::OwnClose, ts);
+    }
+
+    fn drop_conn(&mut self, cookie: u64, how: End, ts: u64) {
+        let Some(conn) = self.conns.get_mut(&cookie) else { return };
+        if let Some(http) = conn.http.as_mut() {
+            let mut done = std::mem::take(&mut self.done);
+            http.close(how, ts, &mut done);
+            self.finish_exchanges(cookie, &mut done);
+            self.done = done;
+        }
+        self.conns.remove(&cookie);
+    }
+
+    fn expire(&mut self, now: u64) {
+        if self.deadlines.is_empty() {
+            return;
+        }
+        let due: Vec<u64> = self.deadlines.extract_if(.., |(at, _)| *at <= now).map(|(_, cookie)| cookie).collect();
+        for cookie in due {
+            let Some(conn) = self.conns.get_mut(&cookie) else { continue };
+            conn.deadline = 0;
+            let Some(http) = conn.http.as_mut() else { continue };
+            let mut done = std::mem::take(&mut self.done);
+            http.expire(now, &mut done);
+            if let Some(next) = http.next_deadline() {
+                conn.deadline = next;
+                self.deadlines.push((next, cookie));
+            }
+            self.finish_exchanges(cookie, &mut done);
+            self.done = done;
+        }
+    }
+
+    fn finish_exchanges(&mut self, cookie: u64, done: &mut Vec<Exchange>) {
+        if done.is_empty() {
+            return;
+        }
+        for exchange in done.drain(..) {
+            self.finish_exchange(cookie, exchange);
+        }
+        if self.gathered >= SPANS_MAX {
+            self.flush();
+        }
+    }
+
+    fn finish_exchange(&mut self, cookie: u64, x: Exchange) {
+        let Some(conn) = self.conns.get(&cookie) else { return };
+        let pid = (x.request_exec >> 32) as u32;
+        let exact = conn.owner.pid == pid;
+        let process = if exact { self.table.get_exact(conn.owner) } else { self.table.get(pid) };
+        let process = match process {
+            Some(p) => p,
+            None => match self.table.discover(pid) {
+                Some(p) => p,
+                None => {
+                    self.selfmon.ledger.produced(Signal::Traces, "trace", 1);
+                    self.selfmon.ledger.lost(Signal::Traces, "tap", "process_unknown", 1);
+                    return;
+                }
+            },
+        };
+        if !process.selection.selected {
+            return;
+        }
+        let ledger = &self.selfmon.ledger;
+        ledger.produced(Signal::Traces, "trace", 1);
+        if let Outcome::Lost = x.outcome {
+            ledger.lost(Signal::Traces, "tap", "ring_full", 1);
+            return;
+        }
+        let context = Context {
+            ends: conn.ends.as_ref(),
+            proxied: conn.proxied.as_ref(),
+            is_server: conn.is_server,
+            config: &self.config,
+            clock: &self.clock,
+        };
+        let over_budget = x.head_brief;
+        let measured = Measured::of(&x, &context);
+        let discard = if x.is_otlp {
+            Some("otlp")
+        } else if !self.config.spans {
+            Some("traces_disabled")
+        } else {
+            None
+        };
+        let mut exemplar = None;
+        if over_budget {
+            ledger.lost(Signal::Traces, "tap", "over_budget", 1);
+        } else if let Some(reason) = discard {
+            ledger.discarded(Signal::Traces, reason, 1);
+        } else {
+            match span::build(&x, &context, &measured, &mut self.ids) {
+                Ok(span) => {
+                    exemplar = Some((span.trace_id, span.span_id));
+                    let resource = &process.resource;
+                    let group = self
+                        .groups
+                        .entry(Arc::as_ptr(resource) as usize)
+                        .or_insert_with(|| (resource.clone(), Vec::new()));
+                    group.1.push(span);
+                    self.gathered += 1;
+                }
+                Err(reason) => ledger.discarded(Signal::Traces, reason, 1),
+            }
+        }
+        self.red.record(measured.request(&process.instance_resource, exemplar, &x));
+    }
+
+    fn flush(&mut self) {
+        if self.gathered == 0 {
+            return;
+        }
+        self.gathered = 0;
+        for (_, (resource, spans)) in self.groups.drain() {
+            (self.out)(ResourceGroup {
+                resource,
+                scope: self.config.scope.clone(),
+                records: Records::Spans(spans),
+            });
+        }
+    }
+
+    fn on_sample(&mut self, r: &SampleRecord, bytes: &[u8]) {
+        let Some(conn) = self.conn(r.cookie, r.ts) else { return };
+        if conn.place(r.record, 0) == Place::Early {
+            conn.held.push(Held::Passed(r.record, 0));
+            self.waiting.push(r.cookie);
+        }
+        let Some(conn) = self.conns.get_mut(&r.cookie) else { return };
+        if conn.protocol.is_empty() {
+            (conn.protocol, conn.reason) = match r.protocol {
+                protocol::TLS => ("tls", "encrypted"),
+                protocol::HTTP2 => ("http2", "not_read_yet"),
+                _ => name_of(bytes),
+            };
+        }
+    }
+
+    fn on_traffic(&mut self, r: &TrafficRecord) {
+        let wall = self.clock.wall(r.ts);
+        let Some(conn) = self.conns.get_mut(&r.cookie) else { return };
+        conn.seen = r.ts;
+        let total = r.rx + r.tx;
+        let more = total.saturating_sub(conn.unread);
+        conn.unread = total;
+        let known = if conn.protocol.is_empty() { ("unknown", "unknown_protocol") } else { (conn.protocol, conn.reason) };
+        if let Some(process) = self.table.get(r.tgid)
+            && process.selection.selected
+            && more > 0
+        {
+            self.unread.add(&process.instance_resource, known.0, known.1, more, wall);
+        }
+        if r.last != 0 {
+            self.conns.remove(&r.cookie);
+        }
+    }
+}
+
+/// Names a protocol that is recognised but not read.
+fn name_of(bytes: &[u8]) -> (&'static str, &'static str) {
+    match classify::classify(bytes) {
+        classify::Verdict::Known(p) => (p.name(), "not_read_yet"),
+        classify::Verdict::NeedMore | classify::Verdict::Unknown => ("", ""),
+    }
+}
+
+/// The part of a text that every string from the wire is cut to.
+pub(crate) fn bounded(text: &str, max: usize) -> Str {
+    if text.len() <= max {
+        return Str::from(text);
+    }
+    let mut end = max;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    Str::from(&text[..end])
+}

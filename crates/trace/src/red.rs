@@ -1,0 +1,371 @@
+//! Rate, errors, duration: histograms of every request, whether or not its span is kept.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use foldhash::fast::RandomState;
+use telegen_model::{
+    Attrs, Exemplar, KeyValue, Metric, MetricData, Records, Resource, ResourceGroup, Scope, Str, Temporality, Value,
+    semconv as s,
+};
+use telegen_pipeline::{MetricSource, Reader};
+
+use crate::hist::{DURATION_BOUNDS, Explicit, Exponential, SIZE_BOUNDS};
+
+/// Series without a request for this long end.
+const IDLE_NS: u64 = 600_000_000_000;
+/// Service instances at most.
+const INSTANCES_MAX: usize = 10_000;
+
+/// Which side of a request a process was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Side {
+    Server,
+    Client,
+}
+
+/// What tells the series of one service instance apart. All parts are from closed or bounded sets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SeriesKey {
+    pub(crate) side: Side,
+    pub(crate) method: &'static str,
+    pub(crate) status: u16,
+    pub(crate) version: &'static str,
+    pub(crate) error: Option<&'static str>,
+    /// Client side only.
+    pub(crate) server: Option<(Str, u16)>,
+}
+
+/// One finished request.
+pub(crate) struct Request<'a> {
+    pub(crate) resource: &'a Arc<Resource>,
+    pub(crate) key: SeriesKey,
+    pub(crate) seconds: f64,
+    pub(crate) request_body: Option<u64>,
+    pub(crate) response_body: Option<u64>,
+    pub(crate) exemplar: Option<Exemplar>,
+    /// ns since 1970.
+    pub(crate) now: u64,
+}
+
+/// How metrics are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct RedSettings {
+    /// Exponential instead of explicit histograms.
+    pub exponential: bool,
+    /// Series of one service instance at most; the rest are one overflow series.
+    pub max_series: usize,
+}
+
+enum Hist {
+    Explicit(Explicit),
+    Exponential(Exponential),
+}
+
+impl Hist {
+    fn record(&mut self, value: f64, exemplar: Option<Exemplar>) {
+        match self {
+            Hist::Explicit(h) => h.record(value, exemplar),
+            Hist::Exponential(h) => h.record(value, exemplar),
+        }
+    }
+    fn is_empty(&self) -> bool {
+        match self {
+            Hist::Explicit(h) => h.is_empty(),
+            Hist::Exponential(h) => h.is_empty(),
+        }
+    }
+    fn clear(&mut self) {
+        match self {
+            Hist::Explicit(h) => h.clear(),
+            Hist::Exponential(h) => h.clear(),
+        }
+    }
+    fn clear_exemplars(&mut self) {
+        match self {
+            Hist::Explicit(h) => h.clear_exemplars(),
+            Hist::Exponential(h) => h.clear_exemplars(),
+        }
+    }
+}
+
+/// The three histograms of a series. `delta` is kept only while a reader asks for differences.
+struct Series {
+    attrs: Attrs,
+    start: u64,
+    used: u64,
+    total: [Hist; 3],
+    delta: Option<[Hist; 3]>,
+}
+
+struct Instance {
+    resource: Arc<Resource>,
+    series: HashMap<SeriesKey, Series, RandomState>,
+    /// By side.
+    overflow: [Option<Series>; 2],
+    used: u64,
+}
+
+struct State {
+    settings: RedSettings,
+    bounds: [Arc<[f64]>; 3],
+    instances: HashMap<usize, Instance, RandomState>,
+    /// Time of the last export collection: where a difference begins.
+    exported: u64,
+    wants_delta: bool,
+    overflowed: u64,
+    refused: u64,
+}
+
+/// Shared between the thread that records and the readers.
+#[derive(Clone)]
+pub struct Red {
+    state: Arc<Mutex<State>>,
+    scope: Scope,
+}
+
+const NAMES: [[(&str, &str, &str); 3]; 2] = [
+    [
+        (s::HTTP_SERVER_REQUEST_DURATION, "s", "Duration of HTTP server requests."),
+        (s::HTTP_SERVER_REQUEST_BODY_SIZE, "By", "Size of HTTP server request bodies."),
+        (s::HTTP_SERVER_RESPONSE_BODY_SIZE, "By", "Size of HTTP server response bodies."),
+    ],
+    [
+        (s::HTTP_CLIENT_REQUEST_DURATION, "s", "Duration of HTTP client requests."),
+        (s::HTTP_CLIENT_REQUEST_BODY_SIZE, "By", "Size of HTTP client request bodies."),
+        (s::HTTP_CLIENT_RESPONSE_BODY_SIZE, "By", "Size of HTTP client response bodies."),
+    ],
+];
+
+impl Red {
+    /// No series yet; `now` (ns since 1970) is where the first differences begin.
+    pub fn new(settings: RedSettings, scope: Scope, now: u64) -> Red {
+        let size: Arc<[f64]> = SIZE_BOUNDS.into();
+        let state = State {
+            settings,
+            bounds: [DURATION_BOUNDS.into(), size.clone(), size],
+            instances: HashMap::default(),
+            exported: now,
+            wants_delta: false,
+            overflowed: 0,
+            refused: 0,
+        };
+        Red { state: Arc::new(Mutex::new(state)), scope }
+    }
+
+    /// Requests counted in an overflow series, and requests of instances that found no room.
+    pub fn overflowed(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.overflowed, state.refused)
+    }
+
+    pub(crate) fn record(&self, request: Request<'_>) {
+        self.lock().record(request);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // Counters stay usable after a panic elsewhere: no invariant spans two of them.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn record(&mut self, r: Request<'_>) {
+        // Instances share one resource: its address is its identity while the instance holds it.
+        let id = Arc::as_ptr(r.resource) as usize;
+        if !self.instances.contains_key(&id) {
+            if self.instances.len() >= INSTANCES_MAX {
+                self.refused += 1;
+                return;
+            }
+            let instance = Instance {
+                resource: r.resource.clone(),
+                series: HashMap::default(),
+                overflow: [None, None],
+                used: r.now,
+            };
+            self.instances.insert(id, instance);
+        }
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        instance.used = r.now;
+        let (bounds, exponential, delta) = (&self.bounds, self.settings.exponential, self.wants_delta);
+        let full = instance.series.len() >= self.settings.max_series;
+        let series = match instance.series.get_mut(&r.key) {
+            Some(series) => series,
+            None if full => {
+                self.overflowed += 1;
+                let attrs = || Attrs::from([KeyValue::new("otel.metric.overflow", true)]);
+                instance.overflow[r.key.side as usize].get_or_insert_with(|| Series::new(attrs(), r.now, bounds, exponential, delta))
+            }
+            None => {
+                let attrs = attributes(&r.key);
+                instance
+                    .series
+                    .entry(r.key)
+                    .or_insert_with(|| Series::new(attrs, r.now, bounds, exponential, delta))
+            }
+        };
+        series.used = r.now;
+        let values = [Some(r.seconds), r.request_body.map(|b| b as f64), r.response_body.map(|b| b as f64)];
+        for (i, value) in values.into_iter().enumerate() {
+            let Some(value) = value else { continue };
+            let exemplar = if i == 0 { r.exemplar.clone() } else { None };
+            if let Some(delta) = &mut series.delta {
+                delta[i].record(value, exemplar.clone());
+            }
+            series.total[i].record(value, exemplar);
+        }
+    }
+
+    fn collect(&mut self, scope: &Scope, reader: Reader, now: u64) -> Vec<ResourceGroup> {
+        let export = match reader {
+            Reader::Export { temporality } => Some(temporality),
+            Reader::Peek => None,
+        };
+        let delta = export == Some(Temporality::Delta);
+        if delta && !self.wants_delta {
+            // From here on differences are kept; the first one is all there was so far.
+            self.wants_delta = true;
+        }
+        let from = self.exported;
+        let mut groups: Vec<ResourceGroup> = Vec::new();
+        // Two resources of one content are one writer: an instance whose process table entry was made anew.
+        for instance in self.instances.values_mut() {
+            let metrics = instance.metrics(delta, from, now);
+            if export.is_some() {
+                instance.exported(delta, &self.bounds, self.settings.exponential);
+            }
+            if !metrics.is_empty() {
+                groups.push(ResourceGroup {
+                    resource: instance.resource.clone(),
+                    scope: scope.clone(),
+                    records: Records::Metrics(metrics),
+                });
+            }
+        }
+        if export.is_some() {
+            self.exported = now;
+            self.instances.retain(|_, i| {
+                i.series.retain(|_, s| now.saturating_sub(s.used) < IDLE_NS);
+                now.saturating_sub(i.used) < IDLE_NS
+            });
+        }
+        groups
+    }
+}
+
+impl Instance {
+    fn metrics(&self, delta: bool, from: u64, now: u64) -> Vec<Metric> {
+        let mut out = Vec::new();
+        for (side, names) in [(Side::Server, &NAMES[0]), (Side::Client, &NAMES[1])] {
+            for (i, (name, unit, help)) in names.iter().enumerate() {
+                let own = self.series.iter().filter(|(k, _)| k.side == side).map(|(_, s)| s);
+                let extra = self.overflow[side as usize].iter();
+                if let Some(data) = points(own.chain(extra), i, delta, from, now) {
+                    out.push(Metric {
+                        name: Str::const_new(name),
+                        description: Str::const_new(help),
+                        unit: Str::const_new(unit),
+                        data,
+                    });
+                }
+            }
+        }
+        out
+    }
+
+    fn exported(&mut self, delta: bool, bounds: &[Arc<[f64]>; 3], exponential: bool) {
+        for s in self.series.values_mut().chain(self.overflow.iter_mut().flatten()) {
+            s.total.iter_mut().for_each(Hist::clear_exemplars);
+            if delta {
+                match &mut s.delta {
+                    Some(d) => d.iter_mut().for_each(Hist::clear),
+                    None => s.delta = Some(Series::hists(bounds, exponential)),
+                }
+            }
+        }
+    }
+}
+
+fn points<'a>(
+    series: impl Iterator<Item = &'a Series>,
+    which: usize,
+    delta: bool,
+    from: u64,
+    now: u64,
+) -> Option<MetricData> {
+    let temporality = if delta { Temporality::Delta } else { Temporality::Cumulative };
+    let (mut explicit, mut exponential) = (Vec::new(), Vec::new());
+    for s in series {
+        let (hist, start) = match (&s.delta, delta) {
+            (Some(d), true) => (&d[which], from.max(s.start)),
+            _ => (&s.total[which], s.start),
+        };
+        if hist.is_empty() {
+            continue;
+        }
+        match hist {
+            Hist::Explicit(h) => explicit.push(h.point(s.attrs.clone(), start, now)),
+            Hist::Exponential(h) => exponential.push(h.point(s.attrs.clone(), start, now)),
+        }
+    }
+    if !explicit.is_empty() {
+        Some(MetricData::Histogram { temporality, points: explicit })
+    } else if !exponential.is_empty() {
+        Some(MetricData::ExponentialHistogram { temporality, points: exponential })
+    } else {
+        None
+    }
+}
+
+impl Series {
+    fn new(attrs: Attrs, now: u64, bounds: &[Arc<[f64]>; 3], exponential: bool, delta: bool) -> Series {
+        Series {
+            attrs,
+            start: now,
+            used: now,
+            total: Series::hists(bounds, exponential),
+            delta: delta.then(|| Series::hists(bounds, exponential)),
+        }
+    }
+
+    fn hists(bounds: &[Arc<[f64]>; 3], exponential: bool) -> [Hist; 3] {
+        std::array::from_fn(|i| {
+            if exponential {
+                Hist::Exponential(Exponential::new())
+            } else {
+                Hist::Explicit(Explicit::new(bounds[i].clone()))
+            }
+        })
+    }
+}
+
+fn attributes(key: &SeriesKey) -> Attrs {
+    let constant = |k, v: &'static str| KeyValue { key: Str::const_new(k), value: Value::constant(v) };
+    let mut attrs = vec![constant(s::HTTP_REQUEST_METHOD, key.method), constant(s::URL_SCHEME, "http")];
+    if key.status != 0 {
+        attrs.push(KeyValue::new(s::HTTP_RESPONSE_STATUS_CODE, key.status));
+    }
+    if !key.version.is_empty() {
+        attrs.push(constant(s::NETWORK_PROTOCOL_VERSION, key.version));
+    }
+    if let Some(error) = key.error {
+        attrs.push(constant(s::ERROR_TYPE, error));
+    } else if key.status >= 500 || (key.side == Side::Client && key.status >= 400) {
+        attrs.push(KeyValue::new(s::ERROR_TYPE, key.status.to_string()));
+    }
+    if let Some((address, port)) = &key.server {
+        attrs.push(KeyValue::new(s::SERVER_ADDRESS, address.clone()));
+        attrs.push(KeyValue::new(s::SERVER_PORT, *port));
+    }
+    attrs.into()
+}
+
+impl MetricSource for Red {
+    fn collect(&self, reader: Reader, now_unix_ns: u64) -> Vec<ResourceGroup> {
+        self.lock().collect(&self.scope, reader, now_unix_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests;

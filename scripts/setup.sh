@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Installs packages that build, run and tests need, and says which. Safe to run again: what is there is left alone.
+# Usage: scripts/setup.sh [build] [test]
+set -euo pipefail
+
+declare -a wanted=()
+for part in "$@"; do
+  case "$part" in
+    build) wanted+=(clang-19 gcc libc6-dev libelf-dev zlib1g-dev libzstd-dev linux-libc-dev pkg-config make git) ;;
+    test) wanted+=(nginx-light wrk curl python3 nodejs npm chromium cpio busybox-static iproute2 xz-utils gcc-multilib) ;;
+    *) echo "setup: unknown part '$part' (build, test)" >&2; exit 2 ;;
+  esac
+done
+
+command -v cargo >/dev/null || { echo "setup: Rust is missing: see https://rustup.rs" >&2; exit 1; }
+
+# A package counts as there when dpkg says so, or when its command came some other way (a newer Node.js, say).
+present() {
+  case "$1" in
+    nodejs) command -v node >/dev/null && return 0 ;;
+    npm | python3 | wrk | curl | git | make | gcc | chromium) command -v "$1" >/dev/null && return 0 ;;
+    nginx-light) command -v nginx >/dev/null && return 0 ;;
+  esac
+  [[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]
+}
+
+declare -a missing=()
+for package in "${wanted[@]}"; do
+  present "$package" || missing+=("$package")
+done
+if ((${#missing[@]} == 0)); then
+  echo "setup: everything is there"
+  exit 0
+fi
+
+declare -a as_root=()
+if ((EUID != 0)); then
+  command -v sudo >/dev/null || { echo "setup: needs root or sudo to install: ${missing[*]}" >&2; exit 1; }
+  as_root=(sudo)
+fi
+echo "setup: installing ${missing[*]}"
+"${as_root[@]}" apt-get update -qq
+# Servers that come with the packages are not started: tests start their own.
+policy=/usr/sbin/policy-rc.d
+made=
+if [[ ! -e $policy ]]; then
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+  "${as_root[@]}" chmod 755 "$policy"
+  made=1
+fi
+status=0
+DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || status=$?
+[[ -z $made ]] || "${as_root[@]}" rm -f "$policy"
+exit "$status"

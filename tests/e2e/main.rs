@@ -1,0 +1,11 @@
+//! The program against real programs: what the client sent, what the server logged, what the spans say.
+//!
+//! Every test starts its own agent with an OTLP/JSON file as exporter and reads that file once the agent has stopped.
+//! The tests need root and a kernel with the socket tracepoints; without they print `SKIPPED` and why.
+
+mod config;
+mod edges;
+mod harness;
+mod life;
+mod load;
+mod programs;
