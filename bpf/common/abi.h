@@ -57,6 +57,8 @@ enum protocol {
 #define DATA_PIPELINED 0x0040   /* whole writes are passed on this connection */
 #define DATA_TAIL 0x0080        /* tail[] is filled */
 #define DATA_MAYBE 0x0100       /* too few bytes to tell whether a head begins */
+#define DATA_CHUNKS 0x0200      /* `body` counts the data of a chunked message so far */
+#define DATA_ENDED 0x0400       /* the chunked message ends with this call */
 
 /* record_end.what */
 enum end_what {
@@ -109,6 +111,7 @@ struct record_data {
 	u64 other_pos; /* the other direction: next byte and time of the last */
 	u64 other_ts;
 	u8 tail[TAIL_MAX]; /* last bytes of the call's buffer */
+	u64 body;
 };
 
 struct record_end {

@@ -11,6 +11,12 @@ enum phase {
 	PHASE_HEAD,     /* in a head: every byte is passed until it ends */
 };
 
+enum framing {
+	FRAMING_UNKNOWN = 0, /* every call is told */
+	FRAMING_LENGTH,	     /* calls inside the body are counted only */
+	FRAMING_CHUNKED,
+};
+
 #define CONN_IGNORED 0x01     /* its process is excluded */
 #define CONN_ANNOUNCED 0x02   /* its REC_CONN is in the ring */
 #define CONN_TCP 0x04         /* tcp_sock fields may be read */
@@ -22,6 +28,9 @@ enum phase {
 #define CONN_PEER_FIN 0x100   /* the peer ended its stream */
 #define CONN_SAMPLED_RX 0x200 /* its first bytes were passed for a name */
 #define CONN_SAMPLED_TX 0x400
+#define CONN_HEAD 0x800     /* the request under way is a HEAD: its response has no body */
+#define CONN_TUNNEL 0x2000  /* not HTTP any more */
+#define CONN_CONNECT 0x1000 /* ... a CONNECT: after a 2xx the connection is a tunnel */
 
 #define TRIES_MAX 32                   /* calls looked at before a connection is called unknown for good */
 #define TRAFFIC_INTERVAL 1000000000ull /* ns between two counts of an unread connection */
@@ -32,10 +41,16 @@ struct dir_state {
 	u64 tail;
 	u32 next_seq;
 	u32 head_len;
+	u64 left;  /* FRAMING_LENGTH: bytes of the body to come; FRAMING_CHUNKED: of the chunk and its line end */
+	u64 body;  /* FRAMING_CHUNKED: sum of the chunk sizes so far */
+	u32 end;   /* of the scan just made: offset behind the head, or 0 */
+	u32 lines; /* of the scan just made: offset behind the last whole line */
 	u8 phase;
+	u8 framing;
+	u8 last_chunk; /* FRAMING_CHUNKED: the chunk of size 0 was seen */
 	u8 prefix_len;
 	u8 seen;
-	u8 pad[5];
+	u8 pad[3];
 	u8 prefix[PREFIX_MAX];
 };
 

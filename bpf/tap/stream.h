@@ -10,7 +10,7 @@
 
 #include "classify.h"
 #include "conn.h"
-#include "payload.h"
+#include "framing.h"
 
 /* One a processor and direction: a tracepoint runs with preemption off, the flag catches kernels where it does not. */
 struct {
@@ -19,16 +19,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
-
-struct chunk {
-	struct source src;
-	u64 now;
-	u64 pos;
-	u32 dir;
-	u32 len;
-	u32 seq;
-	u32 have; /* src is filled */
-};
 
 /* Which bytes of the call a record stands for, and how many of them it carries. */
 struct piece {
@@ -65,6 +55,7 @@ __noinline int send_data(struct conn *c, struct scratch *s, const struct chunk *
 	r->token = c->token;
 	r->other_pos = o->pos;
 	r->other_ts = o->ts;
+	r->body = c->dir[k->dir & 1].body;
 	if (emit(settings, r, sizeof(*r) + cap))
 		return 1;
 	c->lost++;
@@ -134,8 +125,10 @@ static __always_inline u32 take_budget(u32 tgid, u64 now)
 }
 
 /* A request begins: draws its token, and sets how much of it and of its response is passed. */
-static __always_inline void begin_request(struct conn *c, u32 dir, u64 now)
+static __always_inline void begin_request(struct conn *c, const struct scratch *s, u32 dir, u64 now)
 {
+	u32 method = *(const u32 *)s->payload;
+
 	c->token = ((u64)bpf_get_prandom_u32() << 32) | bpf_get_prandom_u32();
 	c->role = dir == DIR_RX ? ROLE_SERVER : ROLE_CLIENT;
 	count(COUNT_REQUESTS);
@@ -146,7 +139,13 @@ static __always_inline void begin_request(struct conn *c, u32 dir, u64 now)
 		if (t)
 			t->token = c->token;
 	}
-	c->flags &= ~(CONN_BRIEF | CONN_MUTE);
+	c->flags &= ~(CONN_BRIEF | CONN_MUTE | CONN_HEAD | CONN_CONNECT);
+	if (method == FOUR('H', 'E', 'A', 'D'))
+		c->flags |= CONN_HEAD;
+	else if (method == FOUR('C', 'O', 'N', 'N'))
+		c->flags |= CONN_CONNECT;
+	/* Whatever was believed of the last response: a new one is to come. */
+	c->dir[!(dir & 1)].framing = FRAMING_UNKNOWN;
 	u32 over = take_budget(c->tgid, now);
 
 	if (over == 1)
@@ -167,66 +166,30 @@ static __always_inline u32 fill_tail(struct scratch *s, const struct chunk *k)
 	return DATA_TAIL;
 }
 
-/*
- * Offset just behind the first empty line ("\n\r\n" or "\n\n") of the payload's first `n` bytes, or 0. Eight bytes at a time; `tail` holds
- * the eight bytes before, and eight zero bytes stand behind the end.
- */
-static __always_inline u32 find_head_end(const struct scratch *s, u32 n, u64 tail)
+/* A response's status: a tunnel is left alone from here on, and an interim or bodiless response frames nothing. */
+static __always_inline void look_at_status(struct conn *c, struct dir_state *d, const struct scratch *s)
 {
-	const u64 ones = 0x0101010101010101ull, highs = 0x8080808080808080ull;
-	u64 x = tail ^ (ones * '\n');
-	u64 before = (x - ones) & ~x & highs;
+	u8 first = s->payload[9], second = s->payload[10], third = s->payload[11];
 
-	for (u32 i = 0; i < CHUNK_MAX / 8; i++) {
-		if (i * 8 >= n)
-			break;
-		x = *(const u64 *)(s->payload + i * 8) ^ (ones * '\n');
-		u64 at = (x - ones) & ~x & highs;
-
-		if (at) {
-			/* bit k set: byte k is '\n' and so is byte k-2 ("\n?\n"), or byte k-1 ("\n\n") */
-			u64 ends = at & ((at << 16) | (before >> 48) | (at << 8) | (before >> 56));
-
-			if (ends) {
-				u32 k = 0;
-
-				for (u32 j = 0; j < 8; j++) {
-					if (ends & (0x80ull << (j * 8))) {
-						k = j;
-						break;
-					}
-				}
-				u32 end = i * 8 + k + 1;
-
-				return end <= n ? end : 0;
-			}
-		}
-		before = at;
-	}
-	return 0;
+	if ((first == '1' && second == '0' && third == '1') || (first == '2' && c->flags & CONN_CONNECT))
+		c->flags |= CONN_TUNNEL;
 }
 
-/* Takes one piece of a head into account; tells the offset behind the head's end within the piece, or 0. */
-__noinline u32 head_piece(struct dir_state *d, struct scratch *s, u32 got)
+/* Whether another message begins right behind a head, in the same bytes. */
+static __always_inline bool message_follows(struct scratch *s, u32 end, u32 got)
 {
-	if (!d || !s)
-		return 0;
-	u64 behind = got;
+	struct prefix next = {};
+	u32 rest = got - end;
 
-	keep(behind);
-	behind &= OFFSET_MASK;
-	*(u64 *)(s->payload + behind) = 0;
-	u32 end = find_head_end(s, got, d->tail);
+	if (end >= got)
+		return false;
+	if (rest > PREFIX_MAX)
+		rest = PREFIX_MAX;
+	if (end < CHUNK_MAX)
+		bpf_probe_read_kernel(&next, PREFIX_MAX, s->payload + end);
+	u32 look = look_at(&next, rest);
 
-	if (got >= 8) {
-		behind = got - 8;
-		keep(behind);
-		behind &= OFFSET_MASK;
-		d->tail = *(u64 *)(s->payload + behind);
-	}
-	else if (got)
-		d->tail = (d->tail >> (got * 8)) | (*(u64 *)s->payload << (64 - got * 8));
-	return end;
+	return look == LOOK_REQUEST || look == LOOK_RESPONSE;
 }
 
 /*
@@ -251,6 +214,10 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 		send(c, s, k, flags | fill_tail(s, k) | DATA_HEAD_CUT | DATA_OVER_BUDGET, 0, k->len, cap);
 		return 0;
 	}
+	bool response = !(flags & DATA_REQUEST) && (c->role == ROLE_SERVER) == (k->dir == DIR_TX);
+
+	if (!d->head_len)
+		d->framing = FRAMING_UNKNOWN;
 	for (int piece = 0; piece < 8; piece++) {
 		u32 left = k->len - off;
 		u32 n = piece ? CHUNK_MAX : first;
@@ -265,47 +232,53 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 			got = n;
 		if (got > CHUNK_MAX)
 			got = CHUNK_MAX;
-		u32 end = head_piece(d, s, got);
-
-		d->head_len += got;
-		if (end && end < got) {
-			/* More follows in this very write: the begin of another message? */
-			struct prefix next = {};
-			u32 rest = got - end;
-
-			if (rest > PREFIX_MAX)
-				rest = PREFIX_MAX;
-			if (end < CHUNK_MAX)
-				bpf_probe_read_kernel(&next, PREFIX_MAX, s->payload + end);
-			u32 look = look_at(&next, rest);
-
-			if (look == LOOK_REQUEST || look == LOOK_RESPONSE)
-				c->flags |= CONN_PIPELINED;
-		}
-		bool more = left > got;
-		u32 piece_flags = flags | DATA_IN_HEAD;
 		bool fault = got < n;
+
+		if (response && !d->head_len && got >= 12)
+			look_at_status(c, d, s);
+		scan_head(d, s, got);
+		u32 end = d->end;
+		bool more = left > got;
 		bool whole = c->flags & CONN_PIPELINED;
-		bool stop = !more || fault || (end && !whole) || d->head_len >= HEAD_MAX;
+
+		if (end && message_follows(s, end, got)) {
+			c->flags |= CONN_PIPELINED;
+			whole = true;
+		}
+		u32 piece_flags = flags | DATA_IN_HEAD;
+		bool stop = !more || fault || (end && !whole) || d->head_len + got >= HEAD_MAX;
 
 		if (!stop) {
+			/* The next piece begins with a line, so that no header is cut in two. */
+			if (d->lines && !whole) {
+				got = d->lines;
+				d->tail = (u64)'\n' << 56;
+			}
+			d->head_len += got;
 			send(c, s, k, piece_flags, off, got, got);
 			off += got;
 			flags &= ~(DATA_HEAD_START | DATA_REQUEST);
 			continue;
 		}
+		d->head_len += got;
 		if (fault)
 			count(COUNT_FAULT);
 		/* The last piece stands for all that is left of the call. */
-		if (end && !whole)
+		struct counted body = { .flags = 0, .told = 1 };
+
+		if (whole || d->head_len >= HEAD_MAX || fault || (response && (c->flags & CONN_HEAD)))
+			d->framing = FRAMING_UNKNOWN;
+		if (end && !whole) {
 			d->phase = PHASE_BODY;
-		if (d->head_len >= HEAD_MAX || fault) {
+			count_body(d, s, k, off + end, &body);
+		} else if (d->head_len >= HEAD_MAX || fault) {
 			d->phase = PHASE_BODY;
 			piece_flags |= DATA_HEAD_CUT;
 		}
 		if (whole)
 			d->head_len = 0;
-		if (left > got)
+		piece_flags |= body.flags;
+		if (more && d->framing == FRAMING_UNKNOWN)
 			piece_flags |= fill_tail(s, k);
 		send(c, s, k, piece_flags, off, left, got);
 		break;
@@ -393,6 +366,19 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 		return 0;
 	struct dir_state *d = &c->dir[k->dir & 1];
 
+	if (d->phase == PHASE_BODY && d->framing != FRAMING_UNKNOWN) {
+		struct counted body;
+
+		count_body(d, s, k, 0, &body);
+		if (d->framing != FRAMING_UNKNOWN) {
+			if (body.told) {
+				d->framing = FRAMING_UNKNOWN;
+				if (!(c->flags & CONN_MUTE))
+					send(c, s, k, body.flags | (k->have ? 0 : DATA_NO_PAYLOAD), 0, k->len, 0);
+			}
+			return 0;
+		}
+	}
 	if (!k->have) {
 		d->phase = PHASE_BODY;
 		if (c->protocol == PROTO_HTTP1 && !(c->flags & CONN_MUTE))
@@ -415,7 +401,7 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 				flags = DATA_HEAD_START;
 				if (look == LOOK_REQUEST) {
 					flags |= DATA_REQUEST;
-					begin_request(c, k->dir, k->now);
+					begin_request(c, s, k->dir, k->now);
 				}
 			}
 		}
@@ -459,7 +445,7 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 		u32 flags = going ? 0 : DATA_HEAD_START;
 
 		if (request)
-			begin_request(c, k->dir, k->now);
+			begin_request(c, s, k->dir, k->now);
 		else if (c->role == ROLE_UNKNOWN)
 			c->role = k->dir == DIR_RX ? ROLE_CLIENT : ROLE_SERVER;
 		c->protocol = PROTO_HTTP1;
@@ -561,6 +547,10 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 	else
 		pass_chunk(c, s, &k);
 	c->last_dir = dir;
+	if (c->flags & CONN_TUNNEL) {
+		c->protocol = PROTO_OTHER;
+		c->flags |= CONN_SAMPLED_RX | CONN_SAMPLED_TX;
+	}
 	s->busy = 0;
 	return 0;
 }

@@ -39,6 +39,10 @@ pub mod data {
     pub const TAIL: u16 = 0x0080;
     /// Too few bytes to tell whether a head begins.
     pub const MAYBE: u16 = 0x0100;
+    /// `body` counts the data of a chunked message so far.
+    pub const CHUNKS: u16 = 0x0200;
+    /// The chunked message ends with this call.
+    pub const ENDED: u16 = 0x0400;
 }
 
 /// `EndRecord::what`.
@@ -147,6 +151,8 @@ pub struct DataRecord {
     pub other_ts: u64,
     /// Last bytes of the call's buffer.
     pub tail: [u8; 8],
+    /// Data of a chunked message so far, as the kernel half counted it.
+    pub body: u64,
 }
 
 /// End of stream, error or close.

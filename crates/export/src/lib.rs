@@ -1,6 +1,7 @@
 //! Sinks: OTLP (gRPC, HTTP), OTLP/JSON file, Prometheus exposition.
 
 mod config;
+pub mod prometheus;
 pub mod settings;
 mod settings_check;
 mod settings_config;

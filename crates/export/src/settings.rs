@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use telegen_config::{ByteSize, Check, Duration, HostPort, OneOrMany, Report, SecretText, Url};
+use telegen_config::{ByteSize, Duration, HostPort, OneOrMany, SecretText, Url};
 use telegen_model::{Secret, Signal};
 use telegen_pipeline::settings::{BatchSettings, QueueSettings, RetrySettings};
 

@@ -1,5 +1,10 @@
 //! The program: command line, and the two assemblies (agent, collector).
 
+mod agent;
+mod cli;
+mod doctor;
 mod settings;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

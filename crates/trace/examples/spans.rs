@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use telegen_bpf::{Tap, TapSettings};
-use telegen_model::{Records, Scope, Signal};
+use telegen_model::{Records, Scope, Value};
 use telegen_pipeline::{MetricSource, Reader};
 use telegen_processes::{Discovery, HostIdentity, Table};
 use telegen_selfmon::{BuildInfo, SelfMon};
@@ -37,10 +37,22 @@ fn main() {
                 let Records::Spans(spans) = group.records else { return };
                 seen.set(seen.get() + spans.len());
                 for s in spans.iter().filter(|_| !quiet) {
-                    println!("{} {:?} {:?} {} us", group.resource.text("service.name").unwrap(), s.kind, s.name, (s.end - s.start) / 1000);
-                    for kv in &s.attrs {
-                        println!("    {} = {:?}", kv.key, kv.value);
-                    }
+                    let text = |key: &str| match s.attr(key) {
+                        Some(Value::Str(v)) => v.to_string(),
+                        Some(Value::Int(v)) => v.to_string(),
+                        _ => "-".to_owned(),
+                    };
+                    println!(
+                        "{:?} {} {} {} {} {} us {} {}",
+                        s.kind,
+                        text("http.request.method"),
+                        text("url.path"),
+                        text("http.response.status_code"),
+                        text("http.response.body.size"),
+                        (s.end - s.start) / 1000,
+                        group.resource.text("service.name").unwrap(),
+                        text("error.type"),
+                    );
                 }
             }),
             red.clone(),
@@ -63,5 +75,4 @@ fn main() {
         println!("{:?} {} points", g.resource.text("service.name"), g.records.items());
     }
     println!("{:?}", unread.collect(Reader::Peek, unix_ns()).len());
-    let _ = Signal::Traces;
 }

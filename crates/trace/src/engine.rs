@@ -396,6 +396,7 @@ impl Engine {
                     head_start: r.flags & data::HEAD_START != 0,
                     head_cut: r.flags & data::HEAD_CUT != 0,
                     brief: r.flags & data::OVER_BUDGET != 0,
+                    chunks: (r.flags & data::CHUNKS != 0).then_some((r.body, r.flags & data::ENDED != 0)),
                     other: (r.other_ts != 0).then_some((r.other_pos, r.other_ts)),
                 },
                 &mut done,

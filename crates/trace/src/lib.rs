@@ -3,20 +3,33 @@
 //! [`Engine`] is fed by one thread with the kernel half's records. It keeps the connections, lets `wire` frame their
 //! messages, and makes of every finished request a measurement and, unless it is not to be kept, a span.
 
+#[cfg(feature = "engine")]
 mod conn;
+#[cfg(feature = "engine")]
 mod engine;
+#[cfg(feature = "engine")]
 mod hist;
+#[cfg(feature = "engine")]
 mod ids;
+#[cfg(feature = "engine")]
 mod lost;
+#[cfg(feature = "engine")]
 mod red;
+#[cfg(feature = "engine")]
 mod sample;
 pub mod settings;
+#[cfg(feature = "engine")]
 mod span;
+#[cfg(feature = "engine")]
 mod unread;
 
+#[cfg(feature = "engine")]
 pub use engine::{Engine, EngineConfig, SpanOut};
+#[cfg(feature = "engine")]
 pub use red::{Red, RedSettings};
+#[cfg(feature = "engine")]
 pub use sample::Sampling;
+#[cfg(feature = "engine")]
 pub use unread::Unread;
 
 /// Scope name of what this source makes.

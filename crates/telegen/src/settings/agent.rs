@@ -7,25 +7,25 @@ use telegen_trace::settings::{MetricsSettings, TraceSettings};
 /// Watching this machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct AgentSettings {
+pub(crate) struct AgentSettings {
     /// Memory of all rings between the kernel and Telegen together. A tiny one loses events, and counts every one.
-    pub ring_size: ByteSize,
+    pub(crate) ring_size: ByteSize,
     /// Which processes are watched.
-    pub discovery: DiscoverySettings,
+    pub(crate) discovery: DiscoverySettings,
     /// Requests seen on sockets.
-    pub traces: TraceSettings,
+    pub(crate) traces: TraceSettings,
     /// Metrics made from requests.
-    pub metrics: MetricsSettings,
+    pub(crate) metrics: MetricsSettings,
     /// Where programs spend their time.
-    pub profiles: ProfilesSettings,
+    pub(crate) profiles: ProfilesSettings,
     /// Log files and container logs.
-    pub logs: LogsSettings,
+    pub(crate) logs: LogsSettings,
     /// Processors, memory, disks and file systems.
-    pub host: Switch,
+    pub(crate) host: Switch,
     /// Flows, TCP and DNS.
-    pub network: Switch,
+    pub(crate) network: Switch,
     /// Graphics processors.
-    pub gpu: Switch,
+    pub(crate) gpu: Switch,
 }
 
 impl Default for AgentSettings {
@@ -61,9 +61,9 @@ impl Check for AgentSettings {
 /// Something that is on or off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Switch {
+pub(crate) struct Switch {
     /// Whether it is on.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
 }
 
 impl Default for Switch {
@@ -75,13 +75,13 @@ impl Default for Switch {
 /// Where programs spend their time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct ProfilesSettings {
+pub(crate) struct ProfilesSettings {
     /// Whether samples are taken.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// Samples a second and processor.
-    pub rate: u32,
+    pub(crate) rate: u32,
     /// Time between two exports.
-    pub interval: Duration,
+    pub(crate) interval: Duration,
 }
 
 impl Default for ProfilesSettings {
@@ -93,11 +93,11 @@ impl Default for ProfilesSettings {
 /// Log files and container logs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct LogsSettings {
+pub(crate) struct LogsSettings {
     /// Whether logs are read.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// Files to read besides those that are found.
-    pub files: Vec<LogFile>,
+    pub(crate) files: Vec<LogFile>,
 }
 
 impl Default for LogsSettings {
@@ -109,28 +109,28 @@ impl Default for LogsSettings {
 /// Files to read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LogFile {
+pub(crate) struct LogFile {
     /// Path; `*` and `?` stand for any characters but `/`.
     #[schemars(example = &"/var/log/app/*.log")]
-    pub path: String,
+    pub(crate) path: String,
     /// Paths to leave out.
     #[serde(default)]
-    pub exclude: Vec<String>,
+    pub(crate) exclude: Vec<String>,
     /// Where reading begins in a file that was not read before.
     #[serde(default)]
-    pub start: Start,
+    pub(crate) start: Start,
     /// How lines become records.
     #[serde(default)]
-    pub multiline: Multiline,
+    pub(crate) multiline: Multiline,
     /// How records are taken apart.
     #[serde(default)]
-    pub parse: Parse,
+    pub(crate) parse: Parse,
 }
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Start {
+pub(crate) enum Start {
     /// Only what is written from now on.
     #[default]
     End,
@@ -141,7 +141,7 @@ pub enum Start {
 /// How lines become records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Multiline {
+pub(crate) enum Multiline {
     /// Stack traces and indented lines join what they belong to.
     #[default]
     Auto,
@@ -152,7 +152,7 @@ pub enum Multiline {
 /// How records are taken apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Parse {
+pub(crate) enum Parse {
     /// By what the lines look like.
     #[default]
     Auto,

@@ -10,15 +10,15 @@ type Later = serde_json::Map<String, serde_json::Value>;
 /// Polling what Telegen cannot run on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct CollectorSettings {
+pub(crate) struct CollectorSettings {
     /// Network devices.
-    pub snmp: SnmpSettings,
+    pub(crate) snmp: SnmpSettings,
     /// Storage arrays.
-    pub arrays: Vec<Later>,
+    pub(crate) arrays: Vec<Later>,
     /// Clouds.
-    pub clouds: Vec<Later>,
+    pub(crate) clouds: Vec<Later>,
     /// Databases.
-    pub databases: Vec<Later>,
+    pub(crate) databases: Vec<Later>,
 }
 
 impl Check for CollectorSettings {

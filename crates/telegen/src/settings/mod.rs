@@ -21,55 +21,68 @@ use telegen_pipeline::settings::ProcessSettings;
 use telegen_selfmon::settings::LogSettings;
 use telegen_server::settings::ServerSettings;
 
-pub use agent::AgentSettings;
-pub use collector::CollectorSettings;
-pub use receive::ReceiveSettings;
-pub use source::{Load, Source};
-pub use unbuilt::{Unbuilt, unbuilt};
+pub(crate) use agent::AgentSettings;
+pub(crate) use collector::CollectorSettings;
+pub(crate) use receive::ReceiveSettings;
+pub(crate) use source::{Load, Source};
+pub(crate) use unbuilt::{Unbuilt, unbuilt};
+
+/// The file that `telegen config default` prints.
+pub(crate) fn default_file() -> String {
+    telegen_config::default_file::<Settings>(
+        "Telegen's configuration. Every key has its default here; lines that begin with \"# \" and a key show what is\n\
+         not set by default. ${NAME} (environment) and ${file:PATH} may stand anywhere in a text.",
+    )
+}
+
+/// The text that `telegen config docs` prints.
+pub(crate) fn reference() -> String {
+    telegen_config::reference::<Settings>(include_str!("reference.md"))
+}
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// What Telegen does: watch this machine (`agent`), or poll what it cannot run on (`collector`). The subcommand wins.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// What Telegen says about itself on standard error.
-    pub log: LogSettings,
+    pub(crate) log: LogSettings,
     /// What is added to the resource of everything that leaves.
-    pub resource: ResourceSettings,
+    pub(crate) resource: ResourceSettings,
     /// The server of the page, the API, `/metrics` and the health checks.
-    pub server: ServerSettings,
+    pub(crate) server: ServerSettings,
     /// Bounds of the whole program.
-    pub limits: LimitsSettings,
+    pub(crate) limits: LimitsSettings,
     /// The end.
-    pub shutdown: ShutdownSettings,
+    pub(crate) shutdown: ShutdownSettings,
     /// What others send to Telegen. Off until set.
-    pub receive: ReceiveSettings,
+    pub(crate) receive: ReceiveSettings,
     /// Where telemetry goes. Nothing leaves the machine until one of these is set, or OTEL_EXPORTER_OTLP_ENDPOINT.
     /// Each kind takes one object, or a list of objects with a `name`.
-    pub export: ExportSettings,
+    pub(crate) export: ExportSettings,
     /// What is done to every record before it leaves.
-    pub process: ProcessSettings,
+    pub(crate) process: ProcessSettings,
     /// The page on `server.listen` and what it remembers.
-    pub view: ViewSection,
+    pub(crate) view: ViewSection,
     /// Watching this machine.
-    pub agent: AgentSettings,
+    pub(crate) agent: AgentSettings,
     /// Polling what Telegen cannot run on.
-    pub collector: CollectorSettings,
+    pub(crate) collector: CollectorSettings,
 }
 
 #[cfg(feature = "view")]
-pub use telegen_view::settings::ViewSettings as ViewSection;
+pub(crate) use telegen_view::settings::ViewSettings as ViewSection;
 
 /// Stands for the page's settings in a program without the page: they are accepted and do nothing.
 #[cfg(not(feature = "view"))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct ViewSection {
+pub(crate) struct ViewSection {
     /// Whether the page and its API are served; this program has none.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// Memory for recent spans and series, inside `limits.memory`.
-    pub memory: ByteSize,
+    pub(crate) memory: ByteSize,
 }
 
 #[cfg(not(feature = "view"))]
@@ -82,7 +95,7 @@ impl Default for ViewSection {
 /// What the program does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Watches the machine it runs on.
     #[default]
     Agent,
@@ -93,13 +106,13 @@ pub enum Mode {
 /// What is added to the resource of everything that leaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct ResourceSettings {
+pub(crate) struct ResourceSettings {
     /// Attributes for everything. What Telegen finds out by itself wins over them. OTEL_RESOURCE_ATTRIBUTES adds to
     /// them.
     #[schemars(example = [("deployment.environment.name", "prod")].into_iter().collect::<BTreeMap<_, _>>())]
-    pub attributes: BTreeMap<String, String>,
+    pub(crate) attributes: BTreeMap<String, String>,
     /// `service.name` of Telegen's own telemetry; OTEL_SERVICE_NAME sets it.
-    pub service_name: String,
+    pub(crate) service_name: String,
 }
 
 impl Default for ResourceSettings {
@@ -111,9 +124,9 @@ impl Default for ResourceSettings {
 /// Bounds of the whole program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct LimitsSettings {
+pub(crate) struct LimitsSettings {
     /// The budget that queues in memory, caches and batches are carved from.
-    pub memory: ByteSize,
+    pub(crate) memory: ByteSize,
 }
 
 impl Default for LimitsSettings {
@@ -125,9 +138,9 @@ impl Default for LimitsSettings {
 /// The end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct ShutdownSettings {
+pub(crate) struct ShutdownSettings {
     /// Longest time to send what is left; what is not sent by then is counted as lost.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl Default for ShutdownSettings {

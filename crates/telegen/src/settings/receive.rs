@@ -6,35 +6,35 @@ use telegen_server::settings::{AuthSettings, TlsSettings};
 /// What others send to Telegen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct ReceiveSettings {
+pub(crate) struct ReceiveSettings {
     /// OTLP from others. Off until set.
-    pub otlp: Option<OtlpReceiver>,
+    pub(crate) otlp: Option<OtlpReceiver>,
 }
 
 /// OTLP from others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct OtlpReceiver {
+pub(crate) struct OtlpReceiver {
     /// Address for gRPC.
     #[schemars(example = &"127.0.0.1:4317")]
-    pub grpc: Option<HostPort>,
+    pub(crate) grpc: Option<HostPort>,
     /// Address for HTTP.
     #[schemars(example = &"127.0.0.1:4318")]
-    pub http: Option<HostPort>,
+    pub(crate) http: Option<HostPort>,
     /// What must be true before the sender is told that its data arrived.
-    pub acknowledge: Acknowledge,
+    pub(crate) acknowledge: Acknowledge,
     /// Certificate and key. Not set: not encrypted.
-    pub tls: Option<TlsSettings>,
+    pub(crate) tls: Option<TlsSettings>,
     /// Who may send. Not set: everyone who can reach the address.
-    pub auth: Option<AuthSettings>,
+    pub(crate) auth: Option<AuthSettings>,
     /// Allows an address beyond loopback without `tls` and `auth`.
-    pub insecure: bool,
+    pub(crate) insecure: bool,
 }
 
 /// What must be true before a sender is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Acknowledge {
+pub(crate) enum Acknowledge {
     /// It is in memory.
     #[default]
     Memory,

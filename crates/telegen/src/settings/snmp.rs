@@ -9,28 +9,28 @@ use telegen_model::Secret;
 /// Network devices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct SnmpSettings {
+pub(crate) struct SnmpSettings {
     /// Time between two polls of a device.
-    pub interval: Duration,
+    pub(crate) interval: Duration,
     /// How to log in, by name.
     #[schemars(example = Credential::examples())]
-    pub credentials: BTreeMap<String, Credential>,
+    pub(crate) credentials: BTreeMap<String, Credential>,
     /// Devices.
-    pub targets: Vec<Target>,
+    pub(crate) targets: Vec<Target>,
     /// Files with lists of devices, read again when they change.
     #[schemars(example = ["/etc/telegen/targets/*.yaml"])]
-    pub target_files: Vec<String>,
+    pub(crate) target_files: Vec<String>,
     /// Networks to search for devices.
-    pub scan: Vec<Scan>,
+    pub(crate) scan: Vec<Scan>,
     /// Which part of the devices this process polls. Not set: all, or as the StatefulSet says that it runs in.
-    pub shard: Option<Shard>,
+    pub(crate) shard: Option<Shard>,
     /// Folders with device profiles, besides those that are built in.
     #[schemars(example = ["/etc/telegen/profiles"])]
-    pub profiles: Vec<String>,
+    pub(crate) profiles: Vec<String>,
     /// How metrics are named: by OpenTelemetry's conventions, or after the MIB's objects.
-    pub names: Names,
+    pub(crate) names: Names,
     /// Traps and informs. Off until set.
-    pub traps: Option<Traps>,
+    pub(crate) traps: Option<Traps>,
 }
 
 impl Default for SnmpSettings {
@@ -52,7 +52,7 @@ impl Default for SnmpSettings {
 /// How metrics of devices are named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Names {
+pub(crate) enum Names {
     /// OpenTelemetry's conventions.
     #[default]
     Otel,
@@ -63,25 +63,25 @@ pub enum Names {
 /// How to log in at a device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Credential {
+pub(crate) struct Credential {
     /// 1, 2c or 3.
-    pub version: Version,
+    pub(crate) version: Version,
     /// Community, for versions 1 and 2c; never printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<SecretText>")]
-    pub community: Option<Secret>,
+    pub(crate) community: Option<Secret>,
     /// User, for version 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// Proof of who asks, for version 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth: Option<Auth>,
+    pub(crate) auth: Option<Auth>,
     /// Encryption, for version 3; needs `auth`.
     #[serde(default, rename = "priv", skip_serializing_if = "Option::is_none")]
-    pub privacy: Option<Priv>,
+    pub(crate) privacy: Option<Priv>,
     /// Context name, for version 3.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub context: String,
+    pub(crate) context: String,
 }
 
 impl Credential {
@@ -100,8 +100,7 @@ impl Credential {
 /// A version of SNMP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("enum" = [1, "1", "2c", 3, "3"]))]
-#[expect(missing_docs, reason = "the names say it all")]
-pub enum Version {
+pub(crate) enum Version {
     #[serde(rename = "1")]
     V1,
     #[serde(rename = "2c")]
@@ -113,30 +112,29 @@ pub enum Version {
 /// Proof of who asks (RFC 3414, RFC 7860).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Auth {
+pub(crate) struct Auth {
     /// Hash.
-    pub protocol: AuthProtocol,
+    pub(crate) protocol: AuthProtocol,
     /// Password, at least 8 characters; never printed.
     #[schemars(with = "SecretText")]
-    pub password: Secret,
+    pub(crate) password: Secret,
 }
 
 /// Encryption (RFC 3414, RFC 3826).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Priv {
+pub(crate) struct Priv {
     /// Cipher; `c` at the end means the key is extended as Reeder's draft says.
-    pub protocol: PrivProtocol,
+    pub(crate) protocol: PrivProtocol,
     /// Password, at least 8 characters; never printed.
     #[schemars(with = "SecretText")]
-    pub password: Secret,
+    pub(crate) password: Secret,
 }
 
 /// A hash of SNMPv3. net-snmp's spellings are understood too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
-#[expect(missing_docs, reason = "the names say it all")]
-pub enum AuthProtocol {
+pub(crate) enum AuthProtocol {
     Md5,
     Sha1,
     Sha224,
@@ -164,8 +162,7 @@ impl TryFrom<String> for AuthProtocol {
 /// A cipher of SNMPv3. net-snmp's spellings are understood too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
-#[expect(missing_docs, reason = "the names say it all")]
-pub enum PrivProtocol {
+pub(crate) enum PrivProtocol {
     Des,
     Aes128,
     Aes192,
@@ -198,29 +195,29 @@ fn folded(word: &str) -> String {
 /// A device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Target {
+pub(crate) struct Target {
     /// `HOST:PORT`, or a host alone for port 161.
     #[schemars(example = &"127.0.0.1:1161")]
-    pub address: String,
+    pub(crate) address: String,
     /// Name in telemetry. Not set: the address.
     #[serde(default)]
     #[schemars(example = &"core-1")]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Names of credentials, tried in this order.
     #[serde(default)]
     #[schemars(example = ["ops", "public"])]
-    pub credentials: Vec<String>,
+    pub(crate) credentials: Vec<String>,
     /// Time between two polls. Not set: as for all devices.
     #[serde(default)]
     #[schemars(example = &"30s")]
-    pub interval: Option<Duration>,
+    pub(crate) interval: Option<Duration>,
     /// Profile by name, or `auto`.
     #[serde(default = "auto")]
-    pub profile: String,
+    pub(crate) profile: String,
     /// Attributes of the device's resource.
     #[serde(default)]
     #[schemars(example = [("site", "lab")].into_iter().collect::<BTreeMap<_, _>>())]
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 fn auto() -> String {
@@ -230,17 +227,17 @@ fn auto() -> String {
 /// A network to search for devices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Scan {
+pub(crate) struct Scan {
     /// The network, `ADDRESS/BITS`.
     #[schemars(example = &"127.1.0.0/24")]
-    pub subnet: String,
+    pub(crate) subnet: String,
     /// Names of credentials, tried in this order.
     #[serde(default)]
     #[schemars(example = ["public"])]
-    pub credentials: Vec<String>,
+    pub(crate) credentials: Vec<String>,
     /// Most packets sent in a second.
     #[serde(default = "two_hundred")]
-    pub packets_per_second: NonZeroU32,
+    pub(crate) packets_per_second: NonZeroU32,
 }
 
 fn two_hundred() -> NonZeroU32 {
@@ -250,13 +247,13 @@ fn two_hundred() -> NonZeroU32 {
 /// Which part of the devices a process polls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Shard {
+pub(crate) struct Shard {
     /// This process, from 0.
     #[serde(default)]
-    pub index: u32,
+    pub(crate) index: u32,
     /// Number of processes.
     #[serde(default = "one")]
-    pub of: NonZeroU32,
+    pub(crate) of: NonZeroU32,
 }
 
 fn one() -> NonZeroU32 {
@@ -266,34 +263,34 @@ fn one() -> NonZeroU32 {
 /// Traps and informs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Traps {
+pub(crate) struct Traps {
     /// Where to listen, `udp://HOST:PORT` or `tcp://HOST:PORT`.
     #[schemars(example = ["udp://127.0.0.1:10162", "tcp://127.0.0.1:10162"])]
-    pub listen: Vec<String>,
+    pub(crate) listen: Vec<String>,
     /// Communities that are taken; never printed.
     #[schemars(with = "Vec<SecretText>", example = ["public"])]
-    pub communities: Vec<Secret>,
+    pub(crate) communities: Vec<Secret>,
     /// Names under `credentials` whose users are taken.
     #[schemars(example = ["ops"])]
-    pub users: Vec<String>,
+    pub(crate) users: Vec<String>,
     /// Networks that traps are taken from; empty is everywhere.
     #[schemars(example = ["10.0.0.0/8"])]
-    pub sources: Vec<String>,
+    pub(crate) sources: Vec<String>,
     /// What is too much.
-    pub limits: TrapLimits,
+    pub(crate) limits: TrapLimits,
     /// Where every trap is sent on to, as it came.
     #[schemars(example = ["udp://127.0.0.1:11162"])]
-    pub forward: Vec<String>,
+    pub(crate) forward: Vec<String>,
 }
 
 /// What is too much.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct TrapLimits {
+pub(crate) struct TrapLimits {
     /// Most traps a second from one device; 0 is no limit.
-    pub per_device: u32,
+    pub(crate) per_device: u32,
     /// Equal traps within this time are one; 0s keeps them all.
-    pub dedup: DurationOrZero,
+    pub(crate) dedup: DurationOrZero,
 }
 
 impl Default for TrapLimits {

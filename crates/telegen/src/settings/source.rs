@@ -6,27 +6,29 @@ use super::{Mode, Settings, env};
 
 /// Where settings come from. Kept, so that they can be read again on SIGHUP.
 #[derive(Clone, Debug, Default)]
-pub struct Source {
+pub(crate) struct Source {
     /// The file, if there is one.
-    pub file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
     /// `KEY=VALUE` of the command line.
-    pub sets: Vec<String>,
+    pub(crate) sets: Vec<String>,
     /// The subcommand, which wins over `mode`.
-    pub mode: Option<Mode>,
+    pub(crate) mode: Option<Mode>,
 }
 
 /// Settings as read, with what they were read from.
 #[derive(Clone, Debug)]
-pub struct Load {
+pub(crate) struct Load {
     /// The settings and the texts they come from.
-    pub loaded: Loaded<Settings>,
+    pub(crate) loaded: Loaded<Settings>,
     /// Environment variables that make no sense and were ignored, as the specification of OpenTelemetry asks for.
-    pub ignored: Vec<String>,
+    pub(crate) ignored: Vec<String>,
+    /// Where they come from, to read them again.
+    pub(crate) source: Source,
 }
 
 impl Source {
     /// Reads the environment, the file and the command line.
-    pub fn load(&self) -> Result<Load, Errors> {
+    pub(crate) fn load(&self) -> Result<Load, Errors> {
         let mut layers = Layers::new();
         if let Some(file) = &self.file {
             layers = layers.file(file, &System);
@@ -39,6 +41,6 @@ impl Source {
         if let Some(mode) = self.mode {
             loaded.settings.mode = mode;
         }
-        Ok(Load { loaded, ignored })
+        Ok(Load { loaded, ignored, source: self.clone() })
     }
 }

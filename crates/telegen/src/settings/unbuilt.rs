@@ -4,21 +4,21 @@ use super::{Load, Mode};
 
 /// A section without code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unbuilt {
+pub(crate) struct Unbuilt {
     /// Name of the feature in `doctor`, the log and `telegen_feature_enabled`.
-    pub feature: &'static str,
+    pub(crate) feature: &'static str,
     /// Key of the section.
-    pub key: &'static str,
+    pub(crate) key: &'static str,
     /// Whether someone asked for it: the file, the environment or the command line names it.
-    pub wanted: bool,
+    pub(crate) wanted: bool,
 }
 
 impl Unbuilt {
     /// Why it is off.
-    pub const REASON: &'static str = "not built yet: this version has no code for it";
+    pub(crate) const REASON: &'static str = "not built yet: this version has no code for it";
 
     /// What to do.
-    pub fn remedy(&self) -> String {
+    pub(crate) fn remedy(&self) -> String {
         format!("remove {} from the configuration, or use a later version", self.key)
     }
 }
@@ -47,7 +47,7 @@ const BOTH: [(&str, &str); 4] = [
 
 /// The sections of the mode at hand that have no code. Those of the other mode, and those that are off until set, are
 /// named only when someone asked for them.
-pub fn unbuilt(load: &Load) -> Vec<Unbuilt> {
+pub(crate) fn unbuilt(load: &Load) -> Vec<Unbuilt> {
     let settings = &load.loaded.settings;
     let agent = settings.mode == Mode::Agent;
     let mut all = Vec::new();

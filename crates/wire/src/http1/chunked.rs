@@ -24,6 +24,8 @@ pub(crate) struct Chunked {
     blind: bool,
     /// The last eight bytes seen, while blind.
     last: u64,
+    /// The kernel half counts, and will tell the end.
+    counted: bool,
 }
 
 /// "\r\n0\r\n\r\n" as the low seven bytes of a big-endian word.
@@ -32,12 +34,29 @@ const SEVEN: u64 = 0x00ff_ffff_ffff_ffff;
 
 impl Chunked {
     pub(crate) fn new() -> Chunked {
-        Chunked { state: State::Size, size: 0, digits: 0, body: 0, blind: false, last: 0 }
+        Chunked { state: State::Size, size: 0, digits: 0, body: 0, blind: false, last: 0, counted: false }
     }
 
     /// Bytes of data, when none went by uncounted.
     pub(crate) fn body(&self) -> Option<u64> {
         (!self.blind).then_some(self.body)
+    }
+
+    /// The kernel half counts this message: `body` bytes so far, `ended` when that is all.
+    pub(crate) fn count(&mut self, body: u64, ended: bool) -> bool {
+        self.counted = true;
+        self.blind = false;
+        self.body = body;
+        ended
+    }
+
+    /// A call that the kernel half did not count any more: the place within the framing is lost.
+    pub(crate) fn uncounted(&mut self) {
+        if self.counted {
+            self.counted = false;
+            self.blind = true;
+            self.last = 0;
+        }
     }
 
     /// Takes captured bytes; gives how many of them belong to the body when it ends among them.
@@ -100,6 +119,9 @@ impl Chunked {
 
     /// Takes `n` bytes that were not captured, of which the last may be known; tells whether the body ends with them.
     pub(crate) fn skip(&mut self, n: u64, tail: Option<[u8; 8]>) -> bool {
+        if self.counted {
+            return false;
+        }
         if let (false, State::Data(left)) = (self.blind, self.state)
             && n < left
         {

@@ -151,7 +151,19 @@ impl Connection {
         let half = self.half(dir);
         let (State::Fixed(until), Some(next)) = (&half.state, half.next) else { return };
         let until = *until;
-        if pos < until || next >= until {
+        if pos <= next || next >= until {
+            return;
+        }
+        if pos < until {
+            // Calls inside a body of known length are not told one by one.
+            half.next = Some(pos);
+            match dir {
+                Dir::Request => self.add_request_body(pos - next),
+                Dir::Response => {
+                    self.response_body += pos - next;
+                    self.last_response = ts;
+                }
+            }
             return;
         }
         half.next = Some(until);
@@ -367,6 +379,15 @@ impl Connection {
                     }
                 }
                 State::Chunked(c) => {
+                    if let Some((body, ended)) = seg.chunks {
+                        if c.count(body, ended) {
+                            self.request.state = State::Start;
+                            self.request_body = Some(body);
+                            self.request_done();
+                        }
+                        return;
+                    }
+                    c.uncounted();
                     let captured = seg.data;
                     match c.bytes(captured) {
                         Err(why) => return self.spoil(why, out),
@@ -570,6 +591,14 @@ impl Connection {
                 }
                 State::Chunked(c) => {
                     self.last_response = seg.ts;
+                    if let Some((body, ended)) = seg.chunks {
+                        if c.count(body, ended) {
+                            self.response.state = State::Start;
+                            self.response_done(Outcome::Complete, seg.ts, Some(body), out);
+                        }
+                        return;
+                    }
+                    c.uncounted();
                     let captured = seg.data;
                     match c.bytes(captured) {
                         Err(why) => return self.spoil(why, out),

@@ -78,6 +78,8 @@ pub struct Segment<'a> {
     pub head_cut: bool,
     /// Only the very begin of the head was captured, for want of budget.
     pub brief: bool,
+    /// A chunked message as the kernel half counts it: bytes of data so far, and whether it ends with this call.
+    pub chunks: Option<(u64, bool)>,
     /// The other direction as the kernel knew it: next position, time of the last byte.
     pub other: Option<(u64, u64)>,
 }

@@ -32,6 +32,7 @@ impl Feed {
                 head_start: head,
                 head_cut: false,
                 brief: false,
+                chunks: None,
                 other: None,
             },
             &mut self.out,
@@ -226,6 +227,30 @@ fn a_dark_chunked_response_ends_with_its_last_chunk() {
 }
 
 #[test]
+fn a_chunked_response_that_the_kernel_half_counts_has_its_size() {
+    let mut f = Feed::new(true);
+    f.req("GET /a HTTP/1.1\r\n\r\n");
+    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\nxx";
+    let base = Segment {
+        dir: Dir::Response,
+        pos: 0,
+        len: 1053,
+        data: head,
+        tail: None,
+        ts: 200,
+        exec: 1,
+        head_start: true,
+        head_cut: false,
+        brief: false,
+        chunks: Some((1000, false)),
+        other: None,
+    };
+    f.c.segment(base, &mut f.out);
+    f.c.segment(Segment { pos: 9000, len: 5, data: &[], ts: 300, head_start: false, chunks: Some((7000, true)), ..base }, &mut f.out);
+    f.check(&["GET /a 200 0 7000 199 Complete"]);
+}
+
+#[test]
 fn trailers_in_the_dark_end_where_the_next_request_begins() {
     let mut f = Feed::new(true);
     f.req("GET /a HTTP/1.1\r\n\r\n").resp("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -277,6 +302,7 @@ fn an_answer_recorded_before_its_request_by_another_thread_is_kept() {
         head_start: true,
         head_cut: false,
         brief: false,
+        chunks: None,
         other: None,
     };
     f.c.segment(seg, &mut f.out);
@@ -315,6 +341,7 @@ fn brief_heads_give_method_status_and_time() {
                 head_start: true,
                 head_cut: true,
                 brief: true,
+                chunks: None,
                 other: None,
             };
             f.c.segment(seg, &mut f.out);
