@@ -70,6 +70,7 @@ struct sock {
 
 struct tcp_sock {
 	u32 copied_seq;
+	u32 rcv_nxt;
 	u32 write_seq;
 };
 

@@ -135,7 +135,12 @@ static __always_inline u64 conn_advance(struct conn *c, struct sock *sk, u32 dir
 		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 
 		if (tp) {
-			u32 seq = (dir == DIR_TX ? tp->write_seq : tp->copied_seq) - len;
+			u32 seq = dir == DIR_TX ? tp->write_seq : tp->copied_seq;
+
+			/* A read that reaches the peer's FIN counts it as a byte. */
+			if (dir == DIR_RX && (sk->sk_shutdown & RCV_SHUTDOWN) && seq == tp->rcv_nxt)
+				seq--;
+			seq -= len;
 
 			if (d->seen) {
 				u32 jump = seq - d->next_seq;

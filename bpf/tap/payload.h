@@ -11,7 +11,7 @@
 #include "../common/arch.h"
 #include "../common/maps.h"
 
-#define IOV_WALK 16 /* iovec elements looked at; what lies behind them is counted, not copied */
+#define IOV_WALK 32 /* iovec elements looked at; what lies behind them is counted, not copied */
 
 #define SCRATCH_PAYLOAD (3 * CHUNK_MAX + 64)
 #define OFFSET_MASK (2 * CHUNK_MAX - 1)
@@ -24,13 +24,14 @@
 struct scratch {
 	struct record_data r;
 	u8 payload[SCRATCH_PAYLOAD];
+	struct user_iovec iov[IOV_WALK];
 	u32 busy;
 };
 
 struct source {
-	u64 flat; /* buffer, or 0 */
-	u64 iov;  /* iovec array, when flat is 0 */
-	u32 iov_len;
+	u64 flat;    /* buffer; 0: the scratch holds the iovec array */
+	u32 iov_len; /* elements of it */
+	u32 pad;
 };
 
 static __always_inline bool descriptor_is(struct task_struct *task, u32 fd, struct sock *sk)
@@ -51,19 +52,28 @@ static __always_inline bool descriptor_is(struct task_struct *task, u32 fd, stru
 	return file && file == socket->file;
 }
 
-static __noinline bool source_of_message(u64 message, struct source *src)
+static __always_inline bool read_iov(struct source *src, struct scratch *s, u64 from, u64 count)
+{
+	u64 n = count > IOV_WALK ? IOV_WALK : count;
+
+	src->iov_len = (u32)n;
+	keep(n);
+	if (n > IOV_WALK || !n)
+		return false;
+	return !bpf_probe_read_user(s->iov, n * sizeof(struct user_iovec), (void *)from);
+}
+
+static __always_inline bool read_message(struct source *src, struct scratch *s, u64 from)
 {
 	struct user_message m;
 
-	if (!src || bpf_probe_read_user(&m, sizeof(m), (void *)message))
+	if (bpf_probe_read_user(&m, sizeof(m), (void *)from))
 		return false;
-	src->iov = m.iov;
-	src->iov_len = m.iov_len > IOV_WALK ? IOV_WALK : (u32)m.iov_len;
-	return m.iov != 0;
+	return read_iov(src, s, m.iov, m.iov_len);
 }
 
 /* Fills `src`; a false answer is counted by its cause. */
-static __always_inline bool find_source(struct sock *sk, bool sending, struct source *src)
+static __always_inline bool find_source(struct sock *sk, bool sending, struct source *src, struct scratch *s)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct call call = {};
@@ -81,23 +91,19 @@ static __always_inline bool find_source(struct sock *sk, bool sending, struct so
 		return false;
 	}
 	src->flat = 0;
-	src->iov = 0;
 	src->iov_len = 0;
 	switch (call.kind) {
 	case CALL_FLAT:
 		src->flat = call.arg1;
 		return src->flat != 0;
 	case CALL_IOV:
-		src->iov = call.arg1;
-		src->iov_len = call.arg2 > IOV_WALK ? IOV_WALK : (u32)call.arg2;
-		return src->iov != 0;
+		return read_iov(src, s, call.arg1, call.arg2);
 	case CALL_MESSAGE:
-		return source_of_message(call.arg1, src);
+		return read_message(src, s, call.arg1);
 	case CALL_MANY:
 		/* Which element fired is proven only when the call has one. */
-		if (call.arg2 != 1)
-			break;
-		return source_of_message(call.arg1, src);
+		if (call.arg2 == 1)
+			return read_message(src, s, call.arg1);
 	}
 	count(COUNT_NO_PAYLOAD_CALL);
 	return false;
@@ -126,12 +132,10 @@ __noinline u32 copy_bytes(const struct source *src, struct scratch *s, u32 at, u
 		return bpf_probe_read_user(s->payload + where, size, (void *)(src->flat + off)) ? 0 : n;
 	}
 	for (u32 i = 0; i < IOV_WALK; i++) {
-		struct user_iovec v;
-
 		if (i >= src->iov_len || done >= n)
 			break;
-		if (bpf_probe_read_user(&v, sizeof(v), (void *)(src->iov + i * sizeof(v))))
-			break;
+		struct user_iovec v = s->iov[i];
+
 		if (off >= v.len) {
 			off -= (u32)v.len;
 			continue;
@@ -142,7 +146,7 @@ __noinline u32 copy_bytes(const struct source *src, struct scratch *s, u32 at, u
 			take = n - done;
 		u64 where = (u64)at + done;
 
-		if (where > TAIL_ROOM)
+		if (where > TAIL_ROOM + PREFIX_MAX)
 			break;
 		keep(where);
 		keep(take);

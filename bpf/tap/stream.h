@@ -541,7 +541,7 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 	}
 	s->busy = 1;
 	if (!(msg_flags & MSG_TRUNC))
-		k.have = find_source(sk, dir == DIR_TX, &k.src);
+		k.have = find_source(sk, dir == DIR_TX, &k.src, s);
 	if (c->protocol > PROTO_HTTP1)
 		pass_unread(c, s, &k);
 	else
