@@ -59,6 +59,7 @@ enum protocol {
 #define DATA_MAYBE 0x0100       /* too few bytes to tell whether a head begins */
 #define DATA_CHUNKS 0x0200      /* `body` counts the data of a chunked message so far */
 #define DATA_ENDED 0x0400       /* the chunked message ends with this call */
+#define DATA_RESPONSE 0x0800    /* no bytes but what they say: `answer` and `body`, the Content-Length */
 
 /* record_end.what */
 enum end_what {
@@ -110,8 +111,15 @@ struct record_data {
 	u64 token;
 	u64 other_pos; /* the other direction: next byte and time of the last */
 	u64 other_ts;
-	u8 tail[TAIL_MAX]; /* last bytes of the call's buffer */
-	u64 body;
+	union {
+		u8 tail[TAIL_MAX]; /* last bytes of the call's buffer */
+		struct {
+			u16 status;
+			u16 head;  /* bytes of the head */
+			u32 since; /* ns from the first byte of the response to `ts`, or the most that fits */
+		} answer;
+	};
+	u64 body; /* data of a chunked message so far, or the length of DATA_RESPONSE */
 };
 
 struct record_end {

@@ -43,6 +43,12 @@ struct dir_state {
 	u32 head_len;
 	u64 left;  /* FRAMING_LENGTH: bytes of the body to come; FRAMING_CHUNKED: of the chunk and its line end */
 	u64 body;  /* FRAMING_CHUNKED: sum of the chunk sizes so far */
+	u64 held_ts; /* a response whose head is read and whose body is still to come: time of its first byte, else 0 */
+	u64 held_pos;
+	u64 held_length;
+	u16 held_status;
+	u16 held_head;
+	u32 pad2;
 	u32 end;   /* of the scan just made: offset behind the head, or 0 */
 	u32 lines; /* of the scan just made: offset behind the last whole line */
 	u8 phase;
@@ -67,6 +73,8 @@ struct conn {
 	u8 role;
 	u8 tries;
 	u8 last_dir;
+	u8 asked; /* a request was begun and nothing has come back */
+	u8 pad[7];
 	struct dir_state dir[2];
 };
 
@@ -236,6 +244,40 @@ static __noinline int announce(struct conn *c, struct sock *sk, const struct liv
 	else
 		c->lost++;
 	return 0;
+}
+
+/* Tells of a response by what its head said, instead of by its bytes. */
+static __always_inline void tell_response(struct conn *c, const struct live_settings *settings, u32 dir)
+{
+	struct dir_state *d = &c->dir[dir & 1];
+	const struct dir_state *o = &c->dir[!(dir & 1)];
+	u64 since = d->ts - d->held_ts, id = bpf_get_current_pid_tgid();
+	struct record_data r = {
+		.type = REC_DATA,
+		.dir = (u8)dir,
+		.flags = DATA_RESPONSE | DATA_HEAD_START,
+		.record = next_record(c),
+		.cookie = c->cookie,
+		.ts = d->ts,
+		.pos = d->held_pos,
+		.len = (u32)(d->pos - d->held_pos),
+		.lost = c->lost,
+		.tgid = id >> 32,
+		.tid = (u32)id,
+		.token = c->token,
+		.other_pos = o->pos,
+		.other_ts = o->ts,
+		.answer = {
+			.status = d->held_status,
+			.head = d->held_head,
+			.since = since > 0xffffffff ? 0xffffffff : (u32)since,
+		},
+		.body = d->held_length,
+	};
+
+	d->held_ts = 0;
+	if (!emit(settings, &r, sizeof(r)))
+		c->lost++;
 }
 
 static __always_inline void tell_end(struct conn *c, const struct live_settings *settings, u32 what, u32 flags, int error)

@@ -231,4 +231,66 @@ static __always_inline void count_body(struct dir_state *d, struct scratch *s, c
 	}
 }
 
+/* A response's status, or 0. A tunnel is left alone from here on. */
+static __always_inline u32 look_at_status(struct conn *c, const struct scratch *s)
+{
+	u32 first = s->payload[9] - '0', second = s->payload[10] - '0', third = s->payload[11] - '0';
+
+	if (first > 9 || second > 9 || third > 9)
+		return 0;
+	u32 status = first * 100 + second * 10 + third;
+
+	if (status == 101 || (first == 2 && c->flags & CONN_CONNECT))
+		c->flags |= CONN_TUNNEL;
+	return status;
+}
+
+/*
+ * A response whose head lies whole in the scratch and says how long its body is: one record tells of it, once its last
+ * byte has moved. Gives false where the head has to be passed itself.
+ */
+static __always_inline bool take_response(struct conn *c, struct dir_state *d, const struct chunk *k, u32 status,
+					  const struct live_settings *settings)
+{
+	if (status < 200 || c->flags & (CONN_TUNNEL | CONN_PIPELINED | CONN_BRIEF | CONN_MUTE))
+		return false;
+	if (c->flags & CONN_HEAD || status == 204 || status == 304) {
+		d->framing = FRAMING_LENGTH;
+		d->left = 0;
+	}
+	u64 body = k->len - d->end;
+
+	if (d->framing != FRAMING_LENGTH || body > d->left)
+		return false;
+	d->held_ts = k->now;
+	d->held_pos = k->pos;
+	d->held_length = d->left;
+	d->held_status = (u16)status;
+	d->held_head = (u16)d->end;
+	d->left -= body;
+	d->phase = PHASE_BODY;
+	if (!d->left) {
+		d->framing = FRAMING_UNKNOWN;
+		tell_response(c, settings, k->dir);
+	}
+	return true;
+}
+
+/* Whether another message begins right behind a head, in the same bytes. */
+static __always_inline bool message_follows(struct scratch *s, u32 end, u32 got)
+{
+	struct prefix next = {};
+	u32 rest = got - end;
+
+	if (end >= got)
+		return false;
+	if (rest > PREFIX_MAX)
+		rest = PREFIX_MAX;
+	if (end < CHUNK_MAX)
+		bpf_probe_read_kernel(&next, PREFIX_MAX, s->payload + end);
+	u32 look = look_at(&next, rest);
+
+	return look == LOOK_REQUEST || look == LOOK_RESPONSE;
+}
+
 #endif

@@ -140,12 +140,24 @@ static __always_inline void begin_request(struct conn *c, const struct scratch *
 			t->token = c->token;
 	}
 	c->flags &= ~(CONN_BRIEF | CONN_MUTE | CONN_HEAD | CONN_CONNECT);
+	/* A second request before any answer: what comes back may lie many to a call. */
+	if (c->asked)
+		c->flags |= CONN_PIPELINED;
+	c->asked = 1;
 	if (method == FOUR('H', 'E', 'A', 'D'))
 		c->flags |= CONN_HEAD;
 	else if (method == FOUR('C', 'O', 'N', 'N'))
 		c->flags |= CONN_CONNECT;
 	/* Whatever was believed of the last response: a new one is to come. */
-	c->dir[!(dir & 1)].framing = FRAMING_UNKNOWN;
+	struct dir_state *answer = &c->dir[!(dir & 1)];
+
+	answer->framing = FRAMING_UNKNOWN;
+	if (answer->held_ts) {
+		const struct live_settings *settings = live_settings();
+
+		if (settings)
+			tell_response(c, settings, !(dir & 1));
+	}
 	u32 over = take_budget(c->tgid, now);
 
 	if (over == 1)
@@ -164,32 +176,6 @@ static __always_inline u32 fill_tail(struct scratch *s, const struct chunk *k)
 		return 0;
 	*(u64 *)s->r.tail = *(u64 *)(s->payload + TAIL_ROOM);
 	return DATA_TAIL;
-}
-
-/* A response's status: a tunnel is left alone from here on, and an interim or bodiless response frames nothing. */
-static __always_inline void look_at_status(struct conn *c, struct dir_state *d, const struct scratch *s)
-{
-	u8 first = s->payload[9], second = s->payload[10], third = s->payload[11];
-
-	if ((first == '1' && second == '0' && third == '1') || (first == '2' && c->flags & CONN_CONNECT))
-		c->flags |= CONN_TUNNEL;
-}
-
-/* Whether another message begins right behind a head, in the same bytes. */
-static __always_inline bool message_follows(struct scratch *s, u32 end, u32 got)
-{
-	struct prefix next = {};
-	u32 rest = got - end;
-
-	if (end >= got)
-		return false;
-	if (rest > PREFIX_MAX)
-		rest = PREFIX_MAX;
-	if (end < CHUNK_MAX)
-		bpf_probe_read_kernel(&next, PREFIX_MAX, s->payload + end);
-	u32 look = look_at(&next, rest);
-
-	return look == LOOK_REQUEST || look == LOOK_RESPONSE;
 }
 
 /*
@@ -234,10 +220,13 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 			got = CHUNK_MAX;
 		bool fault = got < n;
 
-		if (response && !d->head_len && got >= 12)
-			look_at_status(c, d, s);
+		u32 status = response && !d->head_len && got >= 12 ? look_at_status(c, s) : 0;
+
 		scan_head(d, s, got);
 		u32 end = d->end;
+
+		if (status && end && take_response(c, d, k, status, settings))
+			return 0;
 		bool more = left > got;
 		bool whole = c->flags & CONN_PIPELINED;
 
@@ -370,6 +359,14 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 		struct counted body;
 
 		count_body(d, s, k, 0, &body);
+		if (d->held_ts && (body.told || d->framing == FRAMING_UNKNOWN)) {
+			bool whole = d->framing == FRAMING_LENGTH;
+
+			d->framing = FRAMING_UNKNOWN;
+			tell_response(c, settings, k->dir);
+			if (whole)
+				return 0;
+		}
 		if (d->framing != FRAMING_UNKNOWN) {
 			if (body.told) {
 				d->framing = FRAMING_UNKNOWN;
@@ -530,6 +527,8 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 			tell_traffic(c, settings, k.now, false);
 		return 0;
 	}
+	if (c->role != ROLE_UNKNOWN && (c->role == ROLE_SERVER) == (dir == DIR_TX))
+		c->asked = 0;
 	u32 which = dir & 1;
 	struct scratch *s = bpf_map_lookup_elem(&scratches, &which);
 

@@ -43,6 +43,8 @@ pub mod data {
     pub const CHUNKS: u16 = 0x0200;
     /// The chunked message ends with this call.
     pub const ENDED: u16 = 0x0400;
+    /// No bytes but what they say: see [`DataRecord::answer`](super::DataRecord::answer).
+    pub const RESPONSE: u16 = 0x0800;
 }
 
 /// `EndRecord::what`.
@@ -151,8 +153,34 @@ pub struct DataRecord {
     pub other_ts: u64,
     /// Last bytes of the call's buffer.
     pub tail: [u8; 8],
-    /// Data of a chunked message so far, as the kernel half counted it.
+    /// Data of a chunked message so far, or the Content-Length of a `RESPONSE`.
     pub body: u64,
+}
+
+/// What the kernel half read off a response's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Status.
+    pub status: u16,
+    /// Bytes of the head.
+    pub head: u16,
+    /// From the first byte of the response to the record's time, ns.
+    pub since: u32,
+    /// Bytes of the body.
+    pub length: u64,
+}
+
+impl DataRecord {
+    /// What a `RESPONSE` record says.
+    pub fn answer(&self) -> Option<Answer> {
+        let [a, b, c, d, e, f, g, h] = self.tail;
+        (self.flags & data::RESPONSE != 0).then(|| Answer {
+            status: u16::from_ne_bytes([a, b]),
+            head: u16::from_ne_bytes([c, d]),
+            since: u32::from_ne_bytes([e, f, g, h]),
+            length: self.body,
+        })
+    }
 }
 
 /// End of stream, error or close.

@@ -397,6 +397,12 @@ impl Engine {
                     head_cut: r.flags & data::HEAD_CUT != 0,
                     brief: r.flags & data::OVER_BUDGET != 0,
                     chunks: (r.flags & data::CHUNKS != 0).then_some((r.body, r.flags & data::ENDED != 0)),
+                    known: r.answer().map(|a| http1::KnownHead {
+                        status: a.status,
+                        head: u64::from(a.head),
+                        length: a.length,
+                        start: r.ts.saturating_sub(u64::from(a.since)),
+                    }),
                     other: (r.other_ts != 0).then_some((r.other_pos, r.other_ts)),
                 },
                 &mut done,

@@ -1,7 +1,8 @@
 //! Connections to requests to spans and RED metrics.
 //!
 //! [`Engine`] is fed by one thread with the kernel half's records. It keeps the connections, lets `wire` frame their
-//! messages, and makes of every finished request a measurement and, unless it is not to be kept, a span.
+//! messages, and makes of every finished request a measurement and, unless it is not to be kept, a span. Without the
+//! feature `engine` only the settings are here, so that a program without the kernel half knows the same keys.
 
 #[cfg(feature = "engine")]
 mod conn;

@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use super::chunked::Chunked;
 use super::exchange::{Exchange, Outcome};
 use super::head::{self, Framing, Garbage};
-use super::{Dir, End, IDLE_NS, Limits, Segment};
+use super::{Dir, End, IDLE_NS, KnownHead, Limits, Segment};
 
 /// Where a direction stands.
 #[derive(Debug)]
@@ -553,6 +553,10 @@ impl Connection {
                     if self.open.is_empty() {
                         return self.hold(seg, out);
                     }
+                    if let Some(known) = seg.known {
+                        self.begin_known(&mut seg, &known);
+                        continue;
+                    }
                     if !head::looks_like_response(seg.data) || seg.data.is_empty() {
                         return self.lose(out);
                     }
@@ -584,6 +588,7 @@ impl Connection {
                     let take = (until - seg.pos).min(seg.len);
                     self.response_body += take;
                     advance(&mut seg, take);
+                    self.last_response = seg.ts;
                     if seg.pos == until {
                         self.response.state = State::Start;
                         self.response_done(Outcome::Complete, seg.ts, Some(self.response_body), out);
@@ -630,7 +635,8 @@ impl Connection {
                     return;
                 }
                 State::Unframed | State::Lost => {
-                    let begins = seg.head_start && head::looks_like_response(seg.data) && !seg.data.is_empty();
+                    let begins = seg.known.is_some()
+                        || (seg.head_start && head::looks_like_response(seg.data) && !seg.data.is_empty());
                     let expected = if self.answering { self.open.len() > 1 } else { !self.open.is_empty() };
                     if !(begins && expected) {
                         self.last_response = seg.ts;
@@ -639,7 +645,13 @@ impl Connection {
                     if self.answering {
                         self.response_done(Outcome::Complete, self.last_response, None, out);
                     }
-                    self.begin_response(&seg);
+                    match seg.known {
+                        Some(known) => {
+                            self.begin_known(&mut seg, &known);
+                            continue;
+                        }
+                        None => self.begin_response(&seg),
+                    }
                 }
             }
             if seg.len == 0 || self.tunnel {
@@ -652,6 +664,20 @@ impl Connection {
         self.response.state = State::Head;
         self.response.head.clear();
         self.response.head_start = (seg.ts, seg.pos, seg.exec);
+    }
+
+    /// A response whose head was read elsewhere.
+    fn begin_known(&mut self, seg: &mut Segment<'_>, known: &KnownHead) {
+        let Some(x) = self.open.front_mut() else { return };
+        x.status = Some(known.status);
+        x.response_start = known.start;
+        x.response_exec = seg.exec;
+        self.answering = true;
+        self.response_body = 0;
+        let head = known.head.min(seg.len);
+        self.response.state = State::Fixed(seg.pos.saturating_add(known.head).saturating_add(known.length));
+        advance(seg, head);
+        seg.known = None;
     }
 
     /// Keeps a response that came before its request.

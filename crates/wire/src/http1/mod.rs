@@ -80,8 +80,23 @@ pub struct Segment<'a> {
     pub brief: bool,
     /// A chunked message as the kernel half counts it: bytes of data so far, and whether it ends with this call.
     pub chunks: Option<(u64, bool)>,
+    /// A response of which the kernel half read the head itself: no bytes are captured.
+    pub known: Option<KnownHead>,
     /// The other direction as the kernel knew it: next position, time of the last byte.
     pub other: Option<(u64, u64)>,
+}
+
+/// What a response's head says, when it was read elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownHead {
+    /// Status; not an interim one.
+    pub status: u16,
+    /// Bytes of the head.
+    pub head: u64,
+    /// Bytes of the body that follow; 0 where there is none whatever the head says.
+    pub length: u64,
+    /// Time of the head's first byte, ns.
+    pub start: u64,
 }
 
 /// A response whose end cannot be seen ends when nothing came for this long, ns.

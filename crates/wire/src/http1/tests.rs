@@ -33,6 +33,7 @@ impl Feed {
                 head_cut: false,
                 brief: false,
                 chunks: None,
+                known: None,
                 other: None,
             },
             &mut self.out,
@@ -243,11 +244,40 @@ fn a_chunked_response_that_the_kernel_half_counts_has_its_size() {
         head_cut: false,
         brief: false,
         chunks: Some((1000, false)),
+        known: None,
         other: None,
     };
     f.c.segment(base, &mut f.out);
     f.c.segment(Segment { pos: 9000, len: 5, data: &[], ts: 300, head_start: false, chunks: Some((7000, true)), ..base }, &mut f.out);
     f.check(&["GET /a 200 0 7000 199 Complete"]);
+}
+
+#[test]
+fn a_response_whose_head_the_kernel_half_read_is_one_record() {
+    let mut f = Feed::new(true);
+    let known = |pos, len, status, length| Segment {
+        dir: Dir::Response,
+        pos,
+        len,
+        data: &[],
+        tail: None,
+        ts: 300,
+        exec: 1,
+        head_start: true,
+        head_cut: false,
+        brief: false,
+        chunks: None,
+        known: Some(KnownHead { status, head: 100, length, start: 250 }),
+        other: None,
+    };
+    f.req("GET /a HTTP/1.1\r\n\r\n");
+    f.c.segment(known(0, 150, 200, 50), &mut f.out);
+    f.req("GET /b HTTP/1.1\r\n\r\n");
+    f.c.segment(known(150, 120, 404, 50), &mut f.out);
+    f.check(&["GET /a 200 0 50 199 Complete"]);
+    f.c.close(End::Fin, 400, &mut f.out);
+    f.check(&["GET /a 200 0 50 199 Complete", "GET /b 404 0 20 298 PeerClosed"]);
+    assert_eq!(f.out[0].response_start, 250);
 }
 
 #[test]
@@ -303,6 +333,7 @@ fn an_answer_recorded_before_its_request_by_another_thread_is_kept() {
         head_cut: false,
         brief: false,
         chunks: None,
+        known: None,
         other: None,
     };
     f.c.segment(seg, &mut f.out);
@@ -342,6 +373,7 @@ fn brief_heads_give_method_status_and_time() {
                 head_cut: true,
                 brief: true,
                 chunks: None,
+                known: None,
                 other: None,
             };
             f.c.segment(seg, &mut f.out);
