@@ -89,18 +89,22 @@ static __always_inline struct live_settings *live_settings(void)
 	return bpf_map_lookup_elem(&live, &zero);
 }
 
-/* Puts a stream record into this processor's ring; wakes the reader only when the ring fills up. */
-static __always_inline bool emit(const struct live_settings *settings, void *record, u64 size)
+/*
+ * Puts a stream record into this processor's ring; wakes the reader only when the ring fills up, which is looked at
+ * with every eighth record of a connection.
+ */
+static __always_inline bool emit(const struct live_settings *settings, void *record, u64 size, u32 number)
 {
 	u32 which = (bpf_get_smp_processor_id() >> 2) & settings->ring_mask;
 	void *ring = bpf_map_lookup_elem(&rings, &which);
 
 	if (!ring)
 		return false;
-	u64 waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
+	u64 flags = BPF_RB_NO_WAKEUP;
 
-	if (bpf_ringbuf_output(ring, record, size,
-			       waiting > settings->ring_wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP)) {
+	if (!(number & 7) && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > settings->ring_wake)
+		flags = BPF_RB_FORCE_WAKEUP;
+	if (bpf_ringbuf_output(ring, record, size, flags)) {
 		count(COUNT_RING_FULL);
 		return false;
 	}

@@ -239,7 +239,7 @@ static __noinline int announce(struct conn *c, struct sock *sk, const struct liv
 		}
 	}
 	r.record = next_record(c);
-	if (emit(settings, &r, sizeof(r)))
+	if (emit(settings, &r, sizeof(r), c->record))
 		c->flags |= CONN_ANNOUNCED;
 	else
 		c->lost++;
@@ -276,7 +276,7 @@ static __always_inline void tell_response(struct conn *c, const struct live_sett
 	};
 
 	d->held_ts = 0;
-	if (!emit(settings, &r, sizeof(r)))
+	if (!emit(settings, &r, sizeof(r), c->record))
 		c->lost++;
 }
 
@@ -297,7 +297,7 @@ static __always_inline void tell_end(struct conn *c, const struct live_settings 
 		.lost = c->lost,
 	};
 
-	if (!emit(settings, &r, sizeof(r)))
+	if (!emit(settings, &r, sizeof(r), c->record))
 		c->lost++;
 }
 
@@ -315,7 +315,7 @@ static __always_inline void tell_traffic(struct conn *c, const struct live_setti
 	};
 
 	c->reported = now;
-	emit(settings, &r, sizeof(r));
+	emit(settings, &r, sizeof(r), c->record);
 }
 
 #endif

@@ -101,24 +101,24 @@ __noinline int scan_head(struct dir_state *d, struct scratch *s, u32 got)
 			/* bit k set: byte k is '\n' and so is byte k-2 ("\n?\n"), or byte k-1 ("\n\n") */
 			u64 ends = at & ((at << 16) | (before >> 48) | (at << 8) | (before >> 56));
 			u64 bits = ends ? ends : at;
-			u32 k = 0;
 
-			/* The lowest set byte. */
+			/* The lowest set byte, counted from one: below it all bits are set once one is taken away. */
 			bits &= -bits;
-			if (bits & 0xffffffff00000000ull)
-				k += 4;
-			if (bits & 0xffff0000ffff0000ull)
-				k += 2;
-			if (bits & 0xff00ff00ff00ff00ull)
-				k += 1;
-			u32 line = i * 8 + k + 1;
+			u32 line = i * 8 + (u32)((((bits - 1) & ones) * ones) >> 56);
 
 			if (ends) {
 				d->end = line <= got ? line : 0;
 				break;
 			}
 			d->lines = line;
-			look_at_header(d, s, line);
+			u64 where = line;
+
+			keep(where);
+			where &= OFFSET_MASK;
+			u8 letter = s->payload[where] | 0x20;
+
+			if (letter == 'c' || letter == 't')
+				look_at_header(d, s, line);
 		}
 		before = at;
 	}

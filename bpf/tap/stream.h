@@ -56,7 +56,7 @@ __noinline int send_data(struct conn *c, struct scratch *s, const struct chunk *
 	r->other_pos = o->pos;
 	r->other_ts = o->ts;
 	r->body = c->dir[k->dir & 1].body;
-	if (emit(settings, r, sizeof(*r) + cap))
+	if (emit(settings, r, sizeof(*r) + cap, r->record))
 		return 1;
 	c->lost++;
 	if (p->flags & DATA_REQUEST) {
@@ -330,7 +330,7 @@ static __always_inline void send_sample(struct conn *c, struct scratch *s, const
 
 	if (size > sizeof(*r) + SAMPLE_MAX)
 		size = sizeof(*r) + SAMPLE_MAX;
-	if (!emit(settings, r, size))
+	if (!emit(settings, r, size, r->record))
 		c->lost++;
 }
 
@@ -539,7 +539,10 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 		return 0;
 	}
 	s->busy = 1;
-	if (!(msg_flags & MSG_TRUNC))
+	struct dir_state *d = &c->dir[dir & 1];
+
+	/* Inside a body of known length nothing is looked at. */
+	if (!(msg_flags & MSG_TRUNC) && !(d->phase == PHASE_BODY && d->framing == FRAMING_LENGTH && (u64)ret <= d->left))
 		k.have = find_source(sk, dir == DIR_TX, &k.src, s);
 	if (c->protocol > PROTO_HTTP1)
 		pass_unread(c, s, &k);
