@@ -25,7 +25,6 @@ pub(crate) fn read<T: de::DeserializeOwned>(
 ) -> Option<T> {
     let unknown = RefCell::new(Vec::new());
     let value = loop {
-        unknown.borrow_mut().clear();
         let error = match T::deserialize(De { node: tree, path: Path::Root, unknown: &unknown }) {
             Ok(value) => break Some(value),
             Err(error) => error,
@@ -48,7 +47,12 @@ pub(crate) fn read<T: de::DeserializeOwned>(
         }
         tree.refuse(&path);
     };
-    problems.append(&mut unknown.borrow_mut());
+    // Every round meets the same ones again.
+    for problem in unknown.into_inner() {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
     value
 }
 
@@ -403,7 +407,9 @@ impl<'a> de::SeqAccess<'a> for Items<'a, '_> {
         for (i, node) in self.items.by_ref() {
             if node.kind != Kind::Refused {
                 let path = Path::Item(self.path, i);
-                return seed.deserialize(De { node, path, unknown: self.unknown }).map(Some);
+                let value = seed.deserialize(De { node, path, unknown: self.unknown });
+                // A type that reads a text and then refuses it does not know where the text stood.
+                return value.map(Some).map_err(|e| e.locate(node, &path));
             }
         }
         Ok(None)
@@ -437,9 +443,10 @@ impl<'a> de::MapAccess<'a> for Entries<'a, '_> {
                 continue;
             }
             self.value = Some(entry);
-            return seed.deserialize(entry.key.as_str().into_deserializer()).map(Some).map_err(|e: Error| {
-                e.locate(&entry.value, &Path::Key(self.path, &entry.key))
-            });
+            return seed
+                .deserialize(entry.key.as_str().into_deserializer())
+                .map(Some)
+                .map_err(|e: Error| e.locate(&entry.value, &Path::Key(self.path, &entry.key)));
         }
         Ok(None)
     }
@@ -449,6 +456,7 @@ impl<'a> de::MapAccess<'a> for Entries<'a, '_> {
             return Err(Error::new(ProblemKind::Syntax, "a value without its key"));
         };
         let path = Path::Key(self.path, &entry.key);
-        seed.deserialize(De { node: &entry.value, path, unknown: self.unknown })
+        let value = seed.deserialize(De { node: &entry.value, path, unknown: self.unknown });
+        value.map_err(|e| e.locate(&entry.value, &path))
     }
 }

@@ -24,46 +24,44 @@ fn keys(shape: Shape<'_>, defaults: Option<&Value>, indent: &str, off: bool, out
     for (key, below) in shape.properties().into_iter().flatten() {
         let below = Shape(below);
         let default = defaults.and_then(|d| d.get(key)).filter(|d| !d.is_null());
+        let off = off || default.is_none();
+        // What is off has defaults too: they hold as soon as it is on.
+        let value = default.or_else(|| below.default());
+        let mark = if off { "# " } else { "" };
         if indent.is_empty() {
             out.push('\n');
         }
-        comment(below.description(), indent, out);
-        let off = off || default.is_none();
-        let mark = if off { "# " } else { "" };
+        comment(below.description(), &format!("{mark}{indent}"), out);
+        let key = word(key);
         let deeper = format!("{indent}  ");
-        let of_its_own = Value::Null;
-        match default {
+        let in_list = below.items().filter(|i| i.properties().is_some());
+        match (value, below.example(), in_list) {
             _ if below.properties().is_some() => {
-                let _ = writeln!(out, "{mark}{indent}{}:", word(key));
-                let inner = default.or(below.0.get("default")).unwrap_or(&of_its_own);
-                keys(below, Some(inner), &deeper, off, out);
+                let _ = writeln!(out, "{mark}{indent}{key}:");
+                keys(below, value, &deeper, off, out);
             }
-            Some(value) if !is_empty(value) => {
-                let _ = writeln!(out, "{mark}{indent}{}: {}", word(key), inline(value));
+            (Some(value), ..) if !is_empty(value) => {
+                let _ = writeln!(out, "{mark}{indent}{key}: {}", inline(value));
             }
-            _ => {
-                let value = default.map_or_else(|| inline(&of_its_own), inline);
-                match below.example() {
-                    Some(example) => {
-                        if !off {
-                            let _ = writeln!(out, "{indent}{}: {value}", word(key));
-                        }
-                        let _ = writeln!(out, "# {indent}{}: {}", word(key), inline(example));
-                    }
-                    None if below.items().is_some_and(|i| i.properties().is_some()) => {
-                        if !off {
-                            let _ = writeln!(out, "{indent}{}: {value}", word(key));
-                        }
-                        let mut item = String::new();
-                        if let Some(items) = below.items() {
-                            keys(items, items.0.get("default"), &format!("{indent}    "), true, &mut item);
-                        }
-                        let _ = writeln!(out, "# {indent}{}:\n# {indent}  -\n{}", word(key), item.trim_end());
-                    }
-                    None => {
-                        let _ = writeln!(out, "{mark}{indent}{}: {value}", word(key));
-                    }
+            (_, Some(example), _) => {
+                if !off {
+                    let _ = writeln!(out, "{indent}{key}: {}", value.map_or_else(String::new, inline));
                 }
+                let _ = writeln!(out, "# {indent}{key}: {}", inline(example));
+            }
+            (_, None, Some(items)) => {
+                if !off {
+                    let _ = writeln!(out, "{indent}{key}: []");
+                }
+                let _ = writeln!(out, "# {indent}{key}:\n# {deeper}-");
+                keys(items, items.default(), &format!("{deeper}  "), true, out);
+            }
+            (value, None, None) => {
+                let _ = writeln!(
+                    out,
+                    "{mark}{indent}{key}: {}",
+                    value.map_or_else(String::new, inline).trim_end()
+                );
             }
         }
     }
@@ -97,7 +95,7 @@ pub fn reference<T: Serialize + Default + schemars::JsonSchema>(head: &str) -> S
             rows(below, default, key, &mut out);
         } else {
             out.push_str(TABLE);
-            row(below, default, key, &mut out);
+            row(below, default, key, &mut out, false);
         }
     }
     out
@@ -110,22 +108,24 @@ fn rows(shape: Shape<'_>, defaults: Option<&Value>, path: &str, out: &mut String
         let below = Shape(below);
         let default = defaults.and_then(|d| d.get(key)).filter(|d| !d.is_null());
         let path = join(path, key);
-        row(below, default, &path, out);
+        let default = default.or_else(|| below.default());
+        row(below, default, &path, out, shape.requires(key));
         if below.properties().is_some() {
-            rows(below, default.or(below.0.get("default")), &path, out);
+            rows(below, default, &path, out);
         } else if let Some(items) = below.items().filter(|i| i.properties().is_some()) {
-            rows(items, items.0.get("default"), &format!("{path}[]"), out);
+            rows(items, items.default(), &format!("{path}[]"), out);
         } else if let Some(values) = below.values().filter(|v| v.properties().is_some()) {
-            rows(values, values.0.get("default"), &format!("{path}.NAME"), out);
+            rows(values, values.default(), &format!("{path}.NAME"), out);
         }
     }
 }
 
-fn row(shape: Shape<'_>, default: Option<&Value>, path: &str, out: &mut String) {
+fn row(shape: Shape<'_>, default: Option<&Value>, path: &str, out: &mut String, required: bool) {
     let section = shape.properties().is_some();
     let default = match default {
         Some(value) if !section => format!("`{}`", inline(value)),
         Some(_) => String::new(),
+        None if required => "must be given".to_owned(),
         None => "not set".to_owned(),
     };
     let text = shape.description().replace('\n', " ").replace('|', "\\|");

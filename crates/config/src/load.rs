@@ -143,7 +143,8 @@ impl Layers {
         let path = || key.split('.');
         let in_tree = |t: &Node| t.at(path()).is_some_and(|n| !is_unset(n));
         let in_set = |s: &String| {
-            s.strip_prefix(key).is_some_and(|rest| rest.starts_with('.') || (rest.starts_with('=') && rest != "=null"))
+            s.strip_prefix(key)
+                .is_some_and(|rest| rest.starts_with('.') || (rest.starts_with('=') && rest != "=null"))
         };
         self.trees.iter().any(in_tree) || self.sets.iter().any(in_set)
     }
@@ -245,16 +246,16 @@ fn apply(
         return;
     };
     let key = key.trim();
-    let origin = format!("--set {key}");
+    let origin = "--set";
     let path = shape.split(key);
     let segments: Vec<&str> = path.iter().map(String::as_str).collect();
-    let place = Place::whole(origin.as_str());
+    let place = Place::whole(origin);
     let mut found = Vec::new();
     let value = if text.is_empty() {
         let scalar = Scalar { text: String::new(), plain: false, shown: None };
         Some(Node { place: place.clone(), kind: Kind::Scalar(scalar) })
     } else {
-        match parse(&origin, text, &mut found) {
+        match parse(origin, text, &mut found) {
             // `[::1]:80` is an address to the user and a broken list to YAML.
             None if shape.at(segments.iter().copied()).is_some_and(Shape::is_text) => {
                 found.clear();
@@ -263,9 +264,21 @@ fn apply(
             value => value,
         }
     };
-    problems.append(&mut found);
-    let Some(mut value) = value else { return };
-    substitute(&mut value, lookup, problems);
+    let mut value = value;
+    if let Some(value) = &mut value {
+        value.forget_lines();
+        substitute(value, lookup, &mut found);
+    }
+    // Lines and columns of one argument tell nothing, and keys in it stand below the key that is set.
+    for mut problem in found {
+        problem.place = Some(place.clone());
+        problem.key = match problem.key.is_empty() {
+            true => key.to_owned(),
+            false => crate::parse::join(key, &problem.key),
+        };
+        problems.push(problem);
+    }
+    let Some(value) = value else { return };
     if let Err(what) = assign(tree, &segments, shape, &place, value) {
         problems.push(Problem::new(ProblemKind::WrongValue, key, what).at(place));
     }
@@ -292,16 +305,19 @@ fn assign(
     let child = match (&mut node.kind, number) {
         (Kind::List(items), Some(i)) if i <= items.len() => {
             if i == items.len() {
-                items.push(Node::map(place.clone()));
+                items.push(Node::scalar(place.clone(), ""));
             }
             items.get_mut(i)
         }
         (Kind::List(items), _) => {
-            return Err(format!("\"{first}\" is not one of the list's {} items, nor the next one", items.len()));
+            return Err(format!(
+                "\"{first}\" is not one of the list's {} items, nor the next one",
+                items.len()
+            ));
         }
         (Kind::Map(entries), _) => {
             let at = entries.iter().position(|e| e.key == *first).unwrap_or_else(|| {
-                let value = Node::map(place.clone());
+                let value = Node::scalar(place.clone(), "");
                 entries.push(Entry { key: (*first).to_owned(), place: place.clone(), value });
                 entries.len() - 1
             });

@@ -158,6 +158,21 @@ impl Node {
         }
     }
 
+    /// Keeps of every place only the origin.
+    pub(crate) fn forget_lines(&mut self) {
+        (self.place.line, self.place.column) = (0, 0);
+        match &mut self.kind {
+            Kind::List(items) => items.iter_mut().for_each(Node::forget_lines),
+            Kind::Map(entries) => {
+                for entry in entries {
+                    (entry.place.line, entry.place.column) = (0, 0);
+                    entry.value.forget_lines();
+                }
+            }
+            Kind::Scalar(_) | Kind::Refused => {}
+        }
+    }
+
     /// Marks the value at a path as refused.
     pub(crate) fn refuse(&mut self, path: &[String]) {
         let mut node = self;

@@ -29,6 +29,8 @@ pub fn parse(origin: &str, text: &str, problems: &mut Vec<Problem>) -> Option<No
     let options = granit_parser::options! {
         disallow_directives: true,
         emit_comments: false,
+        // Reported here, without its name: that may be a password that begins with `*`.
+        emit_unresolved_aliases: true,
         flow_nesting_limit: MAX_DEPTH,
         block_nesting_limit: MAX_DEPTH,
     };
@@ -38,11 +40,11 @@ pub fn parse(origin: &str, text: &str, problems: &mut Vec<Problem>) -> Option<No
             Ok((event, span)) => builder.event(event, span),
             Err(e) => {
                 let place = builder.place(e.marker().line(), e.marker().col());
-                Err(Problem::new(ProblemKind::Syntax, "", e.kind().to_string()).at(place))
+                Err(Box::new(Problem::new(ProblemKind::Syntax, "", e.kind().to_string()).at(place)))
             }
         };
         if let Err(problem) = step {
-            builder.problems.push(problem);
+            builder.problems.push(*problem);
             return None;
         }
     }
@@ -69,9 +71,9 @@ impl Builder<'_> {
         Place { origin: self.origin.clone(), line: line.max(1), column: column + 1 }
     }
 
-    fn refuse(&self, span: Span, what: &str) -> Problem {
-        Problem::new(ProblemKind::Syntax, self.path(), what)
-            .at(self.place(span.start.line(), span.start.col()))
+    fn refuse(&self, span: Span, what: &str) -> Box<Problem> {
+        let place = self.place(span.start.line(), span.start.col());
+        Box::new(Problem::new(ProblemKind::Syntax, self.path(), what).at(place))
     }
 
     /// Dotted key of the value that comes next.
@@ -86,7 +88,7 @@ impl Builder<'_> {
         }
     }
 
-    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Box<Problem>> {
         let place = self.place(span.start.line(), span.start.col());
         if event.is_node() {
             self.nodes += 1;
@@ -98,7 +100,9 @@ impl Builder<'_> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.plain_node(span, anchor, tag.is_some())?;
                 let plain = matches!(style, ScalarStyle::Plain);
-                let scalar = Scalar { text: text.into_owned(), plain, shown: None };
+                // The parser says `~` where nothing is written.
+                let text = if plain && span.is_empty() { String::new() } else { text.into_owned() };
+                let scalar = Scalar { text, plain, shown: None };
                 self.value(Node { place, kind: Kind::Scalar(scalar) }, span)
             }
             Event::SequenceStart(_, anchor, tag) => {
@@ -107,7 +111,12 @@ impl Builder<'_> {
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.plain_node(span, anchor, tag.is_some())?;
-                self.open(span, |path| Open::Map { node: Node::map(place), entries: Vec::new(), key: None, path })
+                self.open(span, |path| Open::Map {
+                    node: Node::map(place),
+                    entries: Vec::new(),
+                    key: None,
+                    path,
+                })
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
@@ -120,7 +129,7 @@ impl Builder<'_> {
         }
     }
 
-    fn plain_node(&self, span: Span, anchor: usize, tagged: bool) -> Result<(), Problem> {
+    fn plain_node(&self, span: Span, anchor: usize, tagged: bool) -> Result<(), Box<Problem>> {
         if anchor != 0 {
             return Err(self.refuse(span, "anchors (&) are not allowed; quote the text if it begins with &"));
         }
@@ -130,7 +139,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn open(&mut self, span: Span, make: impl FnOnce(String) -> Open) -> Result<(), Problem> {
+    fn open(&mut self, span: Span, make: impl FnOnce(String) -> Open) -> Result<(), Box<Problem>> {
         if self.stack.len() >= MAX_DEPTH {
             return Err(self.refuse(span, &format!("nested deeper than {MAX_DEPTH}")));
         }
@@ -142,7 +151,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn close(&mut self, span: Span) -> Result<(), Problem> {
+    fn close(&mut self, span: Span) -> Result<(), Box<Problem>> {
         let node = match self.stack.pop() {
             Some(Open::List { node, items, .. }) => Node { place: node.place, kind: Kind::List(items) },
             Some(Open::Map { node, entries, .. }) => Node { place: node.place, kind: Kind::Map(entries) },
@@ -151,7 +160,7 @@ impl Builder<'_> {
         self.value(node, span)
     }
 
-    fn value(&mut self, value: Node, span: Span) -> Result<(), Problem> {
+    fn value(&mut self, value: Node, span: Span) -> Result<(), Box<Problem>> {
         match self.stack.last_mut() {
             None => self.root = Some(value),
             Some(Open::List { items, .. }) => items.push(value),

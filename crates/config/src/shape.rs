@@ -67,6 +67,17 @@ impl<'a> Shape<'a> {
         self.forms().find_map(|f| f.get("examples")?.as_array()?.first())
     }
 
+    /// The value when it is not written; nothing for `null`.
+    pub(crate) fn default(self) -> Option<&'a Value> {
+        self.0.get("default").filter(|d| !d.is_null())
+    }
+
+    /// Whether a map must have a key.
+    pub(crate) fn requires(self, key: &str) -> bool {
+        let mut lists = self.forms().filter_map(|f| f.get("required")?.as_array());
+        lists.any(|list| list.iter().any(|k| k == key))
+    }
+
     /// The kind of value in one word or two.
     pub(crate) fn type_name(self) -> String {
         if !self.words().is_empty() {
@@ -79,8 +90,7 @@ impl<'a> Shape<'a> {
         {
             return format.to_owned();
         }
-        if let (Some(_), Some(items)) = (self.properties(), self.items()) {
-            let _ = items;
+        if self.properties().is_some() && self.items().is_some() {
             return "map or list of maps".to_owned();
         }
         if let Some(items) = self.items() {

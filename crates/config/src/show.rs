@@ -101,7 +101,8 @@ pub(crate) fn inline(value: &Value) -> String {
 
 /// A text as YAML: plain where nothing can mistake it for something else, else quoted as JSON, which YAML reads.
 pub(crate) fn word(text: &str) -> String {
-    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ':' | '@' | '+' | '~');
+    let safe =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ':' | '@' | '+' | '~');
     let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '_' | '.'))
         || text.starts_with(|c: char| c.is_ascii_digit()) && text.parse::<f64>().is_err();
     let reserved = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
@@ -119,7 +120,8 @@ mod tests {
 
     #[test]
     fn words_that_yaml_would_read_as_something_else_are_quoted() {
-        for plain in ["127.0.0.1:80", "10s", "a.b", "http://h:1/x", "/var/log", "deployment.environment.name"] {
+        for plain in ["127.0.0.1:80", "10s", "a.b", "http://h:1/x", "/var/log", "deployment.environment.name"]
+        {
             assert_eq!(word(plain), plain);
         }
         for (text, quoted) in [

@@ -86,7 +86,10 @@ impl fmt::Display for Bad {
         match self {
             Bad::Unclosed => f.write_str("\"${\" without \"}\"; write \"$${\" for the characters themselves"),
             Bad::Name(name) => {
-                write!(f, "${{{name}}} is neither ${{NAME}} nor ${{file:PATH}}; write \"$${{\" for the characters themselves")
+                write!(
+                    f,
+                    "${{{name}}} is neither ${{NAME}} nor ${{file:PATH}}; write \"$${{\" for the characters themselves"
+                )
             }
             Bad::Unset(name) => write!(f, "environment variable {name} is not set"),
             Bad::File(path, why) => write!(f, "file {path} cannot be read: {why}"),

@@ -1,8 +1,9 @@
 //! The nearest right word to a wrong one.
 
-/// The candidate with the smallest edit distance to `word`; the first of equals.
+/// The candidate with the smallest edit distance to `word`; of equals the one that begins alike longest.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    candidates.into_iter().min_by_key(|c| distance(word, c))
+    let alike = |c: &str| word.chars().zip(c.chars()).take_while(|(a, b)| a == b).count();
+    candidates.into_iter().min_by_key(|c| (distance(word, c), usize::MAX - alike(c)))
 }
 
 /// Fewest insertions, deletions, replacements and swaps of neighbours between two words, without case and
@@ -45,6 +46,7 @@ mod tests {
     #[test]
     fn the_nearest_word_wins() {
         assert_eq!(nearest("servr", ["resource", "server", "receive"]), Some("server"));
+        assert_eq!(nearest("2", ["1", "2c", "3"]), Some("2c"));
         assert_eq!(nearest("x", []), None);
     }
 }

@@ -1,6 +1,9 @@
 //! Sinks: OTLP (gRPC, HTTP), OTLP/JSON file, Prometheus exposition.
 
 mod config;
+mod console;
+mod file;
+mod otlp;
 pub mod prometheus;
 pub mod settings;
 mod settings_check;
@@ -9,3 +12,6 @@ mod settings_config;
 pub use config::{
     Compression, Endpoint, ExportError, FileConfig, OtlpConfig, OtlpTarget, Protocol, TlsConfig,
 };
+pub use console::ConsoleSink;
+pub use file::FileSink;
+pub use otlp::OtlpSink;

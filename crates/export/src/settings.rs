@@ -340,4 +340,3 @@ impl Default for ConsoleSettings {
         ConsoleSettings { name: None, signals: all_signals() }
     }
 }
-

@@ -73,7 +73,8 @@ impl Check for ExportSettings {
                 && kafka.tls.is_none()
                 && !kafka.brokers.iter().all(|b| b.is_loopback())
             {
-                report.wrong("sasl.mechanism", "plain sends the password as it is: set tls too, or use scram");
+                report
+                    .wrong("sasl.mechanism", "plain sends the password as it is: set tls too, or use scram");
             }
             if let Some(with) = &kafka.tls {
                 tls(with, report);
@@ -85,12 +86,7 @@ impl Check for ExportSettings {
     }
 }
 
-fn each<T>(
-    kind: &Option<OneOrMany<T>>,
-    key: &str,
-    report: &mut Report,
-    check: impl Fn(&T, &mut Report),
-) {
+fn each<T>(kind: &Option<OneOrMany<T>>, key: &str, report: &mut Report, check: impl Fn(&T, &mut Report)) {
     for (key, one) in kind.iter().flat_map(|k| k.keyed(key)) {
         report.under(&key, |report| check(one, report));
     }

@@ -4,14 +4,19 @@
 //! ([`encode_request`], [`json::encode_request`]); answers and, where Telegen receives, requests come in
 //! through the [`message`] types.
 
+mod count;
 pub mod decode;
+pub mod json;
 mod merge;
 pub mod message;
 mod proto;
+mod response;
 mod size;
 mod split;
 
+pub use count::count_items;
 pub use decode::{DecodeError, Decoded, decode_request};
 pub use proto::encode_request;
+pub use response::{Answer, Refusal, decode_response, decode_status, encode_status};
 pub use size::{Size, measure};
 pub use split::{Limits, split};

@@ -1,8 +1,8 @@
 use std::mem::size_of;
 
 use telegen_model::{
-    Exemplar, ExponentialHistogramPoint, HistogramPoint, KeyValue, LogRecord, Metric, MetricData, NumberPoint,
-    Records, ResourceGroup, Span, SpanEvent, SpanLink, Str, Value,
+    Exemplar, ExponentialHistogramPoint, HistogramPoint, KeyValue, LogRecord, Metric, MetricData,
+    NumberPoint, Records, ResourceGroup, Span, SpanEvent, SpanLink, Str, Value,
 };
 
 /// What a group costs, without encoding it.
@@ -89,7 +89,9 @@ pub(crate) fn metric(m: &Metric, size: &mut Size) {
     text(&m.description, size);
     text(&m.unit, size);
     match &m.data {
-        MetricData::Gauge(points) | MetricData::Sum { points, .. } => points.iter().for_each(|p| number(p, size)),
+        MetricData::Gauge(points) | MetricData::Sum { points, .. } => {
+            points.iter().for_each(|p| number(p, size))
+        }
         MetricData::Histogram { points, .. } => points.iter().for_each(|p| histogram(p, size)),
         MetricData::ExponentialHistogram { points, .. } => points.iter().for_each(|p| exponential(p, size)),
     }

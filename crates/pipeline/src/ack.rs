@@ -73,6 +73,15 @@ impl Ack {
         (!parts.is_empty()).then_some(Ack(parts))
     }
 
+    /// The same wish once more, for records that go several ways; all of them must answer.
+    #[must_use]
+    pub fn share(&self) -> Ack {
+        for part in &self.0 {
+            part.open.fetch_add(1, Ordering::SeqCst);
+        }
+        Ack(self.0.clone())
+    }
+
     /// One more holder that will have to answer.
     pub fn hold(&self) -> Hold {
         for part in &self.0 {

@@ -1,10 +1,10 @@
 use std::hash::{BuildHasher, Hasher};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use telegen_model::{ResourceGroup, Signal};
-use telegen_otlp::Size;
+use telegen_otlp::{DecodeError, Limits, Size};
 use telegen_selfmon::SELF_SCOPE;
 
 use crate::Ack;
@@ -36,6 +36,11 @@ impl Batch {
     /// A batch of groups, all of one signal.
     pub fn new(signal: Signal, groups: Vec<ResourceGroup>) -> Batch {
         let size = groups.iter().map(telegen_otlp::measure).fold(Size::default(), Size::plus);
+        Batch::sized(signal, groups, size)
+    }
+
+    /// A batch of groups whose size is known.
+    pub(crate) fn sized(signal: Signal, groups: Vec<ResourceGroup>, size: Size) -> Batch {
         let counted = groups.iter().all(|g| g.scope.name != SELF_SCOPE);
         Batch {
             signal,
@@ -52,17 +57,41 @@ impl Batch {
 
     /// This batch with its encoded request alone.
     #[must_use]
-    pub fn encoded_only(&self) -> Batch {
+    pub(crate) fn encoded_only(&self) -> Batch {
         let encoded = self.encoded().clone();
+        let bytes = encoded.len() + OVERHEAD;
+        Batch { groups: Vec::new(), bytes, encoded: OnceLock::from(encoded), ..self.shell() }
+    }
+
+    /// This batch with its records, read back from the encoded request where only that was kept.
+    pub(crate) fn with_records(self: &Arc<Batch>) -> Result<Arc<Batch>, DecodeError> {
+        if !self.groups.is_empty() || self.items == 0 {
+            return Ok(self.clone());
+        }
+        let groups = telegen_otlp::decode_request(self.signal, self.encoded().clone())?.groups;
+        Ok(Arc::new(Batch { groups, encoded: self.encoded.clone(), ..self.shell() }))
+    }
+
+    /// This batch as two or more of at most half the items each.
+    pub(crate) fn halves(self: &Arc<Batch>) -> Result<Vec<Batch>, DecodeError> {
+        let groups = self.with_records()?.groups.clone();
+        let limits = Limits { items: self.items.div_ceil(2), wire: usize::MAX };
+        let parts = telegen_otlp::split(groups, limits).into_iter().map(|g| Batch::new(self.signal, g));
+        let only_encoded = self.groups.is_empty();
+        Ok(parts.map(|b| if only_encoded { b.encoded_only() } else { b }).collect())
+    }
+
+    /// What is left of this batch without its contents.
+    fn shell(&self) -> Batch {
         Batch {
             signal: self.signal,
             groups: Vec::new(),
             items: self.items,
-            bytes: encoded.len() + OVERHEAD,
+            bytes: self.bytes,
             ack: None,
             counted: self.counted,
             id: self.id.clone(),
-            encoded: OnceLock::from(encoded),
+            encoded: OnceLock::new(),
             json: OnceLock::new(),
         }
     }
@@ -70,6 +99,12 @@ impl Batch {
     /// The OTLP `Export*ServiceRequest` in protobuf; encoded once, at the first call.
     pub fn encoded(&self) -> &Bytes {
         self.encoded.get_or_init(|| telegen_otlp::encode_request(&self.groups))
+    }
+
+    /// The same request in OTLP/JSON, without a newline; encoded once, at the first call. Needs
+    /// [`Batch::groups`].
+    pub fn encoded_json(&self) -> &Bytes {
+        self.json.get_or_init(|| telegen_otlp::json::encode_request(self.signal, &self.groups))
     }
 
     /// Whether the ledger counts its items.

@@ -52,7 +52,7 @@ impl Default for QueueConfig {
     }
 }
 
-/// How often a refused batch is sent again: waits grow by half each time, spread by +-20 %.
+/// How often a refused batch is sent again: waits double each time, spread by +-20 %.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryConfig {
     /// The first wait.
@@ -66,7 +66,11 @@ pub struct RetryConfig {
 impl Default for RetryConfig {
     /// 1 s, 30 s, for ever.
     fn default() -> RetryConfig {
-        RetryConfig { initial: Duration::from_secs(1), max: Duration::from_secs(30), max_elapsed: Duration::ZERO }
+        RetryConfig {
+            initial: Duration::from_secs(1),
+            max: Duration::from_secs(30),
+            max_elapsed: Duration::ZERO,
+        }
     }
 }
 

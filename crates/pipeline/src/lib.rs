@@ -6,12 +6,18 @@
 //! counted in the ledger, and nothing else is ever dropped.
 
 mod ack;
+mod backoff;
 mod batch;
 mod config;
+mod exporter;
+mod hub;
+mod pipeline;
+mod queue;
 pub mod settings;
 mod sink;
 
 pub use ack::{Ack, AckLevel, Acked, Hold};
 pub use batch::Batch;
 pub use config::{BatchConfig, PipelineConfig, QueueConfig, RetryConfig, Role, SinkConfig, WhenFull};
+pub use pipeline::{Input, Pipeline, PipelineError};
 pub use sink::{BoxFuture, MetricSource, Outcome, Reader, SignalSet, Sink};

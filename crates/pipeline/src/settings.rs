@@ -162,7 +162,8 @@ impl Check for ProcessSettings {
         for (i, processor) in self.attributes.iter().enumerate() {
             report.under(&format!("attributes.{i}"), |report| {
                 let (rename, set) = (AttributeAction::Rename, AttributeAction::Set);
-                for (key, value, action) in [("to", &processor.to, rename), ("value", &processor.value, set)] {
+                for (key, value, action) in [("to", &processor.to, rename), ("value", &processor.value, set)]
+                {
                     match (processor.action == action, value.is_some()) {
                         (true, false) => report.wrong("", format!("this action needs `{key}`")),
                         (false, true) => report.wrong(key, "this action has no use for it"),

@@ -1,5 +1,7 @@
 //! Which processes are selected: the rules of `agent.discovery`.
 
+use crate::settings::{DiscoveryRule, DiscoverySettings};
+
 /// A rule selects a process when every field that is set fits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
@@ -22,6 +24,25 @@ pub struct Discovery {
     pub include: Vec<Rule>,
     /// Wins over `include`.
     pub exclude: Vec<Rule>,
+}
+
+impl From<&DiscoverySettings> for Discovery {
+    fn from(s: &DiscoverySettings) -> Discovery {
+        let rules = |list: &[DiscoveryRule]| list.iter().map(Rule::from).collect();
+        Discovery { include: rules(&s.include), exclude: rules(&s.exclude) }
+    }
+}
+
+impl From<&DiscoveryRule> for Rule {
+    fn from(r: &DiscoveryRule) -> Rule {
+        Rule {
+            ports: r.port.map(|p| (p.first, p.last)),
+            exe: r.exe.clone(),
+            service: r.service.clone(),
+            container: r.container.clone(),
+            namespace: r.namespace.clone(),
+        }
+    }
 }
 
 /// What rules look at.

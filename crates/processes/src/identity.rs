@@ -35,6 +35,17 @@ impl HostIdentity {
         let host_key = if host.id.is_empty() { host.name.clone() } else { host.id.clone() };
         HostIdentity { attrs, host_key }
     }
+
+    /// A resource of this host; `more` wins over what the host says of itself.
+    pub fn resource(&self, mut more: Vec<KeyValue>) -> telegen_model::Resource {
+        more.extend(self.attrs.iter().cloned());
+        telegen_model::Resource::new(more)
+    }
+
+    /// `service.instance.id` of a service of the host itself that listens on nothing.
+    pub fn instance_id(&self, service: &str) -> String {
+        instance_id(&self.host_key, "", service, &[])
+    }
 }
 
 /// Name space of Telegen's version 5 ids; never changed, or every instance would get a new id.

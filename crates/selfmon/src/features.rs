@@ -43,8 +43,15 @@ impl Features {
     }
 
     pub(crate) fn metrics(&self, window: Window, out: &mut Vec<Metric>) {
-        let values = self.lock().values().map(|f| (attrs(&[("feature", f.name)]), i64::from(f.enabled))).collect();
-        out.push(gauge_metric("telegen.feature.enabled", "", "1 if the feature works, else 0.", window, values));
+        let values =
+            self.lock().values().map(|f| (attrs(&[("feature", f.name)]), i64::from(f.enabled))).collect();
+        out.push(gauge_metric(
+            "telegen.feature.enabled",
+            "",
+            "1 if the feature works, else 0.",
+            window,
+            values,
+        ));
     }
 
     fn set(&self, new: FeatureState) {

@@ -128,7 +128,13 @@ impl Ledger {
             }
             in_flight.push((attrs(&[("signal", signal.name())]), signed(book.in_flight())));
         }
-        out.push(counter_metric("telegen.produced", "{item}", "Items that came into being.", window, produced));
+        out.push(counter_metric(
+            "telegen.produced",
+            "{item}",
+            "Items that came into being.",
+            window,
+            produced,
+        ));
         out.push(counter_metric(
             "telegen.discarded",
             "{item}",
@@ -163,7 +169,8 @@ impl Book {
         if n == 0 {
             return;
         }
-        let stage = if self.lost.len() < MAX_WORDS || self.lost.contains_key(stage) { stage } else { "other" };
+        let stage =
+            if self.lost.len() < MAX_WORDS || self.lost.contains_key(stage) { stage } else { "other" };
         match self.lost.get_mut(stage) {
             Some(table) => add(table, reason, n),
             None => add(self.lost.entry(stage.to_string()).or_default(), reason, n),
@@ -241,7 +248,11 @@ impl SignalSnapshot {
 
     /// Items gone before any exporter.
     pub fn lost_before_export(&self) -> u64 {
-        self.lost.iter().filter(|(stage, _)| !stage.starts_with("export:")).flat_map(|(_, t)| t.values()).sum()
+        self.lost
+            .iter()
+            .filter(|(stage, _)| !stage.starts_with("export:"))
+            .flat_map(|(_, t)| t.values())
+            .sum()
     }
 
     /// Whether every item is accounted for with regard to one exporter: the ledger's identity at rest.
@@ -275,7 +286,8 @@ mod tests {
                 "delivered": {"otlp": 4}, "in_flight": 2
             })
         );
-        let empty = serde_json::json!({"produced": 0, "discarded": {}, "lost": {}, "delivered": {}, "in_flight": 0});
+        let empty =
+            serde_json::json!({"produced": 0, "discarded": {}, "lost": {}, "delivered": {}, "in_flight": 0});
         assert_eq!(json["metrics"], empty);
         assert_eq!(json.as_object().unwrap().len(), 4);
         assert!(!l.snapshot().signal(Signal::Traces).balances("otlp"));

@@ -27,10 +27,13 @@ fn usage() -> Usage {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let mut u = parse(&read("/proc/self/stat"), &read("/proc/self/status"), &read("/proc/self/limits"));
     // One entry is the descriptor that the listing itself uses.
-    u.open_fds =
-        fs::read_dir("/proc/self/fd").ok().and_then(|d| i64::try_from(d.count()).ok()).map(|n| (n - 1).max(0));
+    u.open_fds = fs::read_dir("/proc/self/fd")
+        .ok()
+        .and_then(|d| i64::try_from(d.count()).ok())
+        .map(|n| (n - 1).max(0));
     let boot = read("/proc/stat");
-    let btime = boot.lines().find_map(|l| l.strip_prefix("btime ")).and_then(|t| t.trim().parse::<f64>().ok());
+    let btime =
+        boot.lines().find_map(|l| l.strip_prefix("btime ")).and_then(|t| t.trim().parse::<f64>().ok());
     u.start_seconds = u.start_seconds.zip(btime).map(|(since_boot, boot)| boot + since_boot);
     u
 }
@@ -72,7 +75,12 @@ impl Usage {
         }
         if let Some(start) = self.start_seconds {
             let data = MetricData::Gauge(vec![double(start, 0)]);
-            out.push(metric("process.start_time", "s", "When this process began, in seconds since 1970.", data));
+            out.push(metric(
+                "process.start_time",
+                "s",
+                "When this process began, in seconds since 1970.",
+                data,
+            ));
         }
         for (name, unit, help, value) in [
             ("process.resident_memory", "By", "Memory of this process that is resident.", self.resident),

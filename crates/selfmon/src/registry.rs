@@ -245,7 +245,12 @@ pub(crate) fn counter_metric(
     values: Vec<(Attrs, i64)>,
 ) -> Metric {
     let points = points(values, window.start, window.now);
-    metric(name, unit, help, MetricData::Sum { temporality: Temporality::Cumulative, monotonic: true, points })
+    metric(
+        name,
+        unit,
+        help,
+        MetricData::Sum { temporality: Temporality::Cumulative, monotonic: true, points },
+    )
 }
 
 pub(crate) fn metric(name: &'static str, unit: &'static str, help: &'static str, data: MetricData) -> Metric {
@@ -255,6 +260,12 @@ pub(crate) fn metric(name: &'static str, unit: &'static str, help: &'static str,
 fn points(values: Vec<(Attrs, i64)>, start: u64, time: u64) -> Vec<NumberPoint> {
     values
         .into_iter()
-        .map(|(attrs, v)| NumberPoint { attrs, start, time, value: NumberValue::Int(v), exemplars: Vec::new() })
+        .map(|(attrs, v)| NumberPoint {
+            attrs,
+            start,
+            time,
+            value: NumberValue::Int(v),
+            exemplars: Vec::new(),
+        })
         .collect()
 }

@@ -65,7 +65,8 @@ mod tests {
             reason: reason.to_owned(),
             remedy: remedy.to_owned(),
         };
-        let states = [state("server", true, "", ""), state("traces", false, "CAP_BPF is missing", "run as root")];
+        let states =
+            [state("server", true, "", ""), state("traces", false, "CAP_BPF is missing", "run as root")];
         assert_eq!(
             table(&states),
             "FEATURE  STATE  REASON\n\

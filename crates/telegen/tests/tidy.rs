@@ -27,7 +27,10 @@ fn sources(ext: &[&str]) -> Vec<(PathBuf, String)> {
     let mut paths = Vec::new();
     files(&root(), ext, &mut paths);
     assert!(!paths.is_empty());
-    paths.into_iter().map(|p| (p.strip_prefix(root()).unwrap().to_owned(), fs::read_to_string(&p).unwrap())).collect()
+    paths
+        .into_iter()
+        .map(|p| (p.strip_prefix(root()).unwrap().to_owned(), fs::read_to_string(&p).unwrap()))
+        .collect()
 }
 
 fn none(what: &str, found: &[String]) {
@@ -84,9 +87,7 @@ fn dependencies(manifest: &str) -> Vec<String> {
     for line in manifest.lines() {
         if line.starts_with('[') {
             inside = line == "[dependencies]";
-        } else if inside
-            && let Some(rest) = line.strip_prefix("telegen-")
-        {
+        } else if inside && let Some(rest) = line.strip_prefix("telegen-") {
             found.push(rest.split(['.', ' ', '=']).next().unwrap().to_owned());
         }
     }
@@ -151,7 +152,8 @@ fn unsafe_code_stands_in_bpf_and_sys_alone_and_says_why() {
             if !keyword || path.ends_with("tests/tidy.rs") {
                 continue;
             }
-            let reasoned = lines[i.saturating_sub(4)..i].iter().any(|l| l.trim_start().starts_with("// SAFETY:"));
+            let reasoned =
+                lines[i.saturating_sub(4)..i].iter().any(|l| l.trim_start().starts_with("// SAFETY:"));
             if !allowed || !reasoned {
                 wrong.push(format!("{}:{}", path.display(), i + 1));
             }
@@ -174,7 +176,9 @@ fn only_the_bpf_crate_names_libbpf() {
 fn every_source_of_the_kernel_half_carries_its_licence() {
     let wrong: Vec<String> = sources(&["c", "h"])
         .into_iter()
-        .filter(|(path, text)| path.starts_with("bpf") && !text.contains("SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause"))
+        .filter(|(path, text)| {
+            path.starts_with("bpf") && !text.contains("SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause")
+        })
         .map(|(path, _)| path.display().to_string())
         .collect();
     none("no SPDX line", &wrong);

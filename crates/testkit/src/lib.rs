@@ -1,1 +1,7 @@
 //! What tests share: OTLP sink, load generator, fixtures. A dev-dependency only.
+
+pub mod records;
+pub mod sink;
+pub mod tls;
+
+pub use sink::{OtlpSink, Reply, Request};

@@ -1,3 +1,69 @@
 //! The embedded store, its API and the web page. Knows OTLP records, features and the ledger, never a source.
+//!
+//! [`View`] is a sink for spans, is given a reading of all metrics every few seconds ([`View::metrics`]), and hands the
+//! server two routers: [`View::api`] with data, [`View::shell`] with the page, which holds none. Nothing it remembers
+//! leaves the machine, and all of it is bounded by [`settings::ViewSettings::memory`].
 
+mod api;
+mod assets;
 pub mod settings;
+mod sink;
+mod store;
+
+use std::sync::Arc;
+
+use axum::Router;
+use telegen_model::ResourceGroup;
+use telegen_selfmon::SelfMon;
+
+use store::Store;
+
+/// What the page says about the program and the machine.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// Name of the host.
+    pub host: String,
+    /// Configuration file, or empty.
+    pub config: String,
+    /// What is watched or polled: `agent` or `collector`.
+    pub mode: String,
+}
+
+/// The page and what it remembers. Clones share one state.
+#[derive(Clone, Debug)]
+pub struct View {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) monitor: SelfMon,
+    pub(crate) about: About,
+}
+
+impl View {
+    /// A view that remembers at most `memory` bytes.
+    pub fn new(memory: usize, monitor: &SelfMon, about: About) -> View {
+        let store = Store::new(memory, sink::unix_now());
+        View { inner: Arc::new(Inner { store, monitor: monitor.clone(), about }) }
+    }
+
+    /// Takes one reading of all metrics: cumulative, as a scrape would see them. To be called every 2 to 5 s.
+    ///
+    /// Read are `http.server.request.duration`, `http.client.request.duration` and `telegen.traffic.unread` (By) with
+    /// `telegen.protocol` and `telegen.reason`.
+    pub fn metrics(&self, groups: &[ResourceGroup], now_unix_ns: u64) {
+        self.inner.store.metrics(groups, now_unix_ns);
+    }
+
+    /// `/api/v1/{services,traces,features,ledger}` and `/api/v1/view/...`.
+    pub fn api(&self) -> Router {
+        api::router(self.inner.clone())
+    }
+
+    /// `/`, its assets and its icon.
+    pub fn shell(&self) -> Router {
+        assets::router()
+    }
+}

@@ -110,7 +110,9 @@ mod tests {
         for text in ["127.0.0.1:4317", "[::1]:80", "localhost:0", "my-host.example:65535"] {
             assert_eq!(text.parse::<HostPort>().map(|a| a.to_string()), Ok(text.to_owned()));
         }
-        for wrong in ["", "127.0.0.1", ":80", "::1:80", "[::1]", "[x]:1", "h:65536", "h:+1", "a b:1", "http://h:1"] {
+        for wrong in
+            ["", "127.0.0.1", ":80", "::1:80", "[::1]", "[x]:1", "h:65536", "h:+1", "a b:1", "http://h:1"]
+        {
             assert!(wrong.parse::<HostPort>().is_err(), "{wrong}");
         }
     }

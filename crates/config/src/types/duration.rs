@@ -127,6 +127,10 @@ impl fmt::Display for DurationOrZero {
         if nanos == 0 {
             return f.write_str("0s");
         }
+        // Up to two minutes people think in seconds.
+        if nanos.is_multiple_of(1_000_000_000) && nanos <= 120_000_000_000 {
+            return write!(f, "{}s", nanos / 1_000_000_000);
+        }
         for (unit, scale) in UNITS {
             let n = nanos / scale;
             if n > 0 && unit != "µs" {
@@ -170,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back_as_the_same() {
-        for text in ["10s", "1m30s", "100ms", "1d2h", "1s500ms", "7ns"] {
+        for text in ["10s", "90s", "5m30s", "100ms", "1d2h", "1s500ms", "7ns"] {
             assert_eq!(text.parse::<Duration>().map(|d| d.to_string()), Ok(text.to_owned()));
         }
         assert_eq!(DurationOrZero::ZERO.to_string(), "0s");

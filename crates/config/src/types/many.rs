@@ -28,9 +28,10 @@ impl<T> OneOrMany<T> {
     /// Each object with its key below `key`: `key` itself, or `key.0`, `key.1`, ...
     pub fn keyed<'a>(&'a self, key: &'a str) -> impl Iterator<Item = (String, &'a T)> {
         let many = matches!(self, OneOrMany::Many(_));
-        self.as_slice().iter().enumerate().map(move |(i, item)| {
-            (if many { format!("{key}.{i}") } else { key.to_owned() }, item)
-        })
+        self.as_slice()
+            .iter()
+            .enumerate()
+            .map(move |(i, item)| (if many { format!("{key}.{i}") } else { key.to_owned() }, item))
     }
 }
 

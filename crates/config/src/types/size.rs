@@ -1,8 +1,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::text_type;
-
 /// A number of bytes above zero: `64MiB`, `1GiB`, `4MB`, or a plain number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(u64);
@@ -74,13 +72,37 @@ impl FromStr for ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = UNITS.iter().find(|(_, scale)| self.0 % scale == 0);
+        let exact = UNITS.iter().find(|(_, scale)| self.0.is_multiple_of(*scale));
         let (unit, scale) = exact.copied().unwrap_or(("", 1));
         write!(f, "{}{}", self.0 / scale, if scale == 1 { "" } else { unit })
     }
 }
 
-text_type!(ByteSize, "size", "64MiB");
+impl<'de> serde::Deserialize<'de> for ByteSize {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<ByteSize, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+// Without a unit it is a number, which YAML and JSON write without quotes.
+impl serde::Serialize for ByteSize {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let text = self.to_string();
+        match text.parse::<u64>() {
+            Ok(n) => s.serialize_u64(n),
+            Err(_) => s.serialize_str(&text),
+        }
+    }
+}
+
+impl schemars::JsonSchema for ByteSize {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ByteSize".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["string", "integer"], "format": "size", "examples": ["64MiB"] })
+    }
+}
 
 #[cfg(test)]
 mod tests {

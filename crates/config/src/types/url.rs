@@ -106,7 +106,9 @@ mod tests {
         assert_eq!(url.target(), "https://h.example:443/v1?x=1");
         assert_eq!("http://[::1]:4317".parse::<Url>().unwrap().to_string(), "http://[::1]:4317");
         assert_eq!("http://[::1]".parse::<Url>().unwrap().to_string(), "http://[::1]:80");
-        for wrong in ["", "h:1", "ftp://h", "http://", "http://h:0", "http://h/ x", "http://h#f", "http://h:x"] {
+        for wrong in
+            ["", "h:1", "ftp://h", "http://", "http://h:0", "http://h/ x", "http://h#f", "http://h:x"]
+        {
             assert!(wrong.parse::<Url>().is_err(), "{wrong}");
         }
     }

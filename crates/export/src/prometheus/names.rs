@@ -51,7 +51,9 @@ pub(super) fn family(name: &str, unit: &str, kind: Kind) -> String {
     let mut word = unit_word(unit).into_owned();
     if !per.is_empty() && !per.starts_with('{') {
         let singular = unit_word(per);
-        word = format!("{word}_per_{}", singular.strip_suffix('s').unwrap_or(&singular)).trim_matches('_').to_owned();
+        word = format!("{word}_per_{}", singular.strip_suffix('s').unwrap_or(&singular))
+            .trim_matches('_')
+            .to_owned();
     }
     if unit == "1" && kind == Kind::Gauge {
         "ratio".clone_into(&mut word);

@@ -18,9 +18,11 @@ pub fn router(source: impl Fn() -> Vec<ResourceGroup> + Send + Sync + 'static) -
         get(move |headers: HeaderMap| {
             let source = source.clone();
             async move {
-                let format = negotiate(headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default());
+                let format =
+                    negotiate(headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default());
                 // Rendering tens of thousands of series takes a while: not on the thread that drives everything else.
-                let body = tokio::task::spawn_blocking(move || render(&source(), format)).await.unwrap_or_default();
+                let body =
+                    tokio::task::spawn_blocking(move || render(&source(), format)).await.unwrap_or_default();
                 ([(header::CONTENT_TYPE, format.content_type())], body).into_response()
             }
         }),
@@ -54,7 +56,10 @@ mod tests {
             ("", Format::Plain),
             ("*/*", Format::Plain),
             ("application/openmetrics-text", Format::OpenMetrics),
-            ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3", Format::OpenMetrics),
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3",
+                Format::OpenMetrics,
+            ),
             ("text/plain;q=0.9,application/openmetrics-text;q=0.1", Format::Plain),
         ] {
             assert_eq!(negotiate(accept), format, "{accept}");

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use telegen_model::{
-    Exemplar, HistogramPoint, KeyValue, Metric, MetricData, NumberPoint, NumberValue, Records, Resource, ResourceGroup,
-    Scope, SpanId, Temporality, TraceId,
+    Exemplar, HistogramPoint, KeyValue, Metric, MetricData, NumberPoint, NumberValue, Records, Resource,
+    ResourceGroup, Scope, SpanId, Temporality, TraceId,
 };
 
 use super::{Format, render};

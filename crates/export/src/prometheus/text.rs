@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use telegen_model::{
-    Attrs, Exemplar, ExponentialHistogramPoint, HistogramPoint, KeyValue, Metric, MetricData, NumberValue, Records,
-    Resource, ResourceGroup, Temporality, Value, semconv as s,
+    Attrs, Exemplar, ExponentialHistogramPoint, HistogramPoint, KeyValue, Metric, MetricData, NumberValue,
+    Records, Resource, ResourceGroup, Temporality, Value, semconv as s,
 };
 use telegen_selfmon::SELF_SCOPE;
 
@@ -72,7 +72,11 @@ pub fn render(groups: &[ResourceGroup], format: Format) -> String {
             Kind::Histogram => "histogram",
         };
         // The plain form names a counter as its sample is called.
-        let shown = if f.kind == Kind::Counter && format == Format::Plain { format!("{name}_total") } else { name.clone() };
+        let shown = if f.kind == Kind::Counter && format == Format::Plain {
+            format!("{name}_total")
+        } else {
+            name.clone()
+        };
         let help = f.help.replace('\\', "\\\\").replace('\n', "\\n");
         let _ok = writeln!(out, "# HELP {shown} {help}\n# TYPE {shown} {kind}");
         out.push_str(&f.samples);
@@ -110,7 +114,9 @@ fn add(families: &mut BTreeMap<String, Family>, metric: &Metric, identity: &str,
                 line(out, &format!("{name}{suffix}"), &labels, &number(p.value), exemplar, format);
             }
         }
-        MetricData::Histogram { points, .. } => points.iter().for_each(|p| histogram(out, &name, identity, p, format)),
+        MetricData::Histogram { points, .. } => {
+            points.iter().for_each(|p| histogram(out, &name, identity, p, format))
+        }
         MetricData::ExponentialHistogram { points, .. } => {
             points.iter().for_each(|p| histogram(out, &name, identity, &explicit(p), format));
         }
@@ -129,7 +135,14 @@ fn histogram(out: &mut String, name: &str, identity: &str, p: &HistogramPoint, f
         };
         let le = float(bound);
         let labels = labels(identity, &p.attrs, Some(&le));
-        line(out, &format!("{name}_bucket"), &labels, &count.to_string(), p.exemplars.iter().find(within), format);
+        line(
+            out,
+            &format!("{name}_bucket"),
+            &labels,
+            &count.to_string(),
+            p.exemplars.iter().find(within),
+            format,
+        );
         low = bound;
     }
     let labels = labels(identity, &p.attrs, None);
@@ -162,7 +175,14 @@ fn explicit(p: &ExponentialHistogramPoint) -> HistogramPoint {
     }
 }
 
-fn line(out: &mut String, name: &str, labels: &str, value: &str, exemplar: Option<&Exemplar>, format: Format) {
+fn line(
+    out: &mut String,
+    name: &str,
+    labels: &str,
+    value: &str,
+    exemplar: Option<&Exemplar>,
+    format: Format,
+) {
     out.push_str(name);
     if !labels.is_empty() {
         let _ok = write!(out, "{{{labels}}}");

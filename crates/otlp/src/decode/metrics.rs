@@ -1,6 +1,6 @@
 use telegen_model::{
-    Exemplar, ExponentialHistogramPoint, HistogramPoint, Metric, MetricData, NumberPoint, NumberValue, Records,
-    ResourceGroup, Str, Temporality,
+    Exemplar, ExponentialHistogramPoint, HistogramPoint, Metric, MetricData, NumberPoint, NumberValue,
+    Records, ResourceGroup, Str, Temporality,
 };
 
 use super::{Decoded, attributes, resource, scope, span_id, trace_id};
@@ -15,7 +15,11 @@ pub fn metrics(request: m::ExportMetricsServiceRequest) -> Decoded {
             let skipped = &mut out.skipped;
             let list = of_scope.metrics.into_iter().filter_map(|m| metric(m, skipped)).collect();
             let records = Records::Metrics(list);
-            out.groups.push(ResourceGroup { resource: resource.clone(), scope: scope(of_scope.scope), records });
+            out.groups.push(ResourceGroup {
+                resource: resource.clone(),
+                scope: scope(of_scope.scope),
+                records,
+            });
         }
     }
     out

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use telegen_model::{
-    KeyValue, LogRecord, Records, Resource, ResourceGroup, Scope, Severity, Signal, Span, SpanEvent, SpanId, SpanKind,
-    SpanLink, SpanStatus, Str, TraceId, Value,
+    KeyValue, LogRecord, Records, Resource, ResourceGroup, Scope, Severity, Signal, Span, SpanEvent, SpanId,
+    SpanKind, SpanLink, SpanStatus, Str, TraceId, Value,
 };
 
 use crate::message as m;
@@ -53,7 +53,11 @@ pub fn traces(request: m::ExportTraceServiceRequest) -> Decoded {
         let resource = resource(of_resource.resource);
         for of_scope in of_resource.scope_spans {
             let records = Records::Spans(of_scope.spans.into_iter().map(span).collect());
-            out.groups.push(ResourceGroup { resource: resource.clone(), scope: scope(of_scope.scope), records });
+            out.groups.push(ResourceGroup {
+                resource: resource.clone(),
+                scope: scope(of_scope.scope),
+                records,
+            });
         }
     }
     out
@@ -66,7 +70,11 @@ pub fn logs(request: m::ExportLogsServiceRequest) -> Decoded {
         let resource = resource(of_resource.resource);
         for of_scope in of_resource.scope_logs {
             let records = Records::Logs(of_scope.log_records.into_iter().map(log).collect());
-            out.groups.push(ResourceGroup { resource: resource.clone(), scope: scope(of_scope.scope), records });
+            out.groups.push(ResourceGroup {
+                resource: resource.clone(),
+                scope: scope(of_scope.scope),
+                records,
+            });
         }
     }
     out
@@ -105,7 +113,11 @@ fn span(s: m::Span) -> Span {
         events: s
             .events
             .into_iter()
-            .map(|e| SpanEvent { time: e.time_unix_nano, name: e.name.into(), attrs: attributes(e.attributes) })
+            .map(|e| SpanEvent {
+                time: e.time_unix_nano,
+                name: e.name.into(),
+                attrs: attributes(e.attributes),
+            })
             .collect(),
         links: s
             .links
@@ -141,7 +153,8 @@ fn log(l: m::LogRecord) -> LogRecord {
 }
 
 fn attributes(list: Vec<m::KeyValue>) -> Vec<KeyValue> {
-    let pair = |kv: m::KeyValue| KeyValue { key: Str::from(kv.key), value: value(kv.value.unwrap_or_default()) };
+    let pair =
+        |kv: m::KeyValue| KeyValue { key: Str::from(kv.key), value: value(kv.value.unwrap_or_default()) };
     list.into_iter().map(pair).collect()
 }
 

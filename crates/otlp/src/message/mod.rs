@@ -12,9 +12,9 @@ mod trace;
 pub use common::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, Resource, any_value};
 pub use logs::{ExportLogsServiceRequest, LogRecord, ResourceLogs, ScopeLogs};
 pub use metrics::{
-    Buckets, Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, ExportMetricsServiceRequest, Gauge,
-    Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary,
-    SummaryDataPoint, ValueAtQuantile, exemplar, metric, number_data_point,
+    Buckets, Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, ExportMetricsServiceRequest,
+    Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    Summary, SummaryDataPoint, ValueAtQuantile, exemplar, metric, number_data_point,
 };
 pub use service::{Any, Duration, ExportResponse, PartialSuccess, RetryInfo, Status};
 pub use trace::{Event, ExportTraceServiceRequest, Link, ResourceSpans, ScopeSpans, Span, SpanStatus};

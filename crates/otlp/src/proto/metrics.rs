@@ -1,5 +1,6 @@
 use telegen_model::{
-    Exemplar, ExponentialHistogramPoint, HistogramPoint, Metric, MetricData, NumberPoint, NumberValue, Temporality,
+    Exemplar, ExponentialHistogramPoint, HistogramPoint, Metric, MetricData, NumberPoint, NumberValue,
+    Temporality,
 };
 
 use super::common::{attributes, enumeration};

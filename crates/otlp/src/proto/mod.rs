@@ -6,6 +6,8 @@ mod metrics;
 mod trace;
 mod writer;
 
+pub(crate) use metrics::code as temporality_code;
+
 use bytes::Bytes;
 use telegen_model::{Records, ResourceGroup};
 

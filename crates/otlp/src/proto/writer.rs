@@ -178,13 +178,23 @@ mod tests {
         assert_eq!(written(|w| w.sint(6, -1)), [0x30, 1]);
         assert_eq!(written(|w| w.sint(6, 2)), [0x30, 4]);
         assert_eq!(written(|w| w.sint(6, i32::MIN)), [0x30, 0xff, 0xff, 0xff, 0xff, 0x0f]);
-        assert_eq!(written(|w| { w.sint(6, 0); w.string(1, ""); w.fixed32(2, 0); }), []);
+        assert_eq!(
+            written(|w| {
+                w.sint(6, 0);
+                w.string(1, "");
+                w.fixed32(2, 0);
+            }),
+            []
+        );
     }
 
     #[test]
     fn a_full_buffer_grows_and_a_half_empty_one_is_given_back() {
         let long = vec![7; 1000];
-        let out = written(|w| { w.raw(&long); w.bytes(1, b"ab"); });
+        let out = written(|w| {
+            w.raw(&long);
+            w.bytes(1, b"ab");
+        });
         assert_eq!(out[..4], [0x0a, 2, b'a', b'b']);
         assert_eq!(out[4..], long);
         let mut w = Writer::with_capacity(1000);

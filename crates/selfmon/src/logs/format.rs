@@ -212,7 +212,8 @@ mod tests {
 
     #[test]
     fn text_lines_escape_what_could_forge_a_line_or_steer_a_terminal() {
-        let f = fields("a\nb\u{1b}[31m", &[("path", "x y\"\u{9b}".into()), ("n", FieldValue::Plain("3".into()))]);
+        let f =
+            fields("a\nb\u{1b}[31m", &[("path", "x y\"\u{9b}".into()), ("n", FieldValue::Plain("3".into()))]);
         assert_eq!(
             line(LogFormat::Text, T, Level::WARN, "telegen_trace", &f),
             "2024-02-29T12:34:56.789Z WARN telegen_trace: a\\nb\\u{1b}[31m path=\"x y\\\"\\u{9b}\" n=3\n"
@@ -234,10 +235,9 @@ mod tests {
 
     #[test]
     fn before_start_up_is_complete_no_line_holds_the_word() {
-        for (format, want) in [
-            (LogFormat::Text, "alrea-dy Rea-dy"),
-            (LogFormat::Json, "alrea\\u0064y Rea\\u0064y"),
-        ] {
+        for (format, want) in
+            [(LogFormat::Text, "alrea-dy Rea-dy"), (LogFormat::Json, "alrea\\u0064y Rea\\u0064y")]
+        {
             assert_eq!(without_ready("already Ready".to_string(), format), want);
         }
         assert_eq!(without_ready("no such word".to_string(), LogFormat::Text), "no such word");

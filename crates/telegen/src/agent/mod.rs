@@ -1,25 +1,143 @@
-//! The agent, assembled.
+//! The agent, assembled: the kernel half on its own thread, everything behind it on a small runtime.
 
-use telegen_selfmon::{BuildInfo, FeatureState, SelfMon};
+mod page;
+mod sinks;
+#[cfg(feature = "agent")]
+mod tap;
 
-use crate::settings::{Load, Settings, Unbuilt, unbuilt};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use telegen_model::{KeyValue, Resource, Scope, Str, Temporality, semconv as s};
+use telegen_pipeline::{Pipeline, PipelineConfig};
+use telegen_selfmon::{BuildInfo, FeatureState, SelfMon, logs};
+use telegen_sys::Host;
+use telegen_trace::settings::TemporalityPreference;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::settings::{Load, Mode, Settings, Unbuilt, unbuilt};
+
+/// Telegen's version, as it stands in scopes and resources.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(load: Load) -> anyhow::Result<()> {
-    let monitor = SelfMon::new(BuildInfo {
-        version: env!("CARGO_PKG_VERSION").into(),
+    let settings = &load.loaded.settings;
+    logs::init_logs(settings.log.level, settings.log.format).context("log")?;
+    for line in &load.ignored {
+        tracing::warn!("{line}");
+    }
+    let mon = SelfMon::new(BuildInfo {
+        version: VERSION.into(),
         commit: env!("TELEGEN_COMMIT").into(),
         target: env!("TELEGEN_TARGET").into(),
     });
     for section in unbuilt(&load) {
-        monitor.features.off(section.feature, Unbuilt::REASON, section.remedy());
+        mon.features.off(section.feature, Unbuilt::REASON, section.remedy());
+        if section.wanted {
+            tracing::warn!(feature = section.feature, "is off: {}", Unbuilt::REASON);
+        }
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    runtime.block_on(async { tokio::signal::ctrl_c().await })?;
+    // Two threads: what the page or a slow peer asks for does not hold up a batch.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(4)
+        .thread_name("telegen-io")
+        .thread_stack_size(512 * 1024)
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(serve(&load, mon))
+}
+
+async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
+    let settings = &load.loaded.settings;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let host = Host::read();
+    let own = own_resource(settings, &host);
+    let page = page::Page::new(settings, &mon);
+    let sinks = sinks::all(settings, &page, &mon).context("export")?;
+    let pipeline = Pipeline::start(pipeline_config(settings, own.clone()), sinks, &mon).context("pipeline")?;
+    let stop = Arc::new(AtomicBool::new(false));
+
+    #[cfg(feature = "agent")]
+    let watcher = if settings.mode == Mode::Agent {
+        tap::start(settings, &host, &pipeline, &mon, stop.clone())
+    } else {
+        None
+    };
+    #[cfg(not(feature = "agent"))]
+    let watcher: Option<std::thread::JoinHandle<()>> = {
+        let _unused = (Mode::Agent, scope());
+        None
+    };
+
+    let server = page.serve(settings, &pipeline, own, &mon).await?;
+    mon.health.started();
+    logs::ready(server.address());
+
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    }
+    mon.health.stopping();
+    stop.store(true, Ordering::Release);
+    let timeout = settings.shutdown.timeout.get();
+    let started = std::time::Instant::now();
+    if let Some(watcher) = watcher {
+        // The thread ends within a turn; it is joined off the runtime's threads.
+        let joined = tokio::task::spawn_blocking(move || watcher.join());
+        if tokio::time::timeout(timeout, joined).await.is_err() {
+            tracing::warn!("the tap did not end in time");
+        }
+    }
+    pipeline.shutdown(timeout.saturating_sub(started.elapsed()).max(Duration::from_millis(200))).await;
+    server.stop().await;
     Ok(())
 }
 
 /// What the kernel and the machine allow.
-pub(crate) fn probe(_settings: &Settings) -> Vec<FeatureState> {
-    Vec::new()
+pub(crate) fn probe(settings: &Settings) -> Vec<FeatureState> {
+    let mut states = Vec::new();
+    #[cfg(feature = "agent")]
+    if settings.mode == Mode::Agent {
+        states.push(tap::probe(settings));
+    }
+    #[cfg(not(feature = "agent"))]
+    let _unused = settings;
+    states.shrink_to_fit();
+    states
+}
+
+fn pipeline_config(settings: &Settings, own: Arc<Resource>) -> PipelineConfig {
+    let temporality = match settings.agent.metrics.temporality {
+        TemporalityPreference::Cumulative => Temporality::Cumulative,
+        TemporalityPreference::Delta | TemporalityPreference::LowMemory => Temporality::Delta,
+    };
+    PipelineConfig {
+        metrics_interval: settings.agent.metrics.interval.get(),
+        temporality,
+        self_resource: Some(own),
+    }
+}
+
+/// The resource of Telegen's own metrics.
+fn own_resource(settings: &Settings, host: &Host) -> Arc<Resource> {
+    let extra: Vec<(String, String)> =
+        settings.resource.attributes.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    let identity = telegen_processes::HostIdentity::new(host, VERSION, &extra);
+    let name = settings.resource.service_name.as_str();
+    Arc::new(identity.resource(vec![
+        KeyValue::new(s::SERVICE_NAME, name),
+        KeyValue::new(s::SERVICE_VERSION, VERSION),
+        KeyValue::new(s::SERVICE_INSTANCE_ID, identity.instance_id(name)),
+    ]))
+}
+
+/// The scope of what the trace source makes.
+pub(crate) fn scope() -> Scope {
+    Scope { name: Str::const_new(telegen_trace::SCOPE), version: Str::const_new(VERSION) }
 }

@@ -122,7 +122,8 @@ fn not_here(command: &str) -> u8 {
 
 impl SettingsArgs {
     fn source(self, mode: Option<Mode>) -> Source {
-        let from_environment = || std::env::var_os("TELEGEN_CONFIG").filter(|f| !f.is_empty()).map(PathBuf::from);
+        let from_environment =
+            || std::env::var_os("TELEGEN_CONFIG").filter(|f| !f.is_empty()).map(PathBuf::from);
         Source { file: self.config.or_else(from_environment), sets: self.set, mode }
     }
 }
@@ -150,13 +151,6 @@ fn start(args: SettingsArgs, mode: Option<Mode>) -> u8 {
     if settings.mode == Mode::Collector {
         complain("telegen collector: not in this build, which has the agent only: run telegen agent");
         return USAGE;
-    }
-    if let Err(e) = telegen_selfmon::logs::init_logs(settings.log.level, settings.log.format) {
-        complain(&format!("telegen: {e}"));
-        return FAILED;
-    }
-    for line in &load.ignored {
-        tracing::warn!(target: telegen_selfmon::logs::NOTICE, "{line}");
     }
     match crate::agent::run(load) {
         Ok(()) => DONE,

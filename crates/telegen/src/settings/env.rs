@@ -160,7 +160,9 @@ impl Env<'_> {
         let mut node = Node::map(Place::whole(format!("environment {}", full("*").trim_end_matches('*'))));
         let name = full("PROTOCOL");
         match self.get(&name).as_deref() {
-            Some(known @ ("grpc" | "http/protobuf" | "http/json")) => node.put(&["protocol"], word(&name, known)),
+            Some(known @ ("grpc" | "http/protobuf" | "http/json")) => {
+                node.put(&["protocol"], word(&name, known))
+            }
             Some(_) => self.ignore(&name, "expected grpc, http/protobuf or http/json"),
             None => {}
         }
@@ -193,7 +195,8 @@ impl Env<'_> {
                 _ => self.ignore(&name, "expected a number of milliseconds above 0"),
             }
         }
-        for (variable, key) in [("CERTIFICATE", "ca"), ("CLIENT_CERTIFICATE", "cert"), ("CLIENT_KEY", "key")] {
+        for (variable, key) in [("CERTIFICATE", "ca"), ("CLIENT_CERTIFICATE", "cert"), ("CLIENT_KEY", "key")]
+        {
             let name = full(variable);
             if let Some(path) = self.get(&name) {
                 node.put(&["tls", key], text(&name, path));

@@ -116,7 +116,8 @@ impl Check for Credential {
 
 /// `HOST:PORT`, or a host alone.
 fn is_address(text: &str) -> bool {
-    let alone = |host: &str| host.parse::<IpAddr>().is_ok() || format!("{host}:161").parse::<HostPort>().is_ok();
+    let alone =
+        |host: &str| host.parse::<IpAddr>().is_ok() || format!("{host}:161").parse::<HostPort>().is_ok();
     text.parse::<HostPort>().map_or_else(|_| alone(text), |a| a.port != 0)
 }
 

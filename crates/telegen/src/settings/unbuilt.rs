@@ -19,7 +19,10 @@ impl Unbuilt {
 
     /// What to do.
     pub(crate) fn remedy(&self) -> String {
-        format!("remove {} from the configuration, or use a later version", self.key)
+        match self.wanted {
+            true => format!("remove {} from the configuration, or use a later version", self.key),
+            false => "use a later version".to_owned(),
+        }
     }
 }
 
@@ -53,7 +56,7 @@ pub(crate) fn unbuilt(load: &Load) -> Vec<Unbuilt> {
     let mut all = Vec::new();
     let mut add = |list: &[(&'static str, &'static str)], always: bool| {
         for (feature, key) in list {
-            let wanted = load.loaded.is_written(key) && !load.loaded.is_written_as(&format!("{key}.enabled"), "false");
+            let wanted = load.loaded.is_written(key);
             if always || wanted {
                 all.push(Unbuilt { feature, key, wanted });
             }
@@ -62,9 +65,7 @@ pub(crate) fn unbuilt(load: &Load) -> Vec<Unbuilt> {
     add(&AGENT, agent);
     add(&COLLECTOR, !agent);
     add(&BOTH, false);
-    all.retain(|u| {
-        !load.loaded.is_written_as(&format!("{}.enabled", u.key), "false")
-    });
+    all.retain(|u| !load.loaded.is_written_as(&format!("{}.enabled", u.key), "false"));
     for otlp in settings.export.otlp() {
         if otlp.queue.path.is_some() {
             all.push(Unbuilt { feature: "queue.disk", key: "export.otlp.queue.path", wanted: true });

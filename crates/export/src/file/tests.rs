@@ -1,0 +1,77 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+fn output(path: &Path, max_size: u64, keep: u32) -> Output {
+    Output { path: path.to_path_buf(), max_size, keep, open: None }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|_| "none".to_string())
+}
+
+#[test]
+fn a_new_file_is_private_and_an_old_one_is_appended_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.jsonl");
+    output(&path, 1000, 1).write(b"{1}").unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    output(&path, 1000, 1).write(b"{2}").unwrap();
+    assert_eq!(read(&path), "{1}\n{2}\n");
+}
+
+#[test]
+fn a_line_that_a_crash_left_unfinished_does_not_spoil_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.jsonl");
+    fs::write(&path, "{1}\n{\"cut").unwrap();
+    output(&path, 1000, 1).write(b"{2}").unwrap();
+    assert_eq!(read(&path), "{1}\n{\"cut\n{2}\n");
+}
+
+#[test]
+fn a_file_is_rotated_before_it_exceeds_its_size_and_only_so_many_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.jsonl");
+    let mut out = output(&path, 10, 2);
+    for n in 1..=7 {
+        out.write(format!("{{{n}}}").as_bytes()).unwrap();
+    }
+    // 4 bytes a line: two fit into 10.
+    assert_eq!(read(&path), "{7}\n");
+    assert_eq!(read(&out.numbered(1)), "{5}\n{6}\n");
+    assert_eq!(read(&out.numbered(2)), "{3}\n{4}\n");
+    assert_eq!(read(&out.numbered(3)), "none");
+    out.write(b"{longer than a file may be}").unwrap();
+    assert_eq!(read(&path), "{longer than a file may be}\n");
+}
+
+#[test]
+fn with_nothing_kept_the_file_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.jsonl");
+    let mut out = output(&path, 5, 0);
+    out.write(b"{1}").unwrap();
+    out.write(b"{2}").unwrap();
+    assert_eq!(read(&path), "{2}\n");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_file_that_another_program_moved_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.jsonl");
+    let mut out = output(&path, 1000, 2);
+    out.write(b"{1}").unwrap();
+    fs::rename(&path, dir.path().join("moved")).unwrap();
+    out.write(b"{2}").unwrap();
+    assert_eq!((read(&path), read(&dir.path().join("moved"))), ("{2}\n".to_string(), "{1}\n".to_string()));
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_line() {
+    // /dev/full takes nothing; a limit on the file's size would take a part, which is cut off the same way.
+    let mut out = output(Path::new("/dev/full"), 1000, 1);
+    let error = out.write(b"{1}").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+}

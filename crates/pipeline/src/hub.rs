@@ -1,0 +1,234 @@
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use telegen_model::{ResourceGroup, Signal};
+use telegen_otlp::{Limits, Size, measure, split};
+use telegen_selfmon::Ledger;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use crate::exporter::Exporter;
+use crate::{Ack, Batch, BatchConfig};
+
+/// Encoded bytes that may wait to be made into batches, in multiples of the largest batch. Only a starved
+/// runtime lets it come to that.
+const WAITING: usize = 4;
+
+/// An exporter as one hub feeds it.
+pub(crate) struct Taker {
+    pub(crate) exporter: Arc<Exporter>,
+    pub(crate) takes: [bool; 4],
+    /// Whether the ledger counts it, by signal.
+    pub(crate) counted: [bool; 4],
+    /// Whether it takes Telegen's own metrics.
+    pub(crate) takes_own: bool,
+    pub(crate) needs_records: bool,
+}
+
+impl Taker {
+    fn wants(&self, signal: Signal, own: bool) -> bool {
+        self.takes[signal.index()] && (!own || self.takes_own)
+    }
+}
+
+/// Gathers groups into batches for all exporters with the same bounds.
+pub(crate) struct Hub {
+    config: BatchConfig,
+    takers: Vec<Taker>,
+    /// By signal; the last one is Telegen's own metrics, which share no batch with others.
+    slots: [Mutex<Slot>; 5],
+    wake: Notify,
+    ledger: Ledger,
+}
+
+#[derive(Default)]
+struct Slot {
+    open: Gathered,
+    since: Option<Instant>,
+    sealed: Vec<Gathered>,
+    sealed_wire: usize,
+    closed: bool,
+}
+
+/// Groups on their way to become one batch, or a few when one of them is large.
+#[derive(Default)]
+struct Gathered {
+    groups: Vec<ResourceGroup>,
+    acks: Vec<Ack>,
+    size: Size,
+}
+
+impl Hub {
+    pub(crate) fn new(config: BatchConfig, takers: Vec<Taker>, ledger: Ledger) -> Hub {
+        Hub { config, takers, slots: Default::default(), wake: Notify::new(), ledger }
+    }
+
+    pub(crate) fn wants(&self, signal: Signal, own: bool) -> bool {
+        self.takers.iter().any(|t| t.wants(signal, own))
+    }
+
+    /// Takes a group in; never waits. After [`Hub::close`] it is given back.
+    pub(crate) fn push(
+        &self,
+        group: ResourceGroup,
+        ack: Option<Ack>,
+        own: bool,
+    ) -> Result<(), ResourceGroup> {
+        let (signal, size) = (group.records.signal(), measure(&group));
+        let mut slot = self.slot(signal, own);
+        if slot.closed {
+            return Err(group);
+        }
+        // Before anyone can settle them, under the lock that hands them on.
+        self.accept(signal, own, size.items);
+        let waiting = slot.open.size.wire + slot.sealed_wire;
+        if waiting > 0 && waiting + size.wire > WAITING * self.config.max_bytes {
+            drop(slot);
+            self.lose(signal, own, size.items);
+            return Ok(());
+        }
+        let sum = slot.open.size.plus(size);
+        if slot.open.size.items > 0 && !self.fits(sum) {
+            slot.seal();
+        }
+        let was_empty = slot.open.groups.is_empty();
+        slot.open.groups.push(group);
+        slot.open.acks.extend(ack);
+        slot.open.size = slot.open.size.plus(size);
+        slot.since.get_or_insert_with(Instant::now);
+        let full =
+            slot.open.size.items >= self.config.max_items || slot.open.size.wire >= self.config.max_bytes;
+        if full {
+            slot.seal();
+        }
+        let wake = was_empty || full || !slot.sealed.is_empty();
+        drop(slot);
+        if wake {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Refuses further groups; [`Hub::run`] ends when it has handed on what is here.
+    pub(crate) fn close(&self) {
+        for slot in &self.slots {
+            lock(slot).closed = true;
+        }
+        self.wake.notify_one();
+    }
+
+    /// Makes batches until closed.
+    pub(crate) async fn run(self: Arc<Hub>) {
+        loop {
+            let (due, next, closed) = self.due();
+            for (signal, own, gathered) in due {
+                self.hand_on(signal, own, gathered);
+                // Other tasks get their turn between batches: encoding one takes milliseconds.
+                tokio::task::yield_now().await;
+            }
+            if closed {
+                return;
+            }
+            match next {
+                Some(at) => tokio::select! {
+                    () = sleep_until(at) => {}
+                    () = self.wake.notified() => {}
+                },
+                None => self.wake.notified().await,
+            }
+        }
+    }
+
+    /// What is to become batches now, when the next of the rest is, and whether nothing more will come.
+    fn due(&self) -> (Vec<(Signal, bool, Gathered)>, Option<Instant>, bool) {
+        let (now, mut due, mut next, mut closed) = (Instant::now(), Vec::new(), None, true);
+        for (at, slot) in self.slots.iter().enumerate() {
+            let mut slot = lock(slot);
+            if slot.closed || slot.since.is_some_and(|s| now >= s + self.config.timeout) {
+                slot.seal();
+            }
+            closed &= slot.closed;
+            if let Some(since) = slot.since {
+                let at = since + self.config.timeout;
+                next = Some(next.map_or(at, |n: Instant| n.min(at)));
+            }
+            slot.sealed_wire = 0;
+            let (signal, own) = (Signal::ALL.get(at).copied().unwrap_or(Signal::Metrics), at == OWN);
+            due.extend(mem::take(&mut slot.sealed).into_iter().map(|g| (signal, own, g)));
+        }
+        (due, next, closed)
+    }
+
+    fn hand_on(&self, signal: Signal, own: bool, gathered: Gathered) {
+        let Gathered { groups, acks, size } = gathered;
+        let ack = Ack::join(acks);
+        if self.fits(size) {
+            self.offer(own, Batch::sized(signal, groups, size), ack.as_ref());
+            return;
+        }
+        let limits = Limits { items: self.config.max_items, wire: self.config.max_bytes };
+        for part in split(groups, limits) {
+            self.offer(own, Batch::new(signal, part), ack.as_ref());
+        }
+    }
+
+    fn offer(&self, own: bool, batch: Batch, ack: Option<&Ack>) {
+        let signal = batch.signal;
+        let takers = || self.takers.iter().filter(|t| t.wants(signal, own));
+        if takers().any(|t| !t.needs_records) {
+            let encoded = Arc::new(batch.encoded_only());
+            for t in takers().filter(|t| !t.needs_records) {
+                t.exporter.offer(encoded.clone(), ack.map(Ack::hold), t.counts(signal, own));
+            }
+        }
+        if takers().any(|t| t.needs_records) {
+            let typed = Arc::new(batch);
+            for t in takers().filter(|t| t.needs_records) {
+                t.exporter.offer(typed.clone(), ack.map(Ack::hold), t.counts(signal, own));
+            }
+        }
+    }
+
+    fn accept(&self, signal: Signal, own: bool, items: usize) {
+        for t in self.takers.iter().filter(|t| t.counts(signal, own)) {
+            self.ledger.accepted(signal, &t.exporter.name, items as u64);
+        }
+    }
+
+    fn lose(&self, signal: Signal, own: bool, items: usize) {
+        for t in self.takers.iter().filter(|t| t.counts(signal, own)) {
+            t.exporter.lose_unbatched(signal, items as u64, "queue_full");
+        }
+    }
+
+    fn fits(&self, size: Size) -> bool {
+        size.items <= self.config.max_items && size.wire <= self.config.max_bytes
+    }
+
+    fn slot(&self, signal: Signal, own: bool) -> MutexGuard<'_, Slot> {
+        lock(&self.slots[if own { OWN } else { signal.index() }])
+    }
+}
+
+/// Slot of Telegen's own metrics.
+const OWN: usize = 4;
+
+impl Taker {
+    fn counts(&self, signal: Signal, own: bool) -> bool {
+        !own && self.takes[signal.index()] && self.counted[signal.index()]
+    }
+}
+
+impl Slot {
+    fn seal(&mut self) {
+        self.since = None;
+        if !self.open.groups.is_empty() {
+            self.sealed_wire += self.open.size.wire;
+            self.sealed.push(mem::take(&mut self.open));
+        }
+    }
+}
+
+fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}

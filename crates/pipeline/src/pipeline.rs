@@ -1,0 +1,320 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use telegen_model::{ResourceGroup, Signal};
+use telegen_selfmon::{SELF_SCOPE, SelfMon};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, timeout_at};
+
+use crate::exporter::Exporter;
+use crate::hub::{Hub, Taker};
+use crate::{Ack, BatchConfig, MetricSource, PipelineConfig, Reader, Role, Sink, SinkConfig};
+
+/// How long an exporter that a reload removed may go on to empty its queue.
+const REMOVED: Duration = Duration::from_secs(5);
+
+/// Why a pipeline could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The ledger could not tell them apart.
+    #[error("two exporters are called `{0}`")]
+    SameName(String),
+    /// Its tasks need one.
+    #[error("the pipeline was started outside a runtime")]
+    NoRuntime,
+    /// It has ended.
+    #[error("the pipeline was shut down")]
+    Ended,
+}
+
+/// The way from sources to sinks. Clones share one pipeline.
+#[derive(Clone)]
+pub struct Pipeline {
+    shared: Arc<Shared>,
+}
+
+/// Where sources put records. Clones share one pipeline; usable from any thread, never blocks.
+#[derive(Clone)]
+pub struct Input {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    mon: SelfMon,
+    config: PipelineConfig,
+    routes: RwLock<Routes>,
+    sources: RwLock<Vec<Arc<dyn MetricSource>>>,
+    /// One task a hub.
+    tasks: Mutex<JoinSet<()>>,
+    reader: Mutex<JoinSet<()>>,
+    removed: Mutex<Removed>,
+}
+
+#[derive(Default)]
+struct Routes {
+    exporters: BTreeMap<String, Arc<Exporter>>,
+    hubs: Vec<Arc<Hub>>,
+    /// Whether anything but the view takes metrics, so that sources are read.
+    reads_metrics: bool,
+    /// Whether the ledger counts metrics.
+    counts_metrics: bool,
+    ended: bool,
+}
+
+/// Exporters that a reload took away and that still empty their queues.
+#[derive(Default)]
+struct Removed {
+    exporters: Vec<Arc<Exporter>>,
+    tasks: JoinSet<()>,
+}
+
+impl Pipeline {
+    /// Starts a pipeline to these sinks. Must be called within a tokio runtime.
+    pub fn start(
+        config: PipelineConfig,
+        sinks: Vec<(Arc<dyn Sink>, SinkConfig)>,
+        mon: &SelfMon,
+    ) -> Result<Pipeline, PipelineError> {
+        tokio::runtime::Handle::try_current().map_err(|_| PipelineError::NoRuntime)?;
+        let shared = Arc::new(Shared {
+            mon: mon.clone(),
+            config,
+            routes: RwLock::default(),
+            sources: RwLock::default(),
+            tasks: Mutex::default(),
+            reader: Mutex::default(),
+            removed: Mutex::default(),
+        });
+        shared.route(sinks)?;
+        let reader = Arc::clone(&shared);
+        lock(&shared.reader).spawn(async move { reader.read_metrics().await });
+        Ok(Pipeline { shared })
+    }
+
+    /// Where sources put records.
+    pub fn input(&self) -> Input {
+        Input { shared: self.shared.clone() }
+    }
+
+    /// Adds something that has metrics; read from the next interval on.
+    pub fn add_metric_source(&self, source: Arc<dyn MetricSource>) {
+        self.shared.sources.write().unwrap_or_else(PoisonError::into_inner).push(source);
+    }
+
+    /// Replaces the sinks while the program runs. What waits for an exporter whose name stays goes to the new
+    /// sink at once; one that is gone has 5 s to empty its queue, the rest is lost (`removed`).
+    pub fn reload(&self, sinks: Vec<(Arc<dyn Sink>, SinkConfig)>) -> Result<(), PipelineError> {
+        self.shared.route(sinks)
+    }
+
+    /// The metrics of all sources as of now, cumulative: for a scrape and the view.
+    pub fn peek_metrics(&self, now_unix_ns: u64) -> Vec<ResourceGroup> {
+        self.shared.sources().iter().flat_map(|s| s.collect(Reader::Peek, now_unix_ns)).collect()
+    }
+
+    /// Ends the pipeline: reads metrics once more, sends everything that is here, and counts what could not
+    /// be sent within `timeout` as lost (`shutdown`). Sources should have ended before.
+    pub async fn shutdown(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        let mut reader = std::mem::take(&mut *lock(&self.shared.reader));
+        reader.shutdown().await;
+        self.shared.export_metrics();
+        let (exporters, hubs) = {
+            let mut routes = self.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
+            routes.ended = true;
+            (routes.exporters.values().cloned().collect::<Vec<_>>(), std::mem::take(&mut routes.hubs))
+        };
+        hubs.iter().for_each(|h| h.close());
+        let mut tasks = std::mem::take(&mut *lock(&self.shared.tasks));
+        while tasks.join_next().await.is_some() {}
+        let mut stopping = JoinSet::new();
+        for exporter in exporters {
+            stopping.spawn(async move { exporter.stop(deadline, "shutdown").await });
+        }
+        while stopping.join_next().await.is_some() {}
+        let Removed { exporters, mut tasks } = std::mem::take(&mut *lock(&self.shared.removed));
+        let emptied = async { while tasks.join_next().await.is_some() {} };
+        if timeout_at(deadline, emptied).await.is_err() {
+            tasks.shutdown().await;
+        }
+        exporters.iter().for_each(|e| e.end("shutdown"));
+    }
+}
+
+impl Input {
+    /// Hands records on to every exporter that takes their signal. The source has counted them as produced.
+    pub fn push(&self, group: ResourceGroup) {
+        self.shared.push(group, None);
+    }
+
+    /// [`Input::push`] for a source that can send again: `ack` tells it how far the records came.
+    pub fn push_acked(&self, group: ResourceGroup, ack: Ack) {
+        self.shared.push(group, Some(ack));
+    }
+}
+
+impl Shared {
+    fn push(&self, group: ResourceGroup, ack: Option<Ack>) {
+        let (signal, items) = (group.records.signal(), group.records.items() as u64);
+        if items == 0 {
+            return;
+        }
+        let own = group.scope.name == SELF_SCOPE;
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        let mut hubs = routes.hubs.iter().filter(|h| h.wants(signal, own)).peekable();
+        if hubs.peek().is_none() && !own {
+            match routes.ended {
+                true => self.mon.ledger.lost(signal, "pipeline", "shutdown", items),
+                false => self.mon.ledger.discarded(signal, "no_exporter", items),
+            }
+            return;
+        }
+        let mut rest = Some((group, ack));
+        while let Some(hub) = hubs.next() {
+            let Some((group, ack)) = rest.take() else { return };
+            if hubs.peek().is_some() {
+                rest = Some((group.clone(), ack.as_ref().map(Ack::share)));
+            }
+            // Hubs are closed only when they are no longer in the routes, under the write lock.
+            if hub.push(group, ack, own).is_err() && !own {
+                self.mon.ledger.lost(signal, "pipeline", "shutdown", items);
+            }
+        }
+    }
+
+    fn sources(&self) -> Vec<Arc<dyn MetricSource>> {
+        self.sources.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes the routes to these sinks, keeping the exporters whose names stay.
+    fn route(self: &Arc<Shared>, sinks: Vec<(Arc<dyn Sink>, SinkConfig)>) -> Result<(), PipelineError> {
+        let mut names = BTreeSet::new();
+        if let Some((twice, _)) = sinks.iter().find(|(s, _)| !names.insert(s.name().to_string())) {
+            return Err(PipelineError::SameName(twice.name().to_string()));
+        }
+        let (removed, old_hubs) = {
+            let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+            if routes.ended {
+                return Err(PipelineError::Ended);
+            }
+            let removed: Vec<Arc<Exporter>> = routes
+                .exporters
+                .iter()
+                .filter(|(n, _)| !names.contains(*n))
+                .map(|(_, e)| e.clone())
+                .collect();
+            routes.exporters.retain(|n, _| names.contains(n));
+            let by_batch = self.takers(&mut routes, sinks);
+            let hubs = by_batch.into_iter().map(|(config, takers)| {
+                let hub = Arc::new(Hub::new(config, takers, self.mon.ledger.clone()));
+                lock(&self.tasks).spawn(Arc::clone(&hub).run());
+                hub
+            });
+            let hubs = hubs.collect();
+            (removed, std::mem::replace(&mut routes.hubs, hubs))
+        };
+        old_hubs.iter().for_each(|h| h.close());
+        let mut gone = lock(&self.removed);
+        gone.exporters.retain(|e| !e.has_ended());
+        for exporter in removed {
+            let deadline = Instant::now() + REMOVED;
+            gone.exporters.push(exporter.clone());
+            gone.tasks.spawn(async move { exporter.stop(deadline, "removed").await });
+        }
+        Ok(())
+    }
+
+    /// The exporters of these sinks, by the bounds of their batches.
+    fn takers(
+        &self,
+        routes: &mut Routes,
+        sinks: Vec<(Arc<dyn Sink>, SinkConfig)>,
+    ) -> Vec<(BatchConfig, Vec<Taker>)> {
+        let taken = |s: Signal, role: fn(Role) -> bool| {
+            sinks.iter().any(|(sink, c)| role(c.role) && sink.signals().contains(s))
+        };
+        let exported = Signal::ALL.map(|s| taken(s, |r| r == Role::Exporter));
+        routes.reads_metrics = taken(Signal::Metrics, |r| r != Role::View);
+        routes.counts_metrics = exported[Signal::Metrics.index()];
+        let mut out: Vec<(BatchConfig, Vec<Taker>)> = Vec::new();
+        for (sink, config) in sinks {
+            let (signals, needs_records) = (sink.signals(), sink.needs_records());
+            let counted = Signal::ALL.map(|s| {
+                signals.contains(s)
+                    && match config.role {
+                        Role::Exporter => true,
+                        Role::View => !exported[s.index()] && s != Signal::Metrics,
+                        Role::Uncounted => false,
+                    }
+            });
+            for s in Signal::ALL.into_iter().filter(|s| counted[s.index()]) {
+                self.mon.ledger.register_exporter(s, sink.name());
+            }
+            let exporter = match routes.exporters.get(sink.name()) {
+                Some(exporter) => {
+                    exporter.replace(sink, config);
+                    exporter.clone()
+                }
+                None => {
+                    let exporter = Exporter::start(sink, config, &self.mon);
+                    routes.exporters.insert(exporter.name.clone(), exporter.clone());
+                    exporter
+                }
+            };
+            let takes = Signal::ALL.map(|s| signals.contains(s));
+            let taker =
+                Taker { exporter, takes, counted, takes_own: config.role != Role::View, needs_records };
+            // A batch larger than its queue could never be sent.
+            let max_bytes = config.batch.max_bytes.min(config.queue.max_size / 2).max(1);
+            let bounds = BatchConfig { max_bytes, ..config.batch };
+            match out.iter_mut().find(|(b, _)| *b == bounds) {
+                Some((_, takers)) => takers.push(taker),
+                None => out.push((bounds, vec![taker])),
+            }
+        }
+        out
+    }
+
+    async fn read_metrics(&self) {
+        let mut ticks = tokio::time::interval(self.config.metrics_interval.max(Duration::from_millis(1)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick comes at once: there is nothing to report yet.
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            self.export_metrics();
+        }
+    }
+
+    fn export_metrics(&self) {
+        let (reads, counts) = {
+            let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+            (routes.reads_metrics, routes.counts_metrics)
+        };
+        if !reads {
+            return;
+        }
+        let (now, reader) = (now_unix_ns(), Reader::Export { temporality: self.config.temporality });
+        for group in self.sources().iter().flat_map(|s| s.collect(reader, now)) {
+            if counts && group.scope.name != SELF_SCOPE {
+                let source = group.scope.name.strip_prefix("telegen/").unwrap_or(&group.scope.name);
+                self.mon.ledger.produced(Signal::Metrics, source, group.records.items() as u64);
+            }
+            self.push(group, None);
+        }
+        if let Some(resource) = &self.config.self_resource {
+            self.push(self.mon.group(resource, now), None);
+        }
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn now_unix_ns() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
+}

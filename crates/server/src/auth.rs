@@ -1,0 +1,88 @@
+//! The bearer token (RFC 6750).
+
+use std::path::Path;
+
+use axum::http::{HeaderMap, header};
+use telegen_model::Secret;
+
+use crate::ServerError;
+
+/// Longest token file, in bytes.
+const MAX_TOKEN: u64 = 4096;
+
+/// The token that requests must carry.
+#[derive(Clone, Debug)]
+pub(crate) struct Token(Secret);
+
+impl Token {
+    /// Reads a file; newlines at its end do not belong to the token.
+    pub(crate) fn read(path: &Path) -> Result<Token, ServerError> {
+        use std::io::Read;
+        let wrong = |reason: String| ServerError::Token { path: path.to_owned(), reason };
+        let file = std::fs::File::open(path).map_err(|e| wrong(e.to_string()))?;
+        let mut text = String::new();
+        file.take(MAX_TOKEN + 1).read_to_string(&mut text).map_err(|e| wrong(e.to_string()))?;
+        if text.len() as u64 > MAX_TOKEN {
+            return Err(wrong(format!("longer than {MAX_TOKEN} bytes")));
+        }
+        let token = text.trim_end_matches(['\n', '\r']);
+        // What cannot stand in a header could never be sent.
+        if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(wrong("expected a token of printable ASCII characters without spaces".to_owned()));
+        }
+        Ok(Token(Secret::new(token)))
+    }
+
+    /// Whether the request carries the token.
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
+        let Some(value) = headers.get(header::AUTHORIZATION) else { return false };
+        let bytes = value.as_bytes();
+        let Some((scheme, token)) = bytes.split_at_checked("Bearer ".len()) else { return false };
+        scheme.eq_ignore_ascii_case(b"Bearer ") && equal(token, self.0.expose().as_bytes())
+    }
+}
+
+/// Whether two texts are equal, in a time that does not tell where they differ.
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    let mut difference = u8::from(a.len() != b.len());
+    for (i, byte) in a.iter().enumerate() {
+        difference |= byte ^ b.get(i).copied().unwrap_or(!byte);
+    }
+    std::hint::black_box(difference) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_token_is_admitted() {
+        let token = Token(Secret::new("abc"));
+        let admits = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            token.admits(&headers)
+        };
+        assert!(admits("Bearer abc") && admits("bearer abc"));
+        for wrong in ["", "Bearer", "Bearer ", "Bearer ab", "Bearer abcd", "Bearer abd", "Basic abc", "abc"] {
+            assert!(!admits(wrong), "{wrong}");
+        }
+        assert!(!token.admits(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_file_without_a_token_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |text: &str| {
+            let path = folder.path().join("t");
+            std::fs::write(&path, text).unwrap();
+            Token::read(&path).map(|t| t.0.expose().to_owned())
+        };
+        assert_eq!(read("abc\r\n\n").unwrap(), "abc");
+        for wrong in ["", "\n", "a b", "a\nb", "\u{e9}"] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(read(&"x".repeat(4097)).is_err());
+        assert!(Token::read(&folder.path().join("none")).is_err());
+    }
+}

@@ -1,0 +1,197 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, middleware::Next};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use telegen_selfmon::{Gauge, SelfMon};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use crate::ServerError;
+use crate::auth::Token;
+use crate::guard::{self, Guard, LocalAddress};
+use crate::listen::{Listener, Stream};
+use crate::settings::ServerSettings;
+
+/// Connections at one time; further ones wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 256;
+/// Bytes of a request's head.
+const MAX_HEAD: usize = 32 << 10;
+/// Headers of a request.
+const MAX_HEADERS: usize = 64;
+/// Longest time for the head of a request to arrive; an idle connection is closed after it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time to make an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time for a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Wait after the system had no resources for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A server that is being put together.
+#[derive(Debug)]
+pub struct Server {
+    settings: ServerSettings,
+    monitor: SelfMon,
+    data: Router,
+    shell: Router,
+}
+
+impl Server {
+    /// A server with nothing but the health checks.
+    pub fn new(settings: ServerSettings, monitor: &SelfMon) -> Server {
+        Server { settings, monitor: monitor.clone(), data: Router::new(), shell: Router::new() }
+    }
+
+    /// Adds paths that give data: they need the token when there is one.
+    pub fn merge(mut self, router: Router) -> Server {
+        self.data = self.data.merge(router);
+        self
+    }
+
+    /// Adds paths that hold no data and load without the token.
+    pub fn merge_shell(mut self, router: Router) -> Server {
+        self.shell = self.shell.merge(router);
+        self
+    }
+
+    /// Listens and answers from now on. `None` when `server.listen` is empty.
+    pub async fn start(self) -> Result<Option<Running>, ServerError> {
+        let Server { settings, monitor, data, shell } = self;
+        let token = settings.auth.as_ref().map(|a| Token::read(&a.token_file)).transpose()?;
+        let tls = settings.tls.as_ref().map(crate::tls::acceptor).transpose()?;
+        let Some(listener) = Listener::bind(&settings.listen).await? else { return Ok(None) };
+        let guard = Guard::new(&settings.listen, listener.port(), &settings.hosts, token, &monitor);
+        let router = data
+            .layer(from_fn_with_state(guard.clone(), guard::token))
+            .merge(shell)
+            .merge(crate::health::router(monitor.health.clone()))
+            .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing at this path.\n") })
+            .layer(from_fn(in_time))
+            .layer(from_fn_with_state(guard, guard::outer));
+        let address = listener.address();
+        let (stop, stopped) = watch::channel(false);
+        let what = "Connections to the server.";
+        let open = monitor.gauge("telegen.server.connections", "{connection}", what, &[]);
+        let task = tokio::spawn(accept(listener, Arc::new(Front { router, tls, open }), stopped));
+        Ok(Some(Running { address, stop, task }))
+    }
+}
+
+/// A server at work. Dropping it ends it without waiting for answers under way.
+#[derive(Debug)]
+pub struct Running {
+    address: String,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Where it listens: `ADDRESS:PORT` with the port that was chosen, or `unix:PATH`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Takes no more connections, finishes the answers under way, and ends at the latest after `longest`.
+    pub async fn stop(mut self, longest: Duration) {
+        // Nobody listens any more when the task has ended by itself.
+        let _ = self.stop.send(true);
+        if tokio::time::timeout(longest, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// An answer that takes too long is given up.
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let retry = [(header::RETRY_AFTER, "5")];
+            (StatusCode::SERVICE_UNAVAILABLE, retry, "The answer took too long.\n").into_response()
+        }
+    }
+}
+
+/// What every connection needs.
+struct Front {
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    open: Gauge,
+}
+
+async fn accept(listener: Listener, front: Arc<Front>, mut stopped: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        // The semaphore is never closed.
+        let Ok(slot) = slots.clone().acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            _ = stopped.wait_for(|s| *s) => break,
+            accepted = listener.accept() => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, local)) => {
+                let (front, stopped) = (front.clone(), stopped.clone());
+                connections.spawn(async move {
+                    front.open.add(1);
+                    connection(&front, stream, local, stopped).await;
+                    front.open.add(-1);
+                    drop(slot);
+                });
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    // No new connection from here on, and the socket's file is gone before the last answers are.
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn connection(front: &Front, stream: Stream, local: Option<IpAddr>, stopped: watch::Receiver<bool>) {
+    let Some(tls) = &front.tls else {
+        return http(front, stream, local, stopped).await;
+    };
+    // Who gives up a handshake is not worth a line.
+    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        http(front, stream, local, stopped).await;
+    }
+}
+
+async fn http<S>(front: &Front, stream: S, local: Option<IpAddr>, mut stopped: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let router = front.router.clone().layer(axum::Extension(LocalAddress(local)));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        // A peer that goes away or sends nonsense ends its connection, nothing else.
+        _ = connection.as_mut() => return,
+        _ = stopped.wait_for(|s| *s) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}

@@ -1,0 +1,31 @@
+//! HTTPS.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use crate::ServerError;
+use crate::settings::TlsSettings;
+
+/// Reads certificate and key.
+pub(crate) fn acceptor(settings: &TlsSettings) -> Result<TlsAcceptor, ServerError> {
+    let wrong = |path: &Path, reason: String| ServerError::Tls { path: path.to_owned(), reason };
+    let certs = CertificateDer::pem_file_iter(&settings.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| wrong(&settings.cert, e.to_string()))?;
+    if certs.is_empty() {
+        return Err(wrong(&settings.cert, "no certificate in it".to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_file(&settings.key).map_err(|e| wrong(&settings.key, e.to_string()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| wrong(&settings.cert, e.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(certs, key)
+        .map_err(|e| wrong(&settings.cert, e.to_string()))?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

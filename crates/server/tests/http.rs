@@ -1,0 +1,199 @@
+//! A running server, asked over a real socket.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use telegen_selfmon::{BuildInfo, SelfMon};
+use telegen_server::settings::{AuthSettings, ServerSettings};
+use telegen_server::{Running, Server, ServerError};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+fn settings(listen: &str) -> ServerSettings {
+    ServerSettings { listen: listen.parse().unwrap(), ..ServerSettings::default() }
+}
+
+async fn start(settings: ServerSettings) -> Result<(Running, SelfMon), ServerError> {
+    let monitor = SelfMon::new(BuildInfo::default());
+    let slow = || async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        "late"
+    };
+    let data = Router::new().route("/api/v1/data", get(|| async { "data" })).route("/slow", get(slow));
+    let server = Server::new(settings, &monitor).merge(data);
+    let shell = Router::new().route("/", get(|| async { "shell" }));
+    Ok((server.merge_shell(shell).start().await?.unwrap(), monitor))
+}
+
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+async fn ask(server: &Running, method: &str, path: &str, headers: &str) -> String {
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    exchange(stream, &format!("{method} {path} HTTP/1.1\r\n{headers}connection: close\r\n\r\n")).await
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or("")
+}
+
+#[tokio::test]
+async fn another_name_gets_403_with_what_to_do_and_nothing_else() {
+    let (server, _) = start(settings("127.0.0.1:0")).await.unwrap();
+    let port = server.address().rsplit_once(':').unwrap().1.to_owned();
+    for path in ["/", "/api/v1/data", "/healthz", "/nothing"] {
+        let answer = ask(&server, "GET", path, "host: evil.example\r\n").await;
+        assert_eq!(status(&answer), "403", "{path}");
+        let text = format!(
+            "This address is not allowed as Host. Add it to server.hosts, or open http://localhost:{port}.\n"
+        );
+        assert!(answer.ends_with(&text), "{answer}");
+    }
+    let origin = ask(&server, "GET", "/api/v1/data", "host: localhost\r\norigin: http://evil.example\r\n").await;
+    assert_eq!(status(&origin), "403");
+    assert_eq!(status(&ask(&server, "GET", "/", "").await), "403");
+    let fine = ask(&server, "GET", "/api/v1/data", "host: localhost:8080\r\norigin: http://localhost:8080\r\n").await;
+    assert_eq!((status(&fine), fine.ends_with("data")), ("200", true));
+}
+
+#[tokio::test]
+async fn every_answer_forbids_sniffing_caching_and_running() {
+    let (server, _) = start(settings("127.0.0.1:0")).await.unwrap();
+    for (path, host) in [("/", "localhost"), ("/nothing", "localhost"), ("/", "evil.example")] {
+        let answer = ask(&server, "GET", path, &format!("host: {host}\r\n")).await;
+        for line in [
+            "x-content-type-options: nosniff\r\n",
+            "content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n",
+            "cache-control: no-store\r\n",
+            "referrer-policy: no-referrer\r\n",
+            "cross-origin-resource-policy: same-origin\r\n",
+        ] {
+            assert!(answer.contains(line), "{path} {host} lacks {line}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_get_and_head_are_answered() {
+    let (server, _) = start(settings("127.0.0.1:0")).await.unwrap();
+    for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
+        let answer = ask(&server, method, "/api/v1/data", "host: localhost\r\ncontent-length: 0\r\n").await;
+        assert_eq!(status(&answer), "405", "{method}");
+        assert!(answer.contains("allow: GET, HEAD\r\n"));
+    }
+    let head = ask(&server, "HEAD", "/api/v1/data", "host: localhost\r\n").await;
+    assert!(status(&head) == "200" && head.ends_with("\r\n\r\n"), "{head}");
+    let large = ask(&server, "GET", "/", "host: localhost\r\ncontent-length: 8193\r\n").await;
+    assert_eq!(status(&large), "413");
+}
+
+#[tokio::test]
+async fn a_head_that_never_ends_is_refused() {
+    let (server, _) = start(settings("127.0.0.1:0")).await.unwrap();
+    let long = format!("host: localhost\r\nx: {}\r\n", "a".repeat(64 << 10));
+    assert_eq!(status(&ask(&server, "GET", "/", &long).await), "431");
+    let many: String = (0..100).map(|i| format!("x-{i}: 1\r\n")).collect();
+    assert_eq!(status(&ask(&server, "GET", "/", &format!("host: localhost\r\n{many}")).await), "431");
+}
+
+#[tokio::test]
+async fn data_needs_the_token_and_the_shell_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let token_file = folder.path().join("token");
+    std::fs::write(&token_file, "s3cret\n").unwrap();
+    let auth = Some(AuthSettings { token_file });
+    let (server, monitor) = start(ServerSettings { auth, ..settings("127.0.0.1:0") }).await.unwrap();
+    let get = async |path: &str, more: &str| ask(&server, "GET", path, &format!("host: localhost\r\n{more}")).await;
+    for wrong in ["", "authorization: Bearer s3cre\r\n", "authorization: Basic s3cret\r\n"] {
+        let answer = get("/api/v1/data", wrong).await;
+        assert_eq!(status(&answer), "401");
+        assert!(answer.contains("www-authenticate: Bearer\r\n") && !answer.contains("s3cret"));
+    }
+    assert_eq!(status(&get("/api/v1/data", "authorization: Bearer s3cret\r\n").await), "200");
+    for open in ["/", "/healthz"] {
+        assert_eq!(status(&get(open, "").await), "200", "{open}");
+    }
+    let refused = monitor.counter("telegen.server.refused", "{request}", "", &[("reason", "token")]);
+    assert_eq!(refused.get(), 3);
+}
+
+#[tokio::test]
+async fn a_token_file_that_cannot_be_used_keeps_the_server_from_starting() {
+    let auth = Some(AuthSettings { token_file: "/nonexistent/token".into() });
+    let error = start(ServerSettings { auth, ..settings("127.0.0.1:0") }).await.unwrap_err().to_string();
+    assert_eq!(error, "server.auth.token_file: /nonexistent/token: No such file or directory (os error 2)");
+}
+
+#[tokio::test]
+async fn health_is_told_with_its_reasons() {
+    let (server, monitor) = start(settings("127.0.0.1:0")).await.unwrap();
+    let get = async |path: &str| ask(&server, "GET", path, "host: localhost\r\n").await;
+    assert_eq!(status(&get("/healthz").await), "200");
+    let starting = get("/readyz").await;
+    assert_eq!(status(&starting), "503");
+    assert!(starting.ends_with(r#"{"ok":false,"reasons":[{"component":"telegen","reason":"starting"}]}"#));
+    monitor.health.started();
+    assert!(get("/readyz").await.ends_with(r#"{"ok":true,"reasons":[]}"#));
+    monitor.health.broken("tap", "ring ended");
+    assert_eq!((status(&get("/healthz").await), status(&get("/readyz").await)), ("503", "503"));
+}
+
+#[tokio::test]
+async fn a_unix_socket_has_mode_0660_and_goes_away_with_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.sock");
+    let listen = format!("unix:{}", path.display());
+    // A socket that nobody answers on is left over from a process that was killed.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let (server, _) = start(settings(&listen)).await.unwrap();
+    assert_eq!(server.address(), listen);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+    let stream = UnixStream::connect(&path).await.unwrap();
+    let answer = exchange(stream, "GET /api/v1/data HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.ends_with("data"));
+    let second = start(settings(&listen)).await.unwrap_err().to_string();
+    assert!(second.ends_with("another process listens there"), "{second}");
+    server.stop(Duration::from_secs(5)).await;
+    assert!(!Path::new(&path).exists());
+    std::fs::write(&path, "a file").unwrap();
+    assert!(matches!(start(settings(&listen)).await, Err(ServerError::Occupied { .. })));
+}
+
+#[tokio::test]
+async fn stopping_finishes_the_answers_under_way_and_takes_no_more() {
+    let (server, _) = start(settings("127.0.0.1:0")).await.unwrap();
+    let address = server.address().to_owned();
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    stream.write_all(b"GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let idle = TcpStream::connect(&address).await.unwrap();
+    // The slow answer is under way once the server took the connection after it.
+    let probe = TcpStream::connect(&address).await.unwrap();
+    exchange(probe, "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+    server.stop(Duration::from_secs(10)).await;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("late"), "{answer}");
+    assert!(TcpStream::connect(&address).await.is_err());
+    drop(idle);
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let error = start(settings(&listen)).await.unwrap_err().to_string();
+    assert_eq!(error, format!("cannot listen on {listen}: Address already in use (os error 98)"));
+}
+
+#[tokio::test]
+async fn an_empty_address_switches_the_server_off() {
+    let monitor = SelfMon::new(BuildInfo::default());
+    assert!(Server::new(settings(""), &monitor).start().await.unwrap().is_none());
+}

@@ -1,0 +1,40 @@
+//! The sinks that the settings ask for.
+
+use std::sync::Arc;
+
+use telegen_config::ByteSize;
+use telegen_export::{FileSink, OtlpSink};
+use telegen_pipeline::{Role, Sink, SinkConfig};
+use telegen_selfmon::SelfMon;
+
+use super::page::Page;
+use crate::settings::Settings;
+
+/// All sinks with how batches reach them.
+pub(crate) fn all(
+    settings: &Settings,
+    page: &Page,
+    _mon: &SelfMon,
+) -> anyhow::Result<Vec<(Arc<dyn Sink>, SinkConfig)>> {
+    let mut sinks: Vec<(Arc<dyn Sink>, SinkConfig)> = Vec::new();
+    let export = &settings.export;
+    let exporters = export.otlp().len() + export.files().len();
+    // A quarter of the budget is for queues in memory, shared evenly.
+    let share = ByteSize::bytes(settings.limits.memory.get() / 4 / exporters.max(1) as u64);
+    for otlp in export.otlp() {
+        let config = SinkConfig {
+            batch: otlp.batch.config(),
+            queue: otlp.queue.config(share),
+            retry: otlp.retry.config(),
+            role: Role::Exporter,
+        };
+        sinks.push((Arc::new(OtlpSink::new(&otlp.config())?), config));
+    }
+    for file in export.files() {
+        sinks.push((Arc::new(FileSink::new(&file.config())?), SinkConfig::default()));
+    }
+    if let Some(view) = page.sink() {
+        sinks.push(view);
+    }
+    Ok(sinks)
+}

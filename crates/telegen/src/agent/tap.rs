@@ -1,0 +1,210 @@
+//! The thread that owns the kernel half, the process table and the engine.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use telegen_bpf::abi::Counter;
+use telegen_bpf::{Tap, TapSettings};
+use telegen_pipeline::Pipeline;
+use telegen_processes::{Discovery, HostIdentity, Table};
+use telegen_selfmon::{FeatureState, SelfMon};
+use telegen_sys::{Host, monotonic_ns, unix_ns};
+use telegen_trace::settings::Frontend;
+use telegen_trace::{Engine, EngineConfig, Red, RedSettings, Sampling, Unread};
+
+use crate::settings::Settings;
+
+/// Rings are read this often; one that fills up is read at once.
+const TURN: Duration = Duration::from_millis(20);
+/// Over the capture budget this many times as many requests still pass as 16 bytes.
+const BRIEF_FACTOR: u64 = 10;
+
+/// The feature's name in `doctor`, metrics and the page.
+const FEATURE: &str = "traces";
+
+/// Whether requests can be watched here, without trying.
+pub(crate) fn probe(settings: &Settings) -> FeatureState {
+    let state = |enabled, reason: &str, remedy: &str| FeatureState {
+        name: FEATURE,
+        enabled,
+        reason: reason.to_owned(),
+        remedy: remedy.to_owned(),
+    };
+    let traces = &settings.agent.traces;
+    if !traces.enabled {
+        return state(false, "agent.traces.enabled is false", "set it to true");
+    }
+    if !matches!(traces.frontend, Frontend::Auto | Frontend::SocketTracepoint) {
+        return state(false, "this front end is not part of this version", "set agent.traces.frontend: auto");
+    }
+    match telegen_bpf::probe() {
+        Ok(()) => state(true, "", ""),
+        Err(need) => state(false, &need.reason, &need.remedy),
+    }
+}
+
+/// Loads the kernel half and starts its thread. What is missing is told; the program goes on without.
+pub(crate) fn start(
+    settings: &Settings,
+    host: &Host,
+    pipeline: &Pipeline,
+    mon: &SelfMon,
+    stop: Arc<AtomicBool>,
+) -> Option<JoinHandle<()>> {
+    let probed = probe(settings);
+    if !probed.enabled {
+        mon.features.off(FEATURE, probed.reason.clone(), probed.remedy.clone());
+        tracing::warn!(feature = FEATURE, remedy = probed.remedy, "is off: {}", probed.reason);
+        return None;
+    }
+    let red = Red::new(
+        RedSettings {
+            exponential: settings.agent.metrics.exponential_histograms,
+            max_series: settings.agent.metrics.max_series_per_service.get() as usize,
+        },
+        super::scope(),
+        unix_ns(),
+    );
+    let unread = Unread::new(super::scope());
+    pipeline.add_metric_source(Arc::new(red.clone()));
+    pipeline.add_metric_source(Arc::new(unread.clone()));
+    let (settings, host) = (settings.clone(), host.clone());
+    let (pipeline, mon) = (pipeline.clone(), mon.clone());
+    let (told, hear) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name("telegen-tap".into()).spawn(move || {
+        let watch = Watch { settings, host, pipeline, mon, red, unread };
+        watch.run(&stop, &|outcome| {
+            // The other side waits for exactly one word.
+            let _heard = told.send(outcome);
+        });
+    });
+    let thread = match thread {
+        Ok(thread) => thread,
+        Err(error) => {
+            tracing::error!(%error, "the tap's thread could not be started");
+            return None;
+        }
+    };
+    // The kernel half is in place before the program says that it is up: what comes after is seen.
+    if hear.recv().unwrap_or(false) { Some(thread) } else { None }
+}
+
+struct Watch {
+    settings: Settings,
+    host: Host,
+    pipeline: Pipeline,
+    mon: SelfMon,
+    red: Red,
+    unread: Unread,
+}
+
+impl Watch {
+    fn run(self, stop: &AtomicBool, told: &dyn Fn(bool)) {
+        let mon = self.mon.clone();
+        match self.load() {
+            Ok((tap, engine, pump)) => {
+                mon.features.on(FEATURE);
+                told(true);
+                turn(&tap, &engine, &pump, stop);
+            }
+            Err(error) => {
+                let remedy = "see `telegen doctor`; the kernel's own words are in the log";
+                tracing::error!(feature = FEATURE, "is off: {error:#}");
+                mon.features.off(FEATURE, format!("{error:#}"), remedy);
+                told(false);
+            }
+        }
+    }
+
+    fn load(self) -> anyhow::Result<(Tap, Rc<RefCell<Engine>>, telegen_bpf::Pump)> {
+        let traces = &self.settings.agent.traces;
+        let budget = traces.capture_budget.get().map_or(0, std::num::NonZeroU64::get);
+        let tap = Tap::load(TapSettings {
+            ring_bytes: self.settings.agent.ring_size.get(),
+            first_request: u32::try_from(traces.head.request.get()).unwrap_or(512),
+            first_response: u32::try_from(traces.head.response.get()).unwrap_or(256),
+            budget,
+            brief_budget: budget.saturating_mul(BRIEF_FACTOR),
+        })?;
+        let extra: Vec<(String, String)> =
+            self.settings.resource.attributes.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let identity = HostIdentity::new(&self.host, super::VERSION, &extra);
+        let mut table = Table::new(identity, Discovery::from(&self.settings.agent.discovery));
+        let listeners: Vec<(u32, u16)> = tap.listeners()?.iter().map(|l| (l.tgid, l.port)).collect();
+        table.scan(&listeners);
+        let sample = &traces.sample;
+        let config = EngineConfig {
+            sampling: Sampling {
+                ratio: sample.ratio.get(),
+                keep_errors: sample.keep_errors,
+                keep_slower_ns: u64::try_from(sample.keep_slower_than.get().as_nanos()).unwrap_or(u64::MAX),
+            },
+            mask_keys: traces.mask.query_keys.clone(),
+            headers: traces.headers.clone(),
+            spans: true,
+            scope: super::scope(),
+        };
+        let input = self.pipeline.input();
+        kernel_counters(&tap, &self.mon)?;
+        let engine = Engine::new(
+            config,
+            table,
+            (tap.procs()?, tap.counters()?),
+            (Box::new(move |group| input.push(group)), self.red, self.unread),
+            self.mon,
+        );
+        let engine = Rc::new(RefCell::new(engine));
+        let handler = engine.clone();
+        let pump = tap.pump(move |record| handler.borrow_mut().handle(record))?;
+        Ok((tap, engine, pump))
+    }
+}
+
+fn turn(_tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, stop: &AtomicBool) {
+    while !stop.load(Ordering::Acquire) {
+        if let Err(error) = pump.turn(TURN) {
+            tracing::error!(%error, "reading the rings");
+            std::thread::sleep(TURN);
+        }
+        engine.borrow_mut().turn(monotonic_ns());
+    }
+    if let Err(error) = pump.drain() {
+        tracing::error!(%error, "reading the rings");
+    }
+    engine.borrow_mut().finish(monotonic_ns());
+}
+
+/// The kernel half's own counters as Telegen's metrics.
+fn kernel_counters(tap: &Tap, mon: &SelfMon) -> anyhow::Result<()> {
+    let counters = Arc::new(tap.counters()?);
+    for (which, kind) in [
+        (Counter::Records, "records"),
+        (Counter::RingFull, "records_lost_ring_full"),
+        (Counter::Requests, "requests"),
+        (Counter::RequestsLost, "requests_lost_ring_full"),
+        (Counter::OverBudget, "requests_over_budget"),
+        (Counter::OverSecondBound, "requests_over_second_bound"),
+        (Counter::NoPayloadCall, "no_payload_call"),
+        (Counter::NoPayloadFd, "no_payload_descriptor"),
+        (Counter::NoPayloadKernelTask, "no_payload_kernel_task"),
+        (Counter::NoStorage, "connections_without_memory"),
+        (Counter::Busy, "operations_missed_busy"),
+        (Counter::Fault, "payload_faults"),
+        (Counter::Conns, "connections"),
+        (Counter::ControlFull, "process_records_lost"),
+    ] {
+        let counters = counters.clone();
+        mon.counter_fn(
+            "telegen.tap.events",
+            "{event}",
+            "What the kernel half counted.",
+            &[("kind", kind)],
+            move || i64::try_from(counters.get(which)).unwrap_or(i64::MAX),
+        );
+    }
+    Ok(())
+}

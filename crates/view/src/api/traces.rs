@@ -1,0 +1,165 @@
+//! `#/traces`: one line a trace, never its spans.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+use telegen_model::{SpanStatus, TraceId, semconv as s};
+
+use super::answer::{Ask, ms, refusal};
+use super::filter::{Filter, Row};
+use super::service::shown;
+use crate::Inner;
+use crate::sink::unix_now;
+use crate::store::traces::{Kept, Trace};
+
+/// Lines of one answer, unless `limit` says otherwise, and at most.
+const LINES: usize = 50;
+const LINES_MAX: usize = 200;
+
+const COLS: [&str; 11] =
+    ["id", "start", "dur", "service", "name", "status", "spans", "services", "errors", "inferred", "parts"];
+
+/// Names of services by number.
+type Names = std::collections::HashMap<u32, String>;
+
+struct Line<'a> {
+    id: &'a TraceId,
+    trace: &'a Trace,
+    names: &'a Names,
+}
+
+impl Line<'_> {
+    fn dur(&self) -> f64 {
+        ms(self.trace.end.saturating_sub(self.trace.start))
+    }
+
+    fn name(&self, kept: &Kept) -> &str {
+        self.names.get(&kept.service).map_or("", String::as_str)
+    }
+
+    fn json(&self) -> Value {
+        let root = self.trace.root();
+        let services: BTreeSet<u32> = self.trace.spans.iter().map(|k| k.service).collect();
+        let status = root.and_then(|r| r.span.attr(s::HTTP_RESPONSE_STATUS_CODE)).map(shown);
+        json!([
+            self.id.to_hex(),
+            ms(self.trace.start),
+            self.dur(),
+            root.map_or("", |r| self.name(r)),
+            root.map_or("", |r| r.span.name.as_str()),
+            status,
+            self.trace.spans.len() + self.trace.refused as usize,
+            services.len(),
+            self.trace.errors,
+            self.trace.inferred,
+            parts(self.trace),
+        ])
+    }
+}
+
+/// Number of pieces that no parent holds together.
+pub(super) fn parts(trace: &Trace) -> usize {
+    let ids: std::collections::HashSet<_> = trace.spans.iter().map(|k| k.span.span_id).collect();
+    trace.spans.iter().filter(|k| !ids.contains(&k.span.parent_id)).count().max(1)
+}
+
+impl Row for Line<'_> {
+    fn contains(&self, word: &str) -> bool {
+        self.id.to_hex().starts_with(word)
+            || self.trace.spans.iter().any(|k| {
+                k.span.name.to_lowercase().contains(word)
+                    || self.name(k).to_lowercase().contains(word)
+                    || path(k).is_some_and(|p| p.to_lowercase().contains(word))
+            })
+    }
+
+    fn text(&self, key: &str, value: &str) -> Option<bool> {
+        let any = |test: &dyn Fn(&Kept) -> bool| Some(self.trace.spans.iter().any(test));
+        let attr =
+            |k: &Kept, key: &str| k.span.attr(key).is_some_and(|v| shown(v).to_lowercase().contains(value));
+        match key {
+            "service" => any(&|k| self.name(k).to_lowercase() == value),
+            "route" => {
+                any(&|k| attr(k, s::HTTP_ROUTE) || path(k).is_some_and(|p| p.to_lowercase().contains(value)))
+            }
+            "status" => any(&|k| attr(k, s::HTTP_RESPONSE_STATUS_CODE)),
+            "peer" => any(&|k| attr(k, s::SERVER_ADDRESS) || attr(k, s::NETWORK_PEER_ADDRESS)),
+            "link" => any(&|k| attr(k, s::TELEGEN_LINK_METHOD)),
+            "error" => Some((self.trace.errors > 0) == matches!(value, "true" | "yes" | "1")),
+            _ => key.strip_prefix("attr.").and_then(|name| any(&|k| attr(k, name))),
+        }
+    }
+
+    fn number(&self, key: &str) -> Option<Option<f64>> {
+        match key {
+            "dur" => Some(Some(self.dur())),
+            "spans" => Some(Some(self.trace.spans.len() as f64)),
+            "status" => {
+                let status = |k: &Kept| k.span.attr(s::HTTP_RESPONSE_STATUS_CODE).and_then(|v| v.as_int());
+                Some(self.trace.spans.iter().filter_map(status).max().map(|n| n as f64))
+            }
+            "error" => {
+                let failed = self.trace.spans.iter().filter(|k| k.span.status == SpanStatus::Error).count();
+                Some(Some(failed as f64))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn path(kept: &Kept) -> Option<&str> {
+    kept.span.attr(s::URL_PATH).or_else(|| kept.span.attr(s::URL_FULL)).and_then(|v| v.as_str())
+}
+
+pub(super) async fn traces(State(inner): State<Arc<Inner>>, ask: Ask) -> Response {
+    let filter = match Filter::parse(ask.text("q").unwrap_or("")) {
+        Ok(filter) => filter,
+        Err(wrong) => return refusal(StatusCode::BAD_REQUEST, &wrong),
+    };
+    let (offset, limit) = match (ask.number::<usize>("offset"), ask.number::<usize>("limit")) {
+        (Ok(offset), Ok(limit)) => (offset.unwrap_or(0), limit.unwrap_or(LINES).min(LINES_MAX)),
+        (Err(wrong), _) | (_, Err(wrong)) => return wrong,
+    };
+    let names: Names = inner.store.counts().services.iter().map(|(id, s)| (id, s.name.clone())).collect();
+    let service = ask.text("service").map(|name| {
+        names.iter().filter(|(_, n)| n.as_str() == name).map(|(id, _)| *id).collect::<Vec<u32>>()
+    });
+    let sort = ask.text("sort").unwrap_or("recent");
+    let traces = inner.store.traces();
+    let mut lines = Vec::new();
+    for (id, trace) in traces.iter() {
+        let line = Line { id, trace, names: &names };
+        if service.as_ref().is_some_and(|ids| !ids.iter().any(|id| trace.touches(*id))) {
+            continue;
+        }
+        match filter.passes(&line) {
+            Ok(true) => lines.push(line),
+            Ok(false) => {}
+            Err(wrong) => return refusal(StatusCode::BAD_REQUEST, &wrong),
+        }
+    }
+    match sort {
+        "slow" => lines.sort_by_key(|l| std::cmp::Reverse(l.trace.end - l.trace.start)),
+        "failed" => lines.sort_by_key(|l| (l.trace.errors == 0, u64::MAX - l.trace.start)),
+        _ => lines.sort_by_key(|l| (u64::MAX - l.trace.start, *l.id)),
+    }
+    let matching = lines.len();
+    let rows: Vec<Value> = lines.iter().skip(offset).take(limit).map(Line::json).collect();
+    let now = unix_now();
+    ask.json(&json!({
+        "now": ms(now),
+        "started": ms(inner.store.started),
+        "since": ms(traces.since()),
+        "cursor": traces.changes(),
+        "total": traces.len(),
+        "matching": matching,
+        "passes_over": traces.passes_over(),
+        "tracing": super::overview::tracing(&inner),
+        "cols": COLS,
+        "rows": rows,
+    }))
+}

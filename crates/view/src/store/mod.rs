@@ -1,0 +1,102 @@
+//! What the page remembers, behind one lock a part.
+
+pub(crate) mod quantile;
+pub(crate) mod readings;
+pub(crate) mod services;
+pub(crate) mod traces;
+pub(crate) mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use telegen_model::{Records, ResourceGroup, SpanKind};
+
+use readings::Readings;
+use services::Services;
+use traces::{Arrival, Kept, Traces};
+
+/// Services and their counts.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    pub(crate) services: Services,
+    pub(crate) readings: Readings,
+}
+
+/// Everything that is remembered.
+#[derive(Debug)]
+pub(crate) struct Store {
+    counts: Mutex<Counts>,
+    traces: Mutex<Traces>,
+    /// The budget, bytes.
+    pub(crate) memory: usize,
+    /// When it began, ns since 1970.
+    pub(crate) started: u64,
+}
+
+impl Store {
+    /// A store of at most `memory` bytes: half for traces, half for counts.
+    pub(crate) fn new(memory: usize, now: u64) -> Store {
+        let half = memory / 2;
+        Store {
+            counts: Mutex::new(Counts { services: Services::new(half), readings: Readings::default() }),
+            traces: Mutex::new(Traces::new(memory - half, now)),
+            memory,
+            started: now,
+        }
+    }
+
+    pub(crate) fn counts(&self) -> MutexGuard<'_, Counts> {
+        // Counts stay usable after a panic elsewhere: a request is counted or it is not.
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn traces(&self) -> MutexGuard<'_, Traces> {
+        self.traces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one reading of all metrics, `now` in ns since 1970.
+    pub(crate) fn metrics(&self, groups: &[ResourceGroup], now: u64) {
+        let mut counts = self.counts();
+        let Counts { services, readings } = &mut *counts;
+        readings.take(groups, services, now / 1_000_000_000);
+    }
+
+    /// Looks at spans and keeps some.
+    pub(crate) fn spans(&self, groups: &[ResourceGroup], now: u64) {
+        let now_s = now / 1_000_000_000;
+        for group in groups {
+            let Records::Spans(spans) = &group.records else { continue };
+            // Never both locks at once: counting waits for no reader of traces.
+            let (service, slow) = {
+                let mut counts = self.counts();
+                let service = counts.services.of(&group.resource, now_s);
+                let found = service.and_then(|id| counts.services.get_mut(id));
+                match found {
+                    Some(found) => {
+                        for span in spans.iter().filter(|s| s.kind == SpanKind::Server) {
+                            found.shape.add(span.end.saturating_sub(span.start));
+                        }
+                        (service, found.slow)
+                    }
+                    None => (None, 1_000_000_000),
+                }
+            };
+            let arrival = Arrival { service: service.unwrap_or(u32::MAX), slow, now };
+            let mut traces = self.traces();
+            for span in spans {
+                if traces.wants(span, &arrival) {
+                    let resource = group.resource.clone();
+                    let kept = Kept {
+                        span: span.clone(),
+                        resource,
+                        scope: group.scope.clone(),
+                        service: arrival.service,
+                    };
+                    traces.keep(kept, slow);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! What each service does over time: counts from metrics, shapes from spans. Everything is bounded: services, rows of a
+//! service, series whose last reading is remembered.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use telegen_model::{Resource, Value, semconv as s};
+
+use super::quantile::{BUCKETS, Counts, Shape, quantile};
+use super::window::Ring;
+
+/// Length of a short step.
+pub(crate) const SHORT_S: u64 = 5;
+/// Length of a middle step: the finest with durations.
+pub(crate) const MIDDLE_S: u64 = 15;
+/// Length of a long step.
+pub(crate) const LONG_S: u64 = 60;
+/// Rates and quantiles of tables are over this many seconds.
+pub(crate) const WINDOW_S: u64 = 60;
+
+const SHORT: usize = 180;
+const MIDDLE: usize = 60;
+const LONG: usize = 60;
+/// Rows of one kind that one service may have.
+const ROWS: usize = 250;
+/// Rows of all services together.
+const ALL_ROWS: usize = 4_000;
+/// Instances of a service that are remembered.
+const INSTANCES: usize = 64;
+/// Seconds after which a service that does nothing is forgotten.
+const FORGET_S: u64 = 3_600;
+/// Seconds after which an instance is no longer counted.
+const INSTANCE_S: u64 = 120;
+
+/// Memory that one service takes, about: its rings.
+pub(crate) const SERVICE_BYTES: usize =
+    std::mem::size_of::<Service>() + SHORT * 8 + (MIDDLE + LONG) * std::mem::size_of::<Step>() + 2048;
+
+/// Requests of a step.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Step {
+    pub(crate) count: u32,
+    pub(crate) errors: u32,
+    pub(crate) durations: Counts,
+}
+
+impl Step {
+    pub(crate) fn add(&mut self, other: &Step) {
+        self.count = self.count.saturating_add(other.count);
+        self.errors = self.errors.saturating_add(other.errors);
+        for (mine, theirs) in self.durations.iter_mut().zip(&other.durations) {
+            *mine = mine.saturating_add(*theirs);
+        }
+    }
+}
+
+/// What a row of a table counts: a route served, or a peer called.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum RowKey {
+    /// Method and route; no route where none is known.
+    Route(String, String),
+    /// Address and port of a peer.
+    Peer(String, u16),
+}
+
+/// Bytes that are recognised and not read.
+#[derive(Clone, Debug)]
+pub(crate) struct Unread {
+    pub(crate) bytes: Ring<u64, MIDDLE>,
+    pub(crate) total: u64,
+    pub(crate) last: u64,
+}
+
+/// One service.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) short: Ring<[u32; 2], SHORT>,
+    pub(crate) middle: Ring<Step, MIDDLE>,
+    pub(crate) long: Ring<Step, LONG>,
+    pub(crate) shape: Shape,
+    pub(crate) rows: BTreeMap<RowKey, Ring<Step, MIDDLE>>,
+    pub(crate) unread: BTreeMap<(String, String), Unread>,
+    pub(crate) instances: HashMap<u64, (u64, Arc<Resource>), RandomState>,
+    /// Whether it ever served a request.
+    pub(crate) serves: bool,
+    /// Second of its last request, call or byte.
+    pub(crate) active: u64,
+    /// Second it was first seen.
+    pub(crate) since: u64,
+    /// Number of the reading that last changed what a table shows of it.
+    pub(crate) changed: u64,
+    /// Spans slower than this are kept in preference, ns.
+    pub(crate) slow: u64,
+}
+
+impl Service {
+    fn new(name: &str, namespace: &str, now_s: u64) -> Service {
+        Service {
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+            short: Ring::new(now_s / SHORT_S),
+            middle: Ring::new(now_s / MIDDLE_S),
+            long: Ring::new(now_s / LONG_S),
+            shape: Shape::default(),
+            rows: BTreeMap::new(),
+            unread: BTreeMap::new(),
+            instances: HashMap::default(),
+            serves: false,
+            active: now_s,
+            since: now_s,
+            changed: 0,
+            slow: 1_000_000_000,
+        }
+    }
+
+    /// Requests of the last [`WINDOW_S`] seconds.
+    pub(crate) fn recent(&self, now_s: u64) -> Step {
+        sum(&self.middle, now_s)
+    }
+
+    /// Number of instances seen lately.
+    pub(crate) fn instance_count(&self, now_s: u64) -> usize {
+        self.instances.values().filter(|(seen, _)| now_s.saturating_sub(*seen) <= INSTANCE_S).count()
+    }
+
+    /// The duration below which a share of a step's requests lies, in seconds.
+    pub(crate) fn quantile(&self, step: &Step, share: f64) -> Option<f64> {
+        quantile(&step.durations, share, &self.shape)
+    }
+}
+
+/// The steps of the last [`WINDOW_S`] seconds, the one under way included.
+pub(crate) fn sum(ring: &Ring<Step, MIDDLE>, now_s: u64) -> Step {
+    let to = now_s / MIDDLE_S;
+    let mut all = Step::default();
+    ring.range(to.saturating_sub(WINDOW_S / MIDDLE_S - 1), to).flatten().for_each(|step| all.add(step));
+    all
+}
+
+/// Seconds that [`sum`] covers at an instant, for what was seen since `since`: the step under way counts only as far as
+/// it has come.
+pub(crate) fn covered(now_s: u64, since: u64) -> f64 {
+    let to = now_s / MIDDLE_S;
+    let from = to.saturating_sub(WINDOW_S / MIDDLE_S - 1) * MIDDLE_S;
+    (now_s.saturating_sub(from.max(since)) as f64).max(1.0)
+}
+
+/// All services.
+#[derive(Debug)]
+pub(crate) struct Services {
+    list: Vec<Option<Service>>,
+    index: HashMap<(String, String), u32, RandomState>,
+    /// Most services.
+    limit: usize,
+    rows: usize,
+    turned: u64,
+    /// Services, rows and instances that found no room.
+    pub(crate) refused: u64,
+}
+
+impl Services {
+    pub(crate) fn new(memory: usize) -> Services {
+        let limit = (memory / SERVICE_BYTES).clamp(16, 10_000);
+        Services { list: Vec::new(), index: HashMap::default(), limit, rows: 0, turned: 0, refused: 0 }
+    }
+
+    /// The service of a resource, made if there is room; `None` without a name or room.
+    pub(crate) fn of(&mut self, resource: &Resource, now_s: u64) -> Option<u32> {
+        let name = text(resource, s::SERVICE_NAME)?;
+        let namespace = text(resource, s::SERVICE_NAMESPACE).unwrap_or("");
+        // The table is asked with owned keys only; a service is looked up a few times a second.
+        let key = (name.to_owned(), namespace.to_owned());
+        if let Some(id) = self.index.get(&key) {
+            return Some(*id);
+        }
+        let free = self.list.iter().position(Option::is_none);
+        let id = match free {
+            Some(id) => id,
+            None if self.list.len() < self.limit => {
+                self.list.push(None);
+                self.list.len() - 1
+            }
+            None => {
+                self.refused += 1;
+                return None;
+            }
+        };
+        let number = u32::try_from(id).ok()?;
+        self.list[id] = Some(Service::new(name, namespace, now_s));
+        self.index.insert(key, number);
+        Some(number)
+    }
+
+    pub(crate) fn get(&self, id: u32) -> Option<&Service> {
+        self.list.get(id as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Service> {
+        self.list.get_mut(id as usize)?.as_mut()
+    }
+
+    /// Every service with its number.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Service)> {
+        self.list.iter().enumerate().filter_map(|(i, s)| Some((u32::try_from(i).ok()?, s.as_ref()?)))
+    }
+
+    pub(crate) fn find(&self, name: &str, namespace: Option<&str>) -> Option<(u32, &Service)> {
+        self.iter().find(|(_, s)| s.name == name && namespace.is_none_or(|n| s.namespace == n))
+    }
+
+    /// Counts requests of a service, and under the row they belong to.
+    pub(crate) fn add(&mut self, id: u32, served: bool, row: RowKey, step: &Step, now_s: u64) {
+        let Some(service) = self.list.get_mut(id as usize).and_then(Option::as_mut) else { return };
+        service.active = now_s;
+        if served {
+            service.serves = true;
+            if let Some([count, errors]) = service.short.at(now_s / SHORT_S) {
+                *count = count.saturating_add(step.count);
+                *errors = errors.saturating_add(step.errors);
+            }
+            if let Some(at) = service.middle.at(now_s / MIDDLE_S) {
+                at.add(step);
+            }
+            if let Some(at) = service.long.at(now_s / LONG_S) {
+                at.add(step);
+            }
+        }
+        if !service.rows.contains_key(&row) {
+            if service.rows.len() >= ROWS || self.rows >= ALL_ROWS {
+                self.refused += 1;
+                return;
+            }
+            self.rows += 1;
+            service.rows.insert(row.clone(), Ring::new(now_s / MIDDLE_S));
+        }
+        if let Some(at) = service.rows.get_mut(&row).and_then(|ring| ring.at(now_s / MIDDLE_S)) {
+            at.add(step);
+        }
+    }
+
+    /// Counts bytes of a service that are recognised and not read.
+    pub(crate) fn add_unread(&mut self, id: u32, protocol: &str, reason: &str, bytes: u64, now_s: u64) {
+        let Some(service) = self.list.get_mut(id as usize).and_then(Option::as_mut) else { return };
+        service.active = now_s;
+        let key = (protocol.to_owned(), reason.to_owned());
+        if !service.unread.contains_key(&key) && service.unread.len() >= 16 {
+            self.refused += 1;
+            return;
+        }
+        let empty = || Unread { bytes: Ring::new(now_s / MIDDLE_S), total: 0, last: now_s };
+        let unread = service.unread.entry(key).or_insert_with(empty);
+        unread.total = unread.total.saturating_add(bytes);
+        unread.last = now_s;
+        if let Some(at) = unread.bytes.at(now_s / MIDDLE_S) {
+            *at = at.saturating_add(bytes);
+        }
+    }
+
+    /// Notes that an instance is there.
+    pub(crate) fn instance(&mut self, id: u32, resource: &Arc<Resource>, now_s: u64) {
+        let Some(service) = self.list.get_mut(id as usize).and_then(Option::as_mut) else { return };
+        let key = InstanceKey::of(resource);
+        if !service.instances.contains_key(&key) && service.instances.len() >= INSTANCES {
+            service.instances.retain(|_, (seen, _)| now_s.saturating_sub(*seen) <= INSTANCE_S);
+            if service.instances.len() >= INSTANCES {
+                self.refused += 1;
+                return;
+            }
+        }
+        service.instances.insert(key, (now_s, resource.clone()));
+    }
+
+    /// Ends a reading: shapes age, and what did nothing for an hour is forgotten.
+    pub(crate) fn settle(&mut self, reading: u64, now_s: u64) {
+        let turn = now_s / LONG_S != self.turned;
+        self.turned = now_s / LONG_S;
+        for slot in &mut self.list {
+            let Some(service) = slot else { continue };
+            // A minute after its last request a row still changes: its window empties.
+            if now_s.saturating_sub(service.active) <= WINDOW_S + MIDDLE_S {
+                service.changed = reading;
+            }
+            if turn {
+                service.shape.turn();
+                let recent = sum(&service.middle, now_s);
+                let slow = quantile(&recent.durations, 0.99, &service.shape).unwrap_or(1.0);
+                service.slow = (slow.max(0.001) * 1e9) as u64;
+            }
+            if now_s.saturating_sub(service.active) > FORGET_S {
+                self.rows = self.rows.saturating_sub(service.rows.len());
+                self.index.remove(&(service.name.clone(), service.namespace.clone()));
+                *slot = None;
+            }
+        }
+    }
+}
+
+/// Identity of an instance: its `service.instance.id`, or all of its texts.
+struct InstanceKey;
+
+impl InstanceKey {
+    fn of(resource: &Resource) -> u64 {
+        use std::hash::{BuildHasher, Hash, Hasher};
+        let mut hasher = foldhash::fast::FixedState::with_seed(1).build_hasher();
+        match resource.get(s::SERVICE_INSTANCE_ID) {
+            Some(Value::Str(id)) => id.hash(&mut hasher),
+            _ => resource.hash(&mut hasher),
+        }
+        hasher.finish()
+    }
+}
+
+fn text<'a>(resource: &'a Resource, key: &str) -> Option<&'a str> {
+    resource.text(key).filter(|t| !t.is_empty())
+}
+
+const _: () = assert!(BUCKETS == 15 && WINDOW_S.is_multiple_of(MIDDLE_S));

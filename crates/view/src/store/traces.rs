@@ -1,0 +1,322 @@
+//! Recent traces in a bounded amount of memory. At high rates a span costs one look at its status, one at its duration
+//! and one in a table; what is kept is chosen by trace id, so that a trace is kept whole or not at all.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use telegen_model::{Resource, Scope, Span, SpanKind, SpanStatus, TraceId, Value, semconv as s};
+
+/// Ordinary spans that may open a trace, a second and service, whatever the total.
+const FLOOR: u32 = 10;
+/// Failed or slow spans that may open a trace, a second and service.
+const HOT: u32 = 50;
+/// Ordinary spans that should open a trace, a second, all services together.
+const AIM: u32 = 300;
+/// Ordinary spans that open a trace within one second at most: the gate is set by the second before.
+const BURST: u32 = 4 * AIM;
+/// Spans of one trace.
+const TRACE_SPANS: usize = 10_000;
+/// Share of the memory that is freed at once: 1/16.
+const SLACK: usize = 16;
+/// Memory of a trace beside its spans.
+const TRACE_BYTES: usize = 256;
+
+/// A span with what made it.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) span: Span,
+    pub(crate) resource: Arc<Resource>,
+    pub(crate) scope: Scope,
+    /// Number of the service; `u32::MAX` when it has none.
+    pub(crate) service: u32,
+}
+
+/// One trace.
+#[derive(Clone, Debug)]
+pub(crate) struct Trace {
+    pub(crate) spans: Vec<Kept>,
+    pub(crate) bytes: usize,
+    /// First start and last end, ns since 1970.
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) errors: u32,
+    pub(crate) inferred: u32,
+    /// Spans that found no room in it.
+    pub(crate) refused: u32,
+    /// Number of the last change, growing over all traces.
+    pub(crate) changed: u64,
+    /// Failed or slow: kept longer.
+    hot: bool,
+}
+
+impl Trace {
+    /// The span at the top: without a parent here, the earliest, longest of equals.
+    pub(crate) fn root(&self) -> Option<&Kept> {
+        let has_parent = |k: &Kept| self.spans.iter().any(|o| o.span.span_id == k.span.parent_id);
+        // Looking for parents is quadratic; in large traces the earliest span is the root nearly always.
+        let small = self.spans.len() <= 64;
+        let tops = self.spans.iter().filter(|k| !k.span.parent_id.is_valid() || (small && !has_parent(k)));
+        let key = |k: &&Kept| (k.span.start, u64::MAX - k.span.end);
+        tops.min_by_key(key).or_else(|| self.spans.iter().min_by_key(key))
+    }
+
+    /// Whether a span of a service is in it.
+    pub(crate) fn touches(&self, service: u32) -> bool {
+        self.spans.iter().any(|k| k.service == service)
+    }
+}
+
+/// Budget of one service and second.
+#[derive(Clone, Copy, Debug, Default)]
+struct Budget {
+    second: u64,
+    floor: u32,
+    hot: u32,
+}
+
+/// Order in which the traces of one service leave.
+#[derive(Clone, Debug, Default)]
+struct Queue {
+    ordinary: VecDeque<TraceId>,
+    hot: VecDeque<TraceId>,
+    bytes: usize,
+    budget: Budget,
+}
+
+/// What a span is judged by.
+pub(crate) struct Arrival {
+    pub(crate) service: u32,
+    /// Spans slower than this are kept in preference, ns.
+    pub(crate) slow: u64,
+    /// ns since 1970.
+    pub(crate) now: u64,
+}
+
+/// All traces.
+#[derive(Debug)]
+pub(crate) struct Traces {
+    traces: HashMap<TraceId, Trace, RandomState>,
+    /// By service; the last one is for spans without.
+    queues: HashMap<u32, Queue, RandomState>,
+    budget: usize,
+    used: usize,
+    changes: u64,
+    /// Spans looked at, and how many of them were kept.
+    pub(crate) seen: u64,
+    pub(crate) kept: u64,
+    second: u64,
+    opened: u32,
+    /// A trace whose id, as a number, is at most this is kept without need.
+    threshold: u64,
+    /// When memory began to hold what it holds, ns since 1970.
+    since: u64,
+}
+
+impl Traces {
+    pub(crate) fn new(memory: usize, now: u64) -> Traces {
+        Traces {
+            traces: HashMap::default(),
+            queues: HashMap::default(),
+            budget: memory,
+            used: 0,
+            changes: 0,
+            seen: 0,
+            kept: 0,
+            second: 0,
+            opened: 0,
+            threshold: u64::MAX,
+            since: now,
+        }
+    }
+
+    /// Whether a span is worth its memory. Cheap: called for every span there is.
+    pub(crate) fn wants(&mut self, span: &Span, arrival: &Arrival) -> bool {
+        self.seen += 1;
+        let second = arrival.now / 1_000_000_000;
+        if second != self.second {
+            self.adapt(second);
+        }
+        let hot = is_hot(span, arrival.slow);
+        let chosen = id_number(span.trace_id) <= self.threshold;
+        if chosen && self.opened < BURST {
+            self.opened = self.opened.saturating_add(1);
+            return true;
+        }
+        let queue = self.queues.entry(arrival.service).or_default();
+        if queue.budget.second != second {
+            queue.budget = Budget { second, floor: FLOOR, hot: HOT };
+        }
+        let left = if hot { &mut queue.budget.hot } else { &mut queue.budget.floor };
+        if *left > 0 {
+            *left -= 1;
+            return true;
+        }
+        // The other half of a trace that is here already.
+        self.traces.contains_key(&span.trace_id)
+    }
+
+    /// Moves the share of traces that are kept without need towards [`AIM`] a second.
+    fn adapt(&mut self, second: u64) {
+        let passed = u32::try_from(second.saturating_sub(self.second)).unwrap_or(u32::MAX).max(1);
+        let rate = self.opened / passed;
+        if rate > AIM {
+            self.threshold = (self.threshold / u64::from(rate)).saturating_mul(u64::from(AIM));
+        } else if rate < AIM / 2 {
+            // Up slowly: a doubling a second, so that one quiet second does not open the gate.
+            self.threshold = self.threshold.saturating_mul(2).max(1 << 32);
+        }
+        self.second = second;
+        self.opened = 0;
+    }
+
+    /// Keeps a span.
+    pub(crate) fn keep(&mut self, kept: Kept, slow: u64) {
+        let id = kept.span.trace_id;
+        let bytes = size(&kept);
+        let hot = is_hot(&kept.span, slow);
+        self.changes += 1;
+        let owner = kept.service;
+        let trace = match self.traces.get_mut(&id) {
+            Some(trace) => trace,
+            None => {
+                let queue = self.queues.entry(owner).or_default();
+                if hot { &mut queue.hot } else { &mut queue.ordinary }.push_back(id);
+                queue.bytes += TRACE_BYTES;
+                self.used += TRACE_BYTES;
+                self.traces.entry(id).or_insert(Trace {
+                    spans: Vec::new(),
+                    bytes: TRACE_BYTES,
+                    start: kept.span.start,
+                    end: kept.span.end,
+                    errors: 0,
+                    inferred: 0,
+                    refused: 0,
+                    changed: 0,
+                    hot,
+                })
+            }
+        };
+        trace.changed = self.changes;
+        trace.hot |= hot;
+        if trace.spans.len() >= TRACE_SPANS || trace.bytes >= self.budget / 8 {
+            trace.refused += 1;
+            return;
+        }
+        self.kept += 1;
+        trace.start = trace.start.min(kept.span.start);
+        trace.end = trace.end.max(kept.span.end);
+        trace.errors += u32::from(kept.span.status == SpanStatus::Error);
+        trace.inferred += u32::from(kept.span.attr(s::TELEGEN_LINK_METHOD).is_some());
+        trace.bytes += bytes;
+        // Memory counts for the service whose queue the trace leaves by: that of its first span.
+        let first = trace.spans.first().map_or(owner, |k| k.service);
+        // Most traces have one span or two: room for four would double what they take.
+        if trace.spans.len() == trace.spans.capacity() {
+            trace.spans.reserve_exact((trace.spans.len() / 2).max(1));
+        }
+        trace.spans.push(kept);
+        self.used += bytes;
+        if let Some(queue) = self.queues.get_mut(&first) {
+            queue.bytes += bytes;
+        }
+        if self.used > self.budget {
+            self.evict();
+        }
+    }
+
+    /// Frees a share of the memory: always from the service that holds most, ordinary traces before hot ones, oldest first.
+    fn evict(&mut self) {
+        let goal = self.budget - self.budget / SLACK;
+        while self.used > goal {
+            let Some((service, _)) = self.queues.iter().max_by_key(|(_, q)| q.bytes) else { return };
+            let service = *service;
+            let Some(queue) = self.queues.get_mut(&service) else { return };
+            let id = match queue.ordinary.pop_front() {
+                // It failed since it was queued: it waits with the hot ones.
+                Some(id) if self.traces.get(&id).is_some_and(|t| t.hot) => {
+                    queue.hot.push_back(id);
+                    continue;
+                }
+                Some(id) => id,
+                None => match queue.hot.pop_front() {
+                    Some(id) => id,
+                    None => {
+                        self.queues.remove(&service);
+                        continue;
+                    }
+                },
+            };
+            if let Some(trace) = self.traces.remove(&id) {
+                self.used = self.used.saturating_sub(trace.bytes);
+                queue.bytes = queue.bytes.saturating_sub(trace.bytes);
+                self.since = self.since.max(trace.start);
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, id: TraceId) -> Option<&Trace> {
+        self.traces.get(&id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&TraceId, &Trace)> {
+        self.traces.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.traces.len()
+    }
+
+    /// Bytes in use, estimated.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// The oldest instant that memory still covers, ns since 1970.
+    pub(crate) fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// Number of the newest change.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Whether ordinary traces are passed over at the moment.
+    pub(crate) fn passes_over(&self) -> bool {
+        self.threshold != u64::MAX
+    }
+}
+
+fn is_hot(span: &Span, slow: u64) -> bool {
+    // A connection that waits for the other side's next message is no slow request.
+    span.status == SpanStatus::Error
+        || (span.end.saturating_sub(span.start) >= slow && span.kind != SpanKind::Internal)
+}
+
+/// The lower half of the id: the half that is random also where the upper one is a time.
+fn id_number(id: TraceId) -> u64 {
+    let mut half = [0; 8];
+    half.copy_from_slice(&id.0[8..]);
+    u64::from_be_bytes(half)
+}
+
+/// Memory of a span, estimated: its own size, its attributes, and their texts beyond what is stored inline.
+fn size(kept: &Kept) -> usize {
+    let text = |len: usize| if len > 24 { len + 16 } else { 0 };
+    let value = |v: &Value| match v {
+        Value::Str(t) => text(t.len()),
+        Value::Bytes(b) => b.len(),
+        Value::Array(a) => a.len() * std::mem::size_of::<Value>(),
+        Value::Map(m) => m.len() * std::mem::size_of::<telegen_model::KeyValue>(),
+        Value::Int(_) | Value::Double(_) | Value::Bool(_) => 0,
+    };
+    let attrs = |list: &[telegen_model::KeyValue]| -> usize {
+        list.iter().map(|kv| std::mem::size_of_val(kv) + text(kv.key.len()) + value(&kv.value)).sum()
+    };
+    let events: usize = kept.span.events.iter().map(|e| std::mem::size_of_val(e) + attrs(&e.attrs)).sum();
+    let links: usize = kept.span.links.iter().map(|l| std::mem::size_of_val(l) + attrs(&l.attrs)).sum();
+    let texts =
+        text(kept.span.name.len()) + text(kept.span.status_message.len()) + text(kept.span.trace_state.len());
+    std::mem::size_of::<Kept>() + attrs(&kept.span.attrs) + events + links + texts
+}

@@ -1,0 +1,241 @@
+//! Servers and clients of every runtime: what the server logged, what the client counted, what the spans say.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::harness::{Agent, Server, Span, free_port, lines, nginx, root, same};
+
+/// Requests of a run; `TELEGEN_E2E_REQUESTS` sets another number.
+fn requests() -> usize {
+    std::env::var("TELEGEN_E2E_REQUESTS").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)
+}
+
+fn apps() -> PathBuf {
+    root().join("tests/apps")
+}
+
+/// Folder of the compiled programs, made once.
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("apps");
+        std::fs::create_dir_all(&out).unwrap();
+        out
+    })
+}
+
+fn run(command: &mut Command) {
+    let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
+}
+
+fn exists(program: &str) -> bool {
+    Command::new("which").arg(program).output().is_ok_and(|o| o.status.success())
+}
+
+/// The command that runs a program of a runtime; `None`, after printing why, where the runtime is not there.
+fn command(runtime: &str, what: &str) -> Option<Command> {
+    let needs = match runtime {
+        "python" | "wsgi" => "python3",
+        "node" => "node",
+        "go" => "go",
+        _ => "javac",
+    };
+    if !exists(needs) {
+        println!("SKIPPED {runtime} {what}: {needs} is not installed");
+        return None;
+    }
+    let mut c = match runtime {
+        "python" => Command::new("python3"),
+        "wsgi" => Command::new("python3"),
+        "node" => Command::new("node"),
+        "go" => {
+            let program = built().join(format!("go-{what}"));
+            run(Command::new("go").current_dir(apps().join("go")).arg("build").arg("-o").arg(&program).arg(format!("./{what}")));
+            return Some(Command::new(program));
+        }
+        _ => {
+            run(Command::new("javac").arg("-d").arg(built()).args([
+                apps().join("java/Server.java"),
+                apps().join("java/Client.java"),
+            ]));
+            Command::new("java")
+        }
+    };
+    match runtime {
+        "python" => c.arg(apps().join(format!("python/{what}.py"))),
+        "wsgi" => c.arg(apps().join("python/wsgi.py")),
+        "node" => c.arg(apps().join(format!("node/{what}.js"))),
+        _ => c.arg("-cp").arg(built()).arg(if what == "server" { "Server" } else { "Client" }),
+    };
+    Some(c)
+}
+
+/// `METHOD path status response-bytes`.
+fn short(s: &Span) -> String {
+    format!(
+        "{} {} {} {}",
+        s.attr("http.request.method"),
+        s.attr("url.path"),
+        s.attr("http.response.status_code"),
+        s.attr("http.response.body.size")
+    )
+}
+
+fn first_four(line: &str) -> String {
+    line.split(' ').take(4).collect::<Vec<_>>().join(" ")
+}
+
+/// One server and one client; all three accounts of what happened must be the same multiset.
+fn pair(server: &str, client: &str, mode: &str) {
+    let (Some(mut serve), Some(mut ask)) = (command(server, "server"), command(client, "client")) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let (server_log, client_log) = (dir.path().join("server.log"), dir.path().join("client.log"));
+    serve.arg(port.to_string()).arg(&server_log);
+    let running = Server::start(port, dir, &mut serve);
+    let Some(agent) = Agent::start(&format!("{server} and {client}"), "agent: { traces: { capture_budget: 0 } }\n") else {
+        return;
+    };
+    ask.args([port.to_string(), requests().to_string(), "32".into(), mode.into()]).arg(&client_log);
+    run(&mut ask);
+    agent.settle();
+    let told = agent.stop();
+    let of_port = |s: &&Span| s.attr("server.port") == port.to_string();
+    let (servers, clients): (Vec<&Span>, Vec<&Span>) = told.spans.iter().filter(of_port).partition(|s| s.is_server());
+    let (served, asked) = (lines(&server_log), lines(&client_log));
+    assert_eq!(asked.len(), requests());
+    same(&format!("{server}: server spans"), servers.iter().map(|s| short(s)), served.iter().map(|l| first_four(l)));
+    same(&format!("{client}: client spans"), clients.iter().map(|s| short(s)), asked.iter().map(|l| first_four(l)));
+    drop(running);
+}
+
+#[test]
+fn python_threads_keep_alive() {
+    pair("python", "python", "keep");
+}
+
+#[test]
+fn wsgi_new_connections() {
+    pair("wsgi", "python", "new");
+}
+
+#[test]
+fn node_keep_alive_and_new_connections() {
+    pair("node", "node", "keep");
+    pair("node", "node", "new");
+}
+
+#[test]
+fn go_keep_alive_and_new_connections() {
+    pair("go", "go", "keep");
+    pair("go", "go", "new");
+}
+
+#[test]
+fn java_keep_alive() {
+    pair("java", "java", "keep");
+}
+
+#[test]
+fn runtimes_mixed() {
+    pair("go", "python", "new");
+    pair("python", "node", "keep");
+}
+
+#[test]
+fn nginx_logs_what_the_spans_say_and_how_long_it_took() {
+    let body = "server { listen 127.0.0.1:$PORT; root $DIR/www;
+        location /s/200 { return 200 'hello'; } location /s/404 { return 404 'no'; } location /s/204 { return 204; }
+        location /s/500 { return 500 'oops!'; } location /file { sendfile on; } }";
+    let server = nginx(body);
+    std::fs::write(server.dir.path().join("www/file"), vec![b'f'; 70_000]).unwrap();
+    let Some(agent) = Agent::start("nginx", "agent: { discovery: { include: [ { exe: \"*nginx*\" } ] } }\n") else { return };
+    let n = requests() / 4;
+    let threads: Vec<_> = (0..4)
+        .map(|t| {
+            let port = server.port;
+            std::thread::spawn(move || {
+                use std::io::{Read, Write};
+                let mut s = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+                for i in 0..n {
+                    let (path, method) = (["s/200", "s/404", "s/204", "s/500", "file"][i % 5], ["GET", "POST"][usize::from(i % 5 == 1)]);
+                    let request = format!("{method} /{path}?i={t}.{i} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+                    s.write_all(request.as_bytes()).unwrap();
+                    let mut got = Vec::new();
+                    let mut buffer = [0; 100_000];
+                    loop {
+                        let n = s.read(&mut buffer).unwrap();
+                        got.extend_from_slice(&buffer[..n]);
+                        let Some(end) = got.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+                        let head = String::from_utf8_lossy(&got[..end]).to_lowercase();
+                        let length = head.split("content-length: ").nth(1).map_or(0, |l| l.split('\r').next().unwrap().parse().unwrap());
+                        if got.len() >= end + 4 + length {
+                            break;
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|t| t.join().unwrap());
+    agent.settle();
+    let told = agent.stop();
+    // $request_method $request_uri $status $body_bytes_sent $request_time $pid
+    let log = lines(&server.dir.path().join("access.log"));
+    let log: Vec<Vec<&str>> =
+        log.iter().map(|l| l.split(' ').collect()).filter(|f: &Vec<&str>| f[1].contains("?i=")).collect();
+    assert_eq!(log.len(), n * 4);
+    let with_query = |s: &Span| {
+        format!(
+            "{} {}?{} {} {}",
+            s.attr("http.request.method"),
+            s.attr("url.path"),
+            s.attr("url.query"),
+            s.attr("http.response.status_code"),
+            s.attr("http.response.body.size")
+        )
+    };
+    same("nginx", told.spans.iter().map(with_query), log.iter().map(|f| f[..4].join(" ")));
+    let pids = log.iter().map(|f| f[5].to_owned());
+    same("workers", told.spans.iter().map(|s| s.resource["process.pid"].clone()), pids);
+    assert!(told.spans.iter().all(|s| s.service() == "nginx"));
+    let instances: std::collections::BTreeSet<_> =
+        told.spans.iter().map(|s| s.resource["service.instance.id"].clone()).collect();
+    assert_eq!(instances.len(), 1, "a master and its workers are one instance");
+}
+
+#[test]
+fn one_shot_processes_are_told_each_with_its_own_resource_in_one_series() {
+    let server = nginx("server { listen 127.0.0.1:$PORT; location / { return 200 'hello'; } }");
+    let Some(agent) =
+        Agent::start("one-shot curls", "agent: { discovery: { include: [ { exe: \"*/curl\" } ] } }\n")
+    else {
+        return;
+    };
+    let n = requests() / 10;
+    for i in 0..n {
+        run(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://127.0.0.1:{}/{i}", server.port)]));
+    }
+    agent.settle();
+    let told = agent.stop();
+    same("curls", told.spans.iter().map(short), (0..n).map(|i| format!("GET /{i} 200 5")));
+    let pids: std::collections::BTreeSet<_> = told.spans.iter().map(|s| s.resource["process.pid"].clone()).collect();
+    assert_eq!(pids.len(), n);
+    assert!(told.spans.iter().all(|s| s.service() == "curl" && s.resource["process.executable.name"] == "curl"));
+    let mut series = std::collections::BTreeMap::new();
+    for m in &told.metrics {
+        for r in m["resourceMetrics"].as_array().unwrap() {
+            for metric in r["scopeMetrics"][0]["metrics"].as_array().unwrap() {
+                for p in metric["histogram"]["dataPoints"].as_array().into_iter().flatten() {
+                    let count = p["count"].as_str().unwrap().parse::<usize>().unwrap();
+                    series.insert((metric["name"].to_string(), r["resource"].to_string(), p["attributes"].to_string()), count);
+                }
+            }
+        }
+    }
+    let durations: Vec<usize> =
+        series.iter().filter(|(k, _)| k.0.contains("client.request.duration")).map(|(_, n)| *n).collect();
+    assert_eq!(durations, [n], "{series:#?}");
+}
