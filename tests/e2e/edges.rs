@@ -23,11 +23,11 @@ fn serve(n: usize, handle: impl Fn(TcpStream) + Send + 'static) -> (u16, thread:
     (port, thread)
 }
 
-/// Reads until the bytes end with `end`.
+/// Reads until `end` is among the bytes.
 fn until(s: &mut impl Read, end: &[u8]) -> Vec<u8> {
     let mut got = Vec::new();
     let mut buffer = [0; 65536];
-    while !got.ends_with(end) {
+    while !got.windows(end.len()).any(|w| w == end) {
         let n = s.read(&mut buffer).unwrap();
         assert!(n > 0, "ended after {:?}", String::from_utf8_lossy(&got));
         got.extend_from_slice(&buffer[..n]);
@@ -210,7 +210,6 @@ fn interim_bodiless_and_early_responses_are_framed_as_the_rfc_says() {
         // Early: the answer comes before the body is complete.
         until(&mut s, b"half");
         s.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n").unwrap();
-        until(&mut s, b"more");
         until(&mut s, END);
         s.write_all(OK).unwrap();
     });
@@ -394,12 +393,12 @@ fn all_calls_that_move_bytes_give_the_same_spans() {
         rustix::net::recv(&s, &mut buffer, RecvFlags::PEEK).unwrap();
         let (a, b) = buffer.split_at_mut(7);
         let n = rustix::io::readv(&s, &mut [IoSliceMut::new(a), IoSliceMut::new(b)]).unwrap();
-        assert_eq!(n, 35);
+        assert_eq!(n, 34);
         let parts = [&OK[..5], &OK[5..30], &OK[30..]].map(IoSlice::new);
         rustix::io::writev(&s, &parts).unwrap();
         let mut iov = [IoSliceMut::new(&mut buffer)];
         let got = rustix::net::recvmsg(&s, &mut iov, &mut Default::default(), RecvFlags::empty()).unwrap();
-        assert_eq!(got.bytes, 35);
+        assert_eq!(got.bytes, 34);
         let parts = [&OK[..1], &OK[1..]].map(IoSlice::new);
         rustix::net::sendmsg(&s, &parts, &mut Default::default(), SendFlags::empty()).unwrap();
         rustix::net::recv(&s, &mut buffer, RecvFlags::empty()).unwrap();
@@ -460,7 +459,8 @@ fn an_mptcp_connection_is_seen_and_a_callers_no_is_respected() {
     until(&mut s, b"ok");
     drop(s);
     server.join().unwrap();
-    let ledger = agent.settle();
+    thread::sleep(Duration::from_secs(2));
+    let ledger = agent.ledger("traces");
     assert_eq!(ledger["discarded"]["parent_not_sampled"], 2, "{ledger}");
     check(&agent.stop(), both(&["GET /mptcp 200 2 -"]));
 }
@@ -470,7 +470,7 @@ fn secrets_leave_nowhere() {
     let Some(agent) = Agent::start("secrets", SELF) else { return };
     let (port, server) = serve(2, |mut s| {
         let head = until(&mut s, END);
-        if head.starts_with(b"POST") {
+        if head.starts_with(b"POST") && !head.ends_with(b"hunter2-body") {
             until(&mut s, b"hunter2-body");
         }
         s.write_all(b"HTTP/1.1 200 OK\r\nSet-Cookie: hunter2-cookie\r\nContent-Length: 2\r\n\r\nok").unwrap();

@@ -95,7 +95,7 @@ fn pair(server: &str, client: &str, mode: &str) {
     let (server_log, client_log) = (dir.path().join("server.log"), dir.path().join("client.log"));
     serve.arg(port.to_string()).arg(&server_log);
     let running = Server::start(port, dir, &mut serve);
-    let Some(agent) = Agent::start(&format!("{server} and {client}"), "agent: { traces: { capture_budget: 0 } }\n") else {
+    let Some(agent) = Agent::start(&format!("{server} and {client}"), "agent: { traces: { capture_budget: 0 }, discovery: { exclude: [ { exe: \"*/deps/e2e-*\" } ] } }\n") else {
         return;
     };
     ask.args([port.to_string(), requests().to_string(), "32".into(), mode.into()]).arg(&client_log);

@@ -41,10 +41,10 @@ fn pieces(group: ResourceGroup, limits: Limits) -> Vec<ResourceGroup> {
     if whole.items <= limits.items && whole.wire <= limits.wire {
         return vec![group];
     }
+    let around = size::around(&group);
     let ResourceGroup { resource, scope, records } = group;
     let with = |records| ResourceGroup { resource: resource.clone(), scope: scope.clone(), records };
-    let room = limits.wire.saturating_sub(measure(&with(Records::Spans(Vec::new()))).wire);
-    let limits = Limits { wire: room, ..limits };
+    let limits = Limits { wire: limits.wire.saturating_sub(around), ..limits };
     match records {
         Records::Spans(spans) => {
             runs(spans, limits, size::span, |_| 1).into_iter().map(Records::Spans).map(with).collect()
@@ -60,12 +60,16 @@ fn pieces(group: ResourceGroup, limits: Limits) -> Vec<ResourceGroup> {
 }
 
 /// Cuts a list into runs within the limits, each at least one long.
-fn runs<T>(list: Vec<T>, limits: Limits, add: fn(&T, &mut Size), items: fn(&T) -> usize) -> Vec<Vec<T>> {
+fn runs<T>(
+    list: Vec<T>,
+    limits: Limits,
+    wire: fn(&T, &mut usize) -> usize,
+    items: fn(&T) -> usize,
+) -> Vec<Vec<T>> {
     let mut out: Vec<Vec<T>> = Vec::new();
     let mut open = Size::default();
     for one in list {
-        let mut size = Size { items: items(&one), ..Size::default() };
-        add(&one, &mut size);
+        let size = Size { items: items(&one), memory: 0, wire: wire(&one, &mut 0) };
         let sum = open.plus(size);
         match out.last_mut() {
             Some(last) if sum.items <= limits.items && sum.wire <= limits.wire => {
@@ -91,15 +95,11 @@ fn points(m: &Metric) -> usize {
 
 /// A metric as several of the same name, each within the limits.
 fn metric(mut m: Metric, limits: Limits) -> Vec<Metric> {
-    let mut size = Size::default();
-    size::metric(&m, &mut size);
-    if size.wire <= limits.wire && points(&m) <= limits.items {
+    if size::metric(&m, &mut 0) <= limits.wire && points(&m) <= limits.items {
         return vec![m];
     }
+    let limits = Limits { wire: limits.wire.saturating_sub(size::around_points(&m)), ..limits };
     let data = mem::replace(&mut m.data, MetricData::Gauge(Vec::new()));
-    let mut head = Size::default();
-    size::metric(&m, &mut head);
-    let limits = Limits { wire: limits.wire.saturating_sub(head.wire), ..limits };
     let parts: Vec<MetricData> = match data {
         MetricData::Gauge(p) => {
             runs(p, limits, size::number, |_| 1).into_iter().map(MetricData::Gauge).collect()

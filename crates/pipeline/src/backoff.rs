@@ -1,4 +1,3 @@
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use crate::RetryConfig;
@@ -7,17 +6,12 @@ use crate::RetryConfig;
 const LONGEST_WISH: Duration = Duration::from_secs(3600);
 
 /// Waits between tries: exponential, spread so that a fleet does not come back as one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Backoff {
     tries: u32,
-    random: u64,
 }
 
 impl Backoff {
-    pub(crate) fn new() -> Backoff {
-        Backoff { tries: 0, random: RandomState::new().build_hasher().finish() | 1 }
-    }
-
     /// The peer answered: the next failure begins anew.
     pub(crate) fn reset(&mut self) {
         self.tries = 0;
@@ -27,20 +21,12 @@ impl Backoff {
     pub(crate) fn next(&mut self, config: &RetryConfig, wish: Option<Duration>) -> Duration {
         let own = config.initial.saturating_mul(1 << self.tries.min(20)).min(config.max);
         self.tries = self.tries.saturating_add(1);
-        let spread = self.unit();
+        let spread = fastrand::f64();
         let own = own.mul_f64(0.8 + 0.4 * spread);
         match wish {
             Some(wish) => own.max(wish.min(LONGEST_WISH).mul_f64(1.0 + 0.1 * spread)),
             None => own,
         }
-    }
-
-    /// A number in [0, 1): xorshift64, good enough to spread waits.
-    fn unit(&mut self) -> f64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        (self.random >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
@@ -58,7 +44,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_longest_and_spread_by_a_fifth() {
-        let mut b = Backoff::new();
+        let mut b = Backoff::default();
         for nominal in [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
             let wait = b.next(&config(), None).as_secs_f64();
             assert!((0.8 * nominal..1.2 * nominal).contains(&wait), "{wait} for {nominal}");
@@ -69,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_peers_wish_is_a_lower_bound_and_itself_bounded() {
-        let mut b = Backoff::new();
+        let mut b = Backoff::default();
         let wait = b.next(&config(), Some(Duration::from_secs(60)));
         assert!((60.0..66.1).contains(&wait.as_secs_f64()), "{wait:?}");
         assert!(b.next(&config(), Some(Duration::MAX)) <= LONGEST_WISH.mul_f64(1.1));
@@ -79,7 +65,7 @@ mod tests {
 
     #[test]
     fn two_programs_do_not_wait_alike() {
-        let waits: Vec<Duration> = (0..8).map(|_| Backoff::new().next(&config(), None)).collect();
+        let waits: Vec<Duration> = (0..8).map(|_| Backoff::default().next(&config(), None)).collect();
         assert!(waits.windows(2).any(|w| w[0] != w[1]));
     }
 }

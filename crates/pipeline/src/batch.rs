@@ -1,4 +1,3 @@
-use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -122,6 +121,6 @@ impl Batch {
 fn next_id() -> String {
     static PREFIX: OnceLock<u64> = OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let prefix = PREFIX.get_or_init(|| std::hash::RandomState::new().build_hasher().finish());
+    let prefix = PREFIX.get_or_init(|| fastrand::u64(..));
     format!("{prefix:016x}-{:x}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -163,7 +163,7 @@ impl Exporter {
 
     async fn run(self: Arc<Exporter>, signal: Signal) {
         let (mut phase, mut sink) = (self.phase.subscribe(), self.sink.subscribe());
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::default();
         loop {
             let draining = *phase.borrow_and_update() == Phase::Draining;
             let Some(front) = self.queue.begin(signal, Instant::now()) else {
@@ -227,7 +227,7 @@ impl Exporter {
             _ => self.stats.rejected.inc(),
         }
         backoff.reset();
-        let Some(mut entry) = self.queue.finish(signal, id) else { return None };
+        let mut entry = self.queue.finish(signal, id)?;
         if entry.counted {
             self.ledger.settle(signal, &self.name, Settled { delivered, lost, reason: &reason });
         }
@@ -261,7 +261,7 @@ async fn send(sink: Arc<dyn Sink>, batch: &Arc<Batch>) -> Outcome {
         },
         false => batch.clone(),
     };
-    let mut sending: BoxFuture<'_, Outcome> = sink.send(batch);
+    let mut sending: BoxFuture<'_, Outcome> = Box::pin(async { sink.send(batch).await });
     let polled = std::future::poll_fn(|cx| {
         let poll = || Pin::new(&mut sending).poll(cx);
         match std::panic::catch_unwind(AssertUnwindSafe(poll)) {

@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::exporter::Exporter;
 use crate::{Ack, Batch, BatchConfig};
 
-/// Encoded bytes that may wait to be made into batches, in multiples of the largest batch. Only a starved
-/// runtime lets it come to that.
-const WAITING: usize = 4;
+/// Encoded bytes that may wait to be made into batches, or twice the largest batch if that is more. Only a
+/// starved runtime lets it come to that.
+const WAITING: usize = 8 << 20;
 
 /// An exporter as one hub feeds it.
 pub(crate) struct Taker {
@@ -82,7 +82,7 @@ impl Hub {
         // Before anyone can settle them, under the lock that hands them on.
         self.accept(signal, own, size.items);
         let waiting = slot.open.size.wire + slot.sealed_wire;
-        if waiting > 0 && waiting + size.wire > WAITING * self.config.max_bytes {
+        if waiting > 0 && waiting + size.wire > WAITING.max(self.config.max_bytes.saturating_mul(2)) {
             drop(slot);
             self.lose(signal, own, size.items);
             return Ok(());

@@ -57,6 +57,11 @@ impl View {
         self.inner.store.metrics(groups, now_unix_ns);
     }
 
+    /// Takes spans; ordinary ones may be passed over when there are many.
+    pub fn spans(&self, groups: &[ResourceGroup], now_unix_ns: u64) {
+        self.inner.store.spans(groups, now_unix_ns);
+    }
+
     /// `/api/v1/{services,traces,features,ledger}` and `/api/v1/view/...`.
     pub fn api(&self) -> Router {
         api::router(self.inner.clone())

@@ -91,12 +91,13 @@ impl Output {
             None => Open::at(&self.path)?,
         };
         let result = open.file.write_all(json).and_then(|()| open.file.write_all(b"\n"));
-        match result {
-            Ok(()) => open.size += length,
-            // What a full disk took of the line is cut off again.
-            Err(_) => open.file.set_len(open.size)?,
+        if result.is_ok() {
+            open.size += length;
         }
-        self.open = Some(open);
+        // What a full disk took of the line is cut off again; if that fails too, opening anew mends it.
+        if result.is_ok() || open.file.set_len(open.size).is_ok() {
+            self.open = Some(open);
+        }
         result
     }
 

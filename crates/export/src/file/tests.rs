@@ -69,8 +69,7 @@ fn a_file_that_another_program_moved_is_made_anew() {
 }
 
 #[test]
-fn a_full_disk_leaves_no_half_line() {
-    // /dev/full takes nothing; a limit on the file's size would take a part, which is cut off the same way.
+fn a_full_disk_is_told_as_what_it_is() {
     let mut out = output(Path::new("/dev/full"), 1000, 1);
     let error = out.write(b"{1}").unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);

@@ -191,7 +191,7 @@ mod tests {
             ("h:4317", "endpoint `h:4317`: must begin with http:// or https://"),
             ("ftp://h", "endpoint `ftp://h`: must begin with http:// or https://"),
             ("http://u:pass@h/x?token=t", "endpoint `http://h/x`: user and password belong into a header"),
-            ("http://", "endpoint `http://`: not an address: invalid format"),
+            ("http://h h", "endpoint `http://h h`: not an address: invalid uri character"),
         ] {
             assert_eq!(uris(url, Protocol::Grpc, false).unwrap_err(), want);
         }

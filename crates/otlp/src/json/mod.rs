@@ -67,15 +67,17 @@ fn scope(w: &mut Writer, s: &Scope) {
 /// A list of attributes; an empty one is left out.
 fn attributes(w: &mut Writer, key: &str, attrs: &[KeyValue]) {
     if !attrs.is_empty() {
-        w.list(key, attrs, |w, kv| {
-            w.object(|w| {
-                w.key("key");
-                w.string(&kv.key);
-                w.key("value");
-                value(w, &kv.value);
-            });
-        });
+        w.list(key, attrs, pair);
     }
+}
+
+fn pair(w: &mut Writer, kv: &KeyValue) {
+    w.object(|w| {
+        w.key("key");
+        w.string(&kv.key);
+        w.key("value");
+        value(w, &kv.value);
+    });
 }
 
 fn value(w: &mut Writer, v: &Value) {
@@ -106,7 +108,8 @@ fn value(w: &mut Writer, v: &Value) {
         }
         Value::Map(pairs) => {
             w.key("kvlistValue");
-            w.object(|w| attributes(w, "values", pairs));
+            // Readers insist on the list, also on an empty one.
+            w.object(|w| w.list("values", pairs, pair));
         }
     });
 }

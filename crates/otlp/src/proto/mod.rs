@@ -14,6 +14,7 @@ use telegen_model::{Records, ResourceGroup};
 use crate::merge::{Merged, merged};
 use crate::size::measure;
 use writer::Writer;
+pub(crate) use writer::varint_len;
 
 /// Encodes groups of one signal as an `Export{Trace,Metrics,Logs}ServiceRequest`.
 ///

@@ -34,7 +34,7 @@ pub(super) async fn agent(State(inner): State<Arc<Inner>>, ask: Ask) -> Response
     };
     ask.json(&json!({
         "now": ms(now),
-        "started": ms(inner.store.started),
+        "started": ms(inner.store.started()),
         "host": inner.about.host,
         "config": inner.about.config,
         "mode": inner.about.mode,

@@ -156,7 +156,7 @@ pub(super) async fn overview(State(inner): State<Arc<Inner>>, ask: Ask) -> Respo
         };
     let failing_only = ask.text("only") == Some("failing");
     let now = unix_now();
-    let (now_s, started_s) = (now / 1_000_000_000, inner.store.started / 1_000_000_000);
+    let (now_s, started_s) = (now / 1_000_000_000, inner.store.started() / 1_000_000_000);
     let counts = inner.store.counts();
     let all: Vec<Line<'_>> = counts.services.iter().map(|(id, s)| Line::new(id, s, now_s)).collect();
     let rate: f64 = all.iter().map(|l| l.rate).sum();
@@ -180,7 +180,7 @@ pub(super) async fn overview(State(inner): State<Arc<Inner>>, ask: Ask) -> Respo
     let order: Vec<u32> = page.iter().map(|l| l.id).collect();
     ask.json(&json!({
         "now": ms(now),
-        "started": ms(inner.store.started),
+        "started": ms(inner.store.started()),
         "window_s": WINDOW_S,
         "cursor": counts.readings.number,
         "host": inner.about.host,

@@ -28,7 +28,7 @@ pub(super) async fn service(State(inner): State<Arc<Inner>>, ask: Ask) -> Respon
         _ => return refusal(StatusCode::BAD_REQUEST, "range: 5m, 15m or 60m is needed"),
     };
     let now = unix_now();
-    let (now_s, started_s) = (now / 1_000_000_000, inner.store.started / 1_000_000_000);
+    let (now_s, started_s) = (now / 1_000_000_000, inner.store.started() / 1_000_000_000);
     let counts = inner.store.counts();
     let Some((id, service)) = counts.services.find(name, ask.any("ns")) else {
         return refusal(StatusCode::NOT_FOUND, "no such service in memory");
@@ -37,7 +37,7 @@ pub(super) async fn service(State(inner): State<Arc<Inner>>, ask: Ask) -> Respon
     let recent = service.recent(now_s);
     ask.json(&json!({
         "now": ms(now),
-        "started": ms(inner.store.started),
+        "started": ms(inner.store.started()),
         "id": id,
         "name": service.name,
         "namespace": service.namespace,

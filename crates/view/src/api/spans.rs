@@ -48,7 +48,7 @@ pub(super) async fn trace(State(inner): State<Arc<Inner>>, ask: Ask) -> Response
     }
     ask.json(&json!({
         "now": ms(now),
-        "started": ms(inner.store.started),
+        "started": ms(inner.store.started()),
         "id": id.to_hex(),
         "start": ms(trace.start),
         "dur": ms(trace.end - trace.start),

@@ -152,7 +152,7 @@ pub(super) async fn traces(State(inner): State<Arc<Inner>>, ask: Ask) -> Respons
     let now = unix_now();
     ask.json(&json!({
         "now": ms(now),
-        "started": ms(inner.store.started),
+        "started": ms(inner.store.started()),
         "since": ms(traces.since()),
         "cursor": traces.changes(),
         "total": traces.len(),

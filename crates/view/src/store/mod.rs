@@ -9,6 +9,7 @@ pub(crate) mod window;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use telegen_model::{Records, ResourceGroup, SpanKind};
@@ -31,8 +32,8 @@ pub(crate) struct Store {
     traces: Mutex<Traces>,
     /// The budget, bytes.
     pub(crate) memory: usize,
-    /// When it began, ns since 1970.
-    pub(crate) started: u64,
+    /// The first instant that something is known of, ns since 1970.
+    started: AtomicU64,
 }
 
 impl Store {
@@ -43,8 +44,13 @@ impl Store {
             counts: Mutex::new(Counts { services: Services::new(half), readings: Readings::default() }),
             traces: Mutex::new(Traces::new(memory - half, now)),
             memory,
-            started: now,
+            started: AtomicU64::new(now),
         }
+    }
+
+    /// The first instant that something is known of, ns since 1970.
+    pub(crate) fn started(&self) -> u64 {
+        self.started.load(Ordering::Relaxed)
     }
 
     pub(crate) fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -58,6 +64,7 @@ impl Store {
 
     /// Takes one reading of all metrics, `now` in ns since 1970.
     pub(crate) fn metrics(&self, groups: &[ResourceGroup], now: u64) {
+        self.started.fetch_min(now, Ordering::Relaxed);
         let mut counts = self.counts();
         let Counts { services, readings } = &mut *counts;
         readings.take(groups, services, now / 1_000_000_000);

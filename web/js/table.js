@@ -1,0 +1,145 @@
+// Tables that are kept, not rebuilt: rows are known by a key, and only the texts that differ change.
+
+import { h, fill, setText } from './dom.js';
+
+/**
+ * A table. `columns`: `{ key, label, sort, number, cell(row), update(cell, row) }`. `cell` makes the content once, `update`
+ * changes it. `open(row)` is called for a click beside the link; `href(row)` gives the link's target.
+ */
+export class Table {
+  constructor({ caption, columns, open, empty, onSort, className = '' }) {
+    this.columns = columns;
+    this.open = open;
+    this.rows = new Map();
+    this.order = [];
+    this.sort = null;
+    this.heads = columns.map((column) => this.head(column, onSort));
+    this.body = h('tbody', {});
+    this.caption = h('caption', { class: 'sr' }, caption);
+    this.empty = h('div', { class: 'empty', hidden: true }, empty ?? '');
+    this.table = h('table', { class: `rows ${className}` }, this.caption, h('thead', {}, h('tr', {}, this.heads)), this.body);
+    this.element = h('div', { class: 'scroller' }, this.table, this.empty);
+    this.body.addEventListener('click', (event) => {
+      if (event.target.closest('a, button, input')) return;
+      // Who selects a text does not want to leave.
+      if (String(getSelection())) return;
+      const row = this.byElement(event.target);
+      if (row && this.open) this.open(row);
+    });
+  }
+
+  head(column, onSort) {
+    const label = column.sort && onSort
+      ? h('button', { type: 'button', on: { click: () => onSort(column.sort) } }, column.label, h('span', { class: 'arrow', 'aria-hidden': 'true' }))
+      : column.label;
+    return h('th', { scope: 'col', class: column.number ? 'number' : '', 'data-col': column.key }, label);
+  }
+
+  setSort(sort) {
+    this.columns.forEach((column, i) => {
+      if (!column.sort) return;
+      const name = String(sort ?? '');
+      const mine = name === column.sort || name === `-${column.sort}`;
+      const up = name.startsWith('-') !== (column.up === true);
+      if (mine) this.heads[i].setAttribute('aria-sort', up ? 'ascending' : 'descending');
+      else this.heads[i].removeAttribute('aria-sort');
+    });
+  }
+
+  byElement(element) {
+    const tr = element.closest('tr');
+    return tr ? this.rows.get(tr.dataset.key)?.row : null;
+  }
+
+  /** Whether the user is at a row: then rows should stay where they are. */
+  get busy() {
+    return this.body.matches(':hover') || this.body.contains(document.activeElement);
+  }
+
+  /** Shows `rows` (`[key, row]`) in their order. */
+  show(rows, { keepOrder = false } = {}) {
+    const keys = rows.map(([key]) => String(key));
+    const present = new Set(keys);
+    for (const [key, entry] of this.rows) {
+      if (!present.has(key)) {
+        entry.tr.remove();
+        this.rows.delete(key);
+      }
+    }
+    for (const [key, row] of rows) {
+      const known = this.rows.get(String(key));
+      if (known) {
+        known.row = row;
+        this.update(known);
+      } else {
+        this.rows.set(String(key), this.make(String(key), row));
+      }
+    }
+    const held = keepOrder ? [...this.order.filter((k) => present.has(k)), ...keys.filter((k) => !this.order.includes(k))] : keys;
+    let at = this.body.firstElementChild;
+    for (const key of held) {
+      const { tr } = this.rows.get(key);
+      if (tr === at) at = at.nextElementSibling;
+      else this.body.insertBefore(tr, at);
+    }
+    this.order = held;
+    this.empty.hidden = rows.length > 0;
+    this.table.hidden = rows.length === 0;
+    return keys.filter((key, i) => held[i] !== key).length;
+  }
+
+  setEmpty(...content) {
+    fill(this.empty, ...content);
+  }
+
+  make(key, row) {
+    const cells = this.columns.map((column, i) => {
+      const tag = i === 0 ? 'th' : 'td';
+      const cell = h(tag, { scope: i === 0 ? 'row' : null, class: column.number ? 'number' : '', 'data-col': column.key });
+      cell.setAttribute('data-label', column.label);
+      if (column.cell) fill(cell, column.cell(row));
+      return cell;
+    });
+    const tr = h('tr', { 'data-key': key }, cells);
+    const entry = { tr, cells, row };
+    this.update(entry);
+    return entry;
+  }
+
+  update({ tr, cells, row }) {
+    this.columns.forEach((column, i) => column.update?.(cells[i], row, tr));
+  }
+
+  /** Moves the focus by `step` rows. */
+  move(step) {
+    const links = [...this.body.querySelectorAll('tr')].map((tr) => tr.querySelector('a')).filter(Boolean);
+    if (!links.length) return;
+    const at = links.findIndex((a) => a.closest('tr').contains(document.activeElement));
+    const next = at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + step));
+    links[next].focus();
+  }
+}
+
+/** A text cell with its reason, when it has one, for the pointer and the screen reader alike. */
+export function setCell(cell, text, why = null, className = '') {
+  let value = cell.querySelector('.value');
+  if (!value) {
+    value = h('span', { class: 'value' });
+    cell.append(value);
+  }
+  setText(value, text);
+  const wanted = `value ${className}`.trim();
+  if (value.className !== wanted) value.className = wanted;
+  let note = cell.querySelector('.why');
+  if (why) {
+    if (!note) {
+      note = h('span', { class: 'why sr' });
+      cell.append(note);
+    }
+    setText(note, `(${why})`);
+    if (cell.title !== why) cell.title = why;
+  } else if (note) {
+    note.remove();
+    cell.removeAttribute('title');
+  }
+}

@@ -1,0 +1,158 @@
+// #/trace/ID: where the time went, and which links are inferred.
+
+import { h, fill, setText, wire, plain, copyButton } from './dom.js';
+import { about, count, duration, time } from './format.js';
+import { Refusal, agentNow, ask, link, objects, poll } from './api.js';
+import { address, remember } from './router.js';
+import { Waterfall } from './waterfall.js';
+
+const EVERY = 2000;
+const KINDS = { 1: 'internal', 2: 'server', 3: 'client', 4: 'producer', 5: 'consumer' };
+
+export function open({ route, setTitle, say, panel }) {
+  const id = route.parts[1] ?? '';
+  let wanted = route.query.get('span');
+  let changed = -1;
+  let top = null;
+  let chosen = null;
+
+  const heading = h('h1', { tabindex: '-1' }, 'Trace ', h('code', {}, `${plain(id, 8)}`));
+  const line = h('p', { class: 'status' }, 'Loading…');
+  const search = h('input', { type: 'search', id: 'find', placeholder: 'find in trace', autocomplete: 'off', spellcheck: 'false' });
+  const hits = h('span', { class: 'muted' });
+  const tools = h('div', { class: 'controls' }, h('label', { for: 'find', class: 'sr' }, 'Find in trace'), search, hits,
+    copyButton('copy id', id), h('button', { type: 'button', class: 'quiet', on: { click: download } }, 'OTLP'));
+  const aside = h('aside', { class: 'panel', 'aria-label': 'Span', hidden: true, tabindex: '-1' });
+  const waterfall = new Waterfall({ onSelect: select });
+  const split = h('div', { class: 'split' }, waterfall.element, aside);
+  const gone = h('div', { class: 'empty', hidden: true });
+  const element = h('div', { class: 'page' }, heading, line, tools, gone, split);
+
+  search.addEventListener('input', () => setText(hits, search.value ? `${waterfall.search(search.value)} found` : (waterfall.search(''), '')));
+
+  const draw = panel(waterfall.element, (json) => {
+    const spans = objects(json);
+    waterfall.show(json, spans);
+    top = spans.find((s) => s.parent === null) ?? spans[0];
+    fill(heading, h('span', { class: 'svc' }, wire(json.services[top.service] || 'unknown', 80)), ' ', wire(top.name, 160));
+    const parts = [
+      duration(json.dur), `${count(json.total)} ${json.total === 1 ? 'span' : 'spans'}`,
+      json.services.length === 1 ? '1 service' : `${json.services.length} services`,
+      json.errors ? `${json.errors} ${json.errors === 1 ? 'error' : 'errors'}` : null,
+      json.inferred ? `${json.inferred} inferred` : null,
+      json.parts > 1 ? `${json.parts} parts, not linked` : null,
+      json.refused ? `${count(json.refused)} spans found no room in memory` : null,
+      json.total > json.rows.length ? `showing ${count(json.rows.length)}: failed ones and those nearest the top` : null,
+      time(json.start, agentNow()),
+    ].filter(Boolean);
+    fill(line, parts.map((text, i) => [i ? h('span', { class: 'sep', 'aria-hidden': 'true' }, '·') : null, h('span', { class: text.endsWith('error') || text.endsWith('errors') ? 'bad' : '' }, text)]),
+      h('span', { class: 'aside' }, ' trace ', h('code', {}, json.id)));
+  });
+
+  const poller = poll(EVERY, () => ['view/trace', { id }], (json) => {
+    gone.hidden = true;
+    split.hidden = false;
+    if (json.changed === changed) return;
+    changed = json.changed;
+    draw(json);
+    setTitle();
+    if (wanted) {
+      const row = waterfall.rows.find((r) => r.id === wanted);
+      wanted = null;
+      if (row) waterfall.select(row, false);
+    }
+  }, (refusal) => {
+    poller.stop();
+    split.hidden = true;
+    setText(line, '');
+    gone.hidden = false;
+    const body = refusal instanceof Refusal ? refusal.body : null;
+    const held = body?.since ? ` (holds ${about((body.now - body.since) / 1000)}, since ${time(body.since, body.now)})` : '';
+    const text = refusal.status === 404 ? `Trace ${plain(id, 8)}… is not in memory${held}. It may be in your backend.` : refusal.message;
+    fill(gone, h('p', {}, text), h('p', {}, h('a', { href: '#/traces' }, 'Traces in memory')));
+    say(text);
+  });
+
+  async function select(span, node, enter) {
+    chosen = span.id;
+    remember({ span: span.id });
+    const service = waterfall.trace.services[span.service] || 'unknown';
+    const before = node.up && span.start < node.up.span.start ? duration(node.up.span.start - span.start) : null;
+    aside.hidden = false;
+    const details = h('div', {}, 'Loading…');
+    fill(aside,
+      h('div', { class: 'panel-head' },
+        h('h2', {}, h('span', { class: 'svc' }, wire(service, 80)), ' ', wire(span.name, 160)),
+        h('button', { type: 'button', class: 'quiet', 'aria-label': 'Close span', on: { click: closePanel } }, '×')),
+      h('p', { class: 'facts-line' }, `${KINDS[span.kind] ?? 'span'} · ${duration(span.dur)} · starts at ${duration(span.start)}`),
+      span.error !== null ? h('p', { class: 'bad' }, '▲ ', wire([span.status, span.error && span.error !== span.status ? `error.type=${span.error}` : null].filter(Boolean).join(', ') || 'error', 200)) : null,
+      span.link !== null ? h('p', { class: 'inferred' }, '~ parent inferred: ', wire(span.link, 60), span.confidence ? `, confidence ${Number(span.confidence).toFixed(2)}` : '')
+        : span.parent && node.up ? h('p', { class: 'muted' }, 'parent read from a header, or the service itself') : null,
+      span.parent && !node.up ? h('p', { class: 'muted' }, 'parent not seen: ', h('code', {}, span.parent)) : null,
+      before ? h('p', { class: 'muted' }, `starts ${before} before its parent`) : null,
+      details);
+    if (enter) aside.focus();
+    try {
+      const json = await ask('view/span', { trace: id, span: span.id });
+      if (chosen === span.id) fill(details, body(json));
+    } catch (error) {
+      fill(details, h('p', { class: 'muted' }, error.message));
+    }
+  }
+
+  function body(json) {
+    return [
+      json.message ? h('p', { class: 'bad' }, wire(json.message)) : null,
+      block('Attributes', json.attrs), block('Resource', json.resource),
+      json.events.length ? [h('h3', {}, 'Events'), json.events.map(([at, name, attrs]) => h('div', {}, h('p', {}, wire(name), h('span', { class: 'muted' }, ` ${time(at)}`)), list(attrs)))] : null,
+      json.links.length ? [h('h3', {}, 'Links'), h('ul', {}, json.links.map(([trace]) => h('li', {}, h('a', { href: address(['trace', trace]) }, h('code', {}, trace)))))] : null,
+      h('p', { class: 'muted' }, 'scope ', wire(json.scope, 80), ' · span ', h('code', {}, json.id), ' ', copyButton('copy', json.id)),
+    ];
+  }
+
+  const block = (title, attrs) => (attrs.length ? [h('h3', {}, title), list(attrs)] : null);
+  const list = (attrs) => h('dl', { class: 'attrs' }, attrs.map(([key, value]) => [h('dt', {}, wire(key, 160)), h('dd', {}, wire(value), copyButton('copy', value))]));
+
+  function closePanel() {
+    aside.hidden = true;
+    chosen = null;
+    waterfall.selected = null;
+    remember({ span: null });
+    waterfall.flatten();
+    waterfall.focusAt(waterfall.at);
+  }
+
+  async function download() {
+    const headers = link.token ? { authorization: `Bearer ${link.token}` } : {};
+    const response = await fetch(`/api/v1/traces/${encodeURIComponent(id)}`, { headers });
+    if (!response.ok) {
+      say('The trace is no longer in memory.');
+      return;
+    }
+    const url = URL.createObjectURL(await response.blob());
+    const name = `telegen-trace-${id}.json`.replace(/[^A-Za-z0-9._-]/g, '');
+    const a = h('a', { href: url, download: name });
+    document.body.append(a);
+    a.click();
+    a.remove();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  }
+
+  return {
+    element,
+    title: () => (top ? `${plain(top.name, 60)} trace` : 'Trace'),
+    close() {
+      poller.stop();
+      waterfall.close();
+    },
+    moved: (next) => next.parts[1] === id && next.query.get('span') === chosen,
+    key(event) {
+      if (event.key === 'Escape') {
+        if (!aside.hidden) closePanel();
+        else history.back();
+        return true;
+      }
+      return waterfall.key(event);
+    },
+  };
+}

@@ -1,0 +1,156 @@
+// #/traces: the recent, slow or failed ones.
+
+import { h, fill, setText, wire, plain } from './dom.js';
+import { about, count, duration, time, zone } from './format.js';
+import { agentNow, objects, poll } from './api.js';
+import { address, go, remember } from './router.js';
+import { Table, setCell } from './table.js';
+
+const EVERY = 5000;
+const STEP = 50;
+const SORTS = [['recent', 'recent'], ['slow', 'slow'], ['failed', 'failed']];
+
+export function open({ route, setTitle, setStatus, panel }) {
+  const list = new TraceList({
+    q: route.query.get('q') ?? '',
+    sort: route.query.get('sort') ?? 'recent',
+    service: route.query.get('service'),
+    panel,
+    onState: remember,
+    onAnswer: (json) => {
+      setStatus({ });
+      setTitle(json);
+    },
+  });
+  return {
+    element: h('div', { class: 'page' }, h('h1', { tabindex: '-1', class: 'sr' }, 'Traces'), list.element),
+    title: () => 'Traces',
+    close: () => list.close(),
+    key: (event) => list.key(event),
+  };
+}
+
+/** A list of traces, of one service or all. */
+export class TraceList {
+  constructor({ q = '', sort = 'recent', service = null, panel, onState = () => {}, onAnswer = () => {} }) {
+    this.state = { q, sort, service, limit: STEP };
+    this.onState = onState;
+    this.search = h('input', { type: 'search', id: 'trace-filter', value: q, placeholder: 'filter: dur>200ms, status>499, route:/pay, error:true', autocomplete: 'off', spellcheck: 'false' });
+    this.wrong = h('span', { class: 'wrong', role: 'alert' });
+    this.sorts = h('div', { class: 'ranges', role: 'group', 'aria-label': 'Order' });
+    this.line = h('p', { class: 'status' }, 'Loading…');
+    this.more = h('button', { type: 'button', hidden: true, on: { click: () => { this.state.limit = Math.min(200, this.state.limit + STEP); this.poller.wake(); } } }, 'Show more');
+    this.fresh = h('button', { type: 'button', class: 'link', hidden: true, on: { click: () => { document.activeElement?.blur(); this.draw(true); } } });
+    this.table = new Table({
+      caption: 'Traces in memory',
+      columns: [
+        { key: 'name', label: 'Trace', cell: rootCell },
+        { key: 'dur', label: 'Duration', number: true, update: (c, t) => setCell(c, duration(t.dur)) },
+        { key: 'status', label: 'Status', number: true, update: (c, t) => setCell(c, t.errors ? `▲ ${t.status ?? 'error'}` : (t.status ?? '–'), null, t.errors ? 'bad' : '') },
+        { key: 'spans', label: 'Spans', number: true, update: (c, t) => setCell(c, count(t.spans)) },
+        { key: 'services', label: 'Services', number: true, update: (c, t) => setCell(c, count(t.services)) },
+        { key: 'start', label: `Start (${zone()})`, number: true, update: (c, t) => setCell(c, time(t.start, agentNow())) },
+      ],
+      open: (t) => go(['trace', t.id]),
+      className: 'traces',
+    });
+    this.element = h('div', {},
+      this.line,
+      h('div', { class: 'controls' }, h('label', { for: 'trace-filter', class: 'sr' }, 'Filter traces'), this.search, this.wrong, this.sorts, this.fresh),
+      this.table.element, h('div', { class: 'pager' }, this.more));
+    this.search.addEventListener('input', () => this.filter(this.search.value));
+    this.search.addEventListener('keydown', (event) => event.key === 'Escape' && this.clear());
+    this.setSorts();
+    this.answer = panel(this.table.element, (json) => this.take(json, onAnswer));
+    this.poller = poll(EVERY, () => ['view/traces', { ...this.state }], (json) => this.answer(json), (refusal) => setText(this.wrong, refusal.message));
+  }
+
+  filter(q) {
+    this.state.q = q;
+    this.state.limit = STEP;
+    this.onState({ q });
+    this.poller.wake();
+  }
+
+  clear() {
+    this.search.value = '';
+    this.filter('');
+  }
+
+  setSorts() {
+    const sorts = SORTS.map(([value, label]) => h('button', {
+      type: 'button', 'aria-pressed': String(this.state.sort === value),
+      on: { click: () => { this.state.sort = value; this.onState({ sort: value === 'recent' ? null : value }); this.setSorts(); this.draw(true); this.poller.wake(); } },
+    }, label));
+    fill(this.sorts, sorts);
+  }
+
+  take(json, onAnswer) {
+    setText(this.wrong, '');
+    this.last = json;
+    const held = about((json.now - json.since) / 1000);
+    const parts = [`${count(json.total)} traces in memory`, `holds ${held}, since ${time(json.since, json.now)}`];
+    if (this.state.q || this.state.service) parts.unshift(`${count(json.matching)} match`);
+    if (json.passes_over) parts.push('ordinary ones are passed over at this rate, failed and slow ones kept first');
+    setText(this.line, parts.join(' · '));
+    this.empty(json);
+    this.draw(false);
+    this.more.hidden = json.matching <= this.state.limit || this.state.limit >= 200;
+    onAnswer(json);
+  }
+
+  draw(force) {
+    if (!this.last) return;
+    // While someone is at a row, new traces wait.
+    const keep = !force && this.table.busy && this.table.order.length > 0;
+    const rows = objects(this.last).map((row) => [row.id, row]);
+    if (keep) {
+      const present = new Set(this.table.order);
+      const waiting = rows.filter(([id]) => !present.has(id)).length;
+      this.fresh.hidden = waiting === 0;
+      setText(this.fresh, `${waiting} new ${waiting === 1 ? 'trace' : 'traces'} · Show`);
+      return;
+    }
+    this.fresh.hidden = true;
+    this.table.show(rows);
+  }
+
+  empty(json) {
+    if (json.rows.length) return;
+    if (this.state.q) {
+      this.table.setEmpty(h('p', {}, `No trace matches "${plain(this.state.q, 60)}". `, h('button', { type: 'button', class: 'link', on: { click: () => this.clear() } }, 'Clear filter (Esc)')));
+    } else if (json.tracing) {
+      this.table.setEmpty(h('p', {}, `Tracing is off: ${json.tracing.replace(/\.$/, '')}. Run `, h('code', {}, 'telegen doctor'), ' for the remedy.'));
+    } else {
+      this.table.setEmpty(h('p', {}, 'No traces in memory yet.'), h('p', {}, h('a', { href: '#/telegen' }, 'What is watched and why')));
+    }
+  }
+
+  key(event) {
+    const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
+    if (step) {
+      this.table.move(step);
+      return true;
+    }
+    if (event.key === 'Escape' && this.state.q) {
+      this.clear();
+      return true;
+    }
+    return false;
+  }
+
+  close() {
+    this.poller.stop();
+  }
+}
+
+function rootCell(t) {
+  const marks = [];
+  if (t.errors) marks.push(`${t.errors} ${t.errors === 1 ? 'error' : 'errors'}`);
+  if (t.inferred) marks.push(`${t.inferred} inferred`);
+  if (t.parts > 1) marks.push(`${t.parts} parts`);
+  return [
+    h('a', { href: address(['trace', t.id]) }, h('span', { class: 'svc' }, wire(t.service || 'unknown', 80)), ' ', wire(t.name, 160)),
+    h('span', { class: 'sub' }, marks.join(' · ')),
+  ];
+}
