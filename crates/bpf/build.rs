@@ -31,7 +31,10 @@ fn main() {
                 "-Werror",
                 "-Wno-unused-parameter",
                 &format!("-D__TARGET_ARCH_{arch}"),
-                &format!("-I/usr/include/{}-linux-gnu", env::var("CARGO_CFG_TARGET_ARCH").expect("set by cargo")),
+                &format!(
+                    "-I/usr/include/{}-linux-gnu",
+                    env::var("CARGO_CFG_TARGET_ARCH").expect("set by cargo")
+                ),
             ])
             .build_and_generate(out.join(format!("{name}.skel.rs")))
             .unwrap_or_else(|e| panic!("bpf/{folder}/{name}.bpf.c: {e:?}"));

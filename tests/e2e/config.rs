@@ -19,7 +19,12 @@ fn a_wrong_key_is_answered_with_its_place_and_the_nearest_key() {
     let (code, out, err) = telegen(&["config", "check", file]);
     assert_eq!(code, Some(2), "{out}{err}");
     let all = out + &err;
-    assert!(all.contains(&format!("{file}:3:5")) && all.contains("agent.traces.enabld") && all.contains("enabled"), "{all}");
+    assert!(
+        all.contains(&format!("{file}:3:5"))
+            && all.contains("agent.traces.enabld")
+            && all.contains("enabled"),
+        "{all}"
+    );
     let (code, _, err) = telegen(&["agent", "--config", file]);
     assert_eq!(code, Some(2), "{err}");
 }

@@ -129,8 +129,11 @@ fn requests_byte_by_byte_and_forty_in_one_write_are_told_one_by_one() {
             while let Some(end) = got.windows(4).position(|w| w == END) {
                 got.drain(..end + 4);
                 asked += 1;
-                s.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {asked}\r\n\r\n{}", "y".repeat(asked)).as_bytes())
-                    .unwrap();
+                s.write_all(
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {asked}\r\n\r\n{}", "y".repeat(asked))
+                        .as_bytes(),
+                )
+                .unwrap();
             }
         }
     });
@@ -193,8 +196,16 @@ fn interim_bodiless_and_early_responses_are_framed_as_the_rfc_says() {
         ("HEAD /head", "", "HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n"),
         ("GET /none", "", "HTTP/1.1 204 No Content\r\n\r\n"),
         ("GET /same", "", "HTTP/1.1 304 Not Modified\r\nContent-Length: 999\r\n\r\n"),
-        ("GET /hints", "", "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"),
-        ("GET /chunks", "", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nT: v\r\n\r\n"),
+        (
+            "GET /hints",
+            "",
+            "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+        ),
+        (
+            "GET /chunks",
+            "",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nT: v\r\n\r\n",
+        ),
     ];
     let (port, server) = serve(1, move |mut s| {
         for (request, _, answer) in answers {

@@ -25,9 +25,11 @@ pub fn root() -> PathBuf {
 /// Why the tap cannot run here, if it cannot.
 pub fn cannot_tap() -> Option<String> {
     let out = Command::new(TELEGEN).args(["doctor", "--json"]).output().unwrap();
-    let features: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("doctor --json: {e}"));
+    let features: Value =
+        serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("doctor --json: {e}"));
     let features = features.as_array().cloned().unwrap_or_default();
-    let traces = features.iter().find(|f| f["name"] == "traces").unwrap_or_else(|| panic!("no feature traces"));
+    let traces =
+        features.iter().find(|f| f["name"] == "traces").unwrap_or_else(|| panic!("no feature traces"));
     (traces["enabled"] != true).then(|| traces["reason"].to_string())
 }
 

@@ -16,7 +16,14 @@ fn without_rights_the_program_starts_and_says_what_is_off() {
     let port = free_port();
     let said = dir.path().join("stderr");
     let mut child = Command::new("setpriv")
-        .args(["--bounding-set=-all", "--inh-caps=-all", "--reuid=65534", "--regid=65534", "--clear-groups", TELEGEN])
+        .args([
+            "--bounding-set=-all",
+            "--inh-caps=-all",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            TELEGEN,
+        ])
         .args(["agent", "--set", &format!("server.listen=127.0.0.1:{port}")])
         .stderr(fs::File::create(&said).unwrap())
         .stdout(Stdio::null())

@@ -53,11 +53,7 @@ fn balance(test: &str, config: &str, expect_loss: bool) {
 
 #[test]
 fn a_tiny_ring_loses_and_counts_every_request() {
-    balance(
-        "64 KiB ring",
-        "agent: { ring_size: 64KiB, traces: { capture_budget: 0 }, $INCLUDE }\n",
-        true,
-    );
+    balance("64 KiB ring", "agent: { ring_size: 64KiB, traces: { capture_budget: 0 }, $INCLUDE }\n", true);
 }
 
 #[test]

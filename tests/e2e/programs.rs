@@ -52,14 +52,19 @@ fn command(runtime: &str, what: &str) -> Option<Command> {
         "node" => Command::new("node"),
         "go" => {
             let program = built().join(format!("go-{what}"));
-            run(Command::new("go").current_dir(apps().join("go")).arg("build").arg("-o").arg(&program).arg(format!("./{what}")));
+            run(Command::new("go")
+                .current_dir(apps().join("go"))
+                .arg("build")
+                .arg("-o")
+                .arg(&program)
+                .arg(format!("./{what}")));
             return Some(Command::new(program));
         }
         _ => {
-            run(Command::new("javac").arg("-d").arg(built()).args([
-                apps().join("java/Server.java"),
-                apps().join("java/Client.java"),
-            ]));
+            run(Command::new("javac")
+                .arg("-d")
+                .arg(built())
+                .args([apps().join("java/Server.java"), apps().join("java/Client.java")]));
             Command::new("java")
         }
     };
@@ -89,13 +94,18 @@ fn first_four(line: &str) -> String {
 
 /// One server and one client; all three accounts of what happened must be the same multiset.
 fn pair(server: &str, client: &str, mode: &str) {
-    let (Some(mut serve), Some(mut ask)) = (command(server, "server"), command(client, "client")) else { return };
+    let (Some(mut serve), Some(mut ask)) = (command(server, "server"), command(client, "client")) else {
+        return;
+    };
     let dir = tempfile::tempdir().unwrap();
     let port = free_port();
     let (server_log, client_log) = (dir.path().join("server.log"), dir.path().join("client.log"));
     serve.arg(port.to_string()).arg(&server_log);
     let running = Server::start(port, dir, &mut serve);
-    let Some(agent) = Agent::start(&format!("{server} and {client}"), "agent: { traces: { capture_budget: 0 }, discovery: { exclude: [ { exe: \"*/deps/e2e-*\" } ] } }\n") else {
+    let Some(agent) = Agent::start(
+        &format!("{server} and {client}"),
+        "agent: { traces: { capture_budget: 0 }, discovery: { exclude: [ { exe: \"*/deps/e2e-*\" } ] } }\n",
+    ) else {
         return;
     };
     ask.args([port.to_string(), requests().to_string(), "32".into(), mode.into()]).arg(&client_log);
@@ -103,11 +113,20 @@ fn pair(server: &str, client: &str, mode: &str) {
     agent.settle();
     let told = agent.stop();
     let of_port = |s: &&Span| s.attr("server.port") == port.to_string();
-    let (servers, clients): (Vec<&Span>, Vec<&Span>) = told.spans.iter().filter(of_port).partition(|s| s.is_server());
+    let (servers, clients): (Vec<&Span>, Vec<&Span>) =
+        told.spans.iter().filter(of_port).partition(|s| s.is_server());
     let (served, asked) = (lines(&server_log), lines(&client_log));
     assert_eq!(asked.len(), requests());
-    same(&format!("{server}: server spans"), servers.iter().map(|s| short(s)), served.iter().map(|l| first_four(l)));
-    same(&format!("{client}: client spans"), clients.iter().map(|s| short(s)), asked.iter().map(|l| first_four(l)));
+    same(
+        &format!("{server}: server spans"),
+        servers.iter().map(|s| short(s)),
+        served.iter().map(|l| first_four(l)),
+    );
+    same(
+        &format!("{client}: client spans"),
+        clients.iter().map(|s| short(s)),
+        asked.iter().map(|l| first_four(l)),
+    );
     drop(running);
 }
 
@@ -151,7 +170,10 @@ fn nginx_logs_what_the_spans_say_and_how_long_it_took() {
         location /s/500 { return 500 'oops!'; } location /file { sendfile on; } }";
     let server = nginx(body);
     std::fs::write(server.dir.path().join("www/file"), vec![b'f'; 70_000]).unwrap();
-    let Some(agent) = Agent::start("nginx", "agent: { discovery: { include: [ { exe: \"*nginx*\" } ] } }\n") else { return };
+    let Some(agent) = Agent::start("nginx", "agent: { discovery: { include: [ { exe: \"*nginx*\" } ] } }\n")
+    else {
+        return;
+    };
     let n = requests() / 4;
     let threads: Vec<_> = (0..4)
         .map(|t| {
@@ -160,8 +182,13 @@ fn nginx_logs_what_the_spans_say_and_how_long_it_took() {
                 use std::io::{Read, Write};
                 let mut s = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
                 for i in 0..n {
-                    let (path, method) = (["s/200", "s/404", "s/204", "s/500", "file"][i % 5], ["GET", "POST"][usize::from(i % 5 == 1)]);
-                    let request = format!("{method} /{path}?i={t}.{i} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+                    let (path, method) = (
+                        ["s/200", "s/404", "s/204", "s/500", "file"][i % 5],
+                        ["GET", "POST"][usize::from(i % 5 == 1)],
+                    );
+                    let request = format!(
+                        "{method} /{path}?i={t}.{i} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
+                    );
                     s.write_all(request.as_bytes()).unwrap();
                     let mut got = Vec::new();
                     let mut buffer = [0; 100_000];
@@ -170,7 +197,10 @@ fn nginx_logs_what_the_spans_say_and_how_long_it_took() {
                         got.extend_from_slice(&buffer[..n]);
                         let Some(end) = got.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
                         let head = String::from_utf8_lossy(&got[..end]).to_lowercase();
-                        let length = head.split("content-length: ").nth(1).map_or(0, |l| l.split('\r').next().unwrap().parse().unwrap());
+                        let length = head
+                            .split("content-length: ")
+                            .nth(1)
+                            .map_or(0, |l| l.split('\r').next().unwrap().parse().unwrap());
                         if got.len() >= end + 4 + length {
                             break;
                         }
@@ -216,21 +246,32 @@ fn one_shot_processes_are_told_each_with_its_own_resource_in_one_series() {
     };
     let n = requests() / 10;
     for i in 0..n {
-        run(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://127.0.0.1:{}/{i}", server.port)]));
+        run(Command::new("curl").args([
+            "-s",
+            "-o",
+            "/dev/null",
+            &format!("http://127.0.0.1:{}/{i}", server.port),
+        ]));
     }
     agent.settle();
     let told = agent.stop();
     same("curls", told.spans.iter().map(short), (0..n).map(|i| format!("GET /{i} 200 5")));
-    let pids: std::collections::BTreeSet<_> = told.spans.iter().map(|s| s.resource["process.pid"].clone()).collect();
+    let pids: std::collections::BTreeSet<_> =
+        told.spans.iter().map(|s| s.resource["process.pid"].clone()).collect();
     assert_eq!(pids.len(), n);
-    assert!(told.spans.iter().all(|s| s.service() == "curl" && s.resource["process.executable.name"] == "curl"));
+    assert!(
+        told.spans.iter().all(|s| s.service() == "curl" && s.resource["process.executable.name"] == "curl")
+    );
     let mut series = std::collections::BTreeMap::new();
     for m in &told.metrics {
         for r in m["resourceMetrics"].as_array().unwrap() {
             for metric in r["scopeMetrics"][0]["metrics"].as_array().unwrap() {
                 for p in metric["histogram"]["dataPoints"].as_array().into_iter().flatten() {
                     let count = p["count"].as_str().unwrap().parse::<usize>().unwrap();
-                    series.insert((metric["name"].to_string(), r["resource"].to_string(), p["attributes"].to_string()), count);
+                    series.insert(
+                        (metric["name"].to_string(), r["resource"].to_string(), p["attributes"].to_string()),
+                        count,
+                    );
                 }
             }
         }

@@ -14,6 +14,9 @@ export const link = {
   retryAt: 0,
   paused: false,
   pausedAt: null,
+  /** Name of the host, and how many features are off. */
+  host: '',
+  off: 0,
 };
 
 const listeners = new Set();
@@ -69,7 +72,9 @@ export async function ask(path, parameters = {}, signal) {
 }
 
 function reached(json) {
-  const before = { lost: link.lostAt, token: link.needsToken, refused: link.refused };
+  const before = { lost: link.lostAt, token: link.needsToken, refused: link.refused, host: link.host, off: link.off };
+  link.host = json.host ?? link.host;
+  link.off = json.off ?? link.off;
   link.lostAt = null;
   link.needsToken = false;
   link.refused = null;
@@ -83,7 +88,7 @@ function reached(json) {
     if (restarted) link.restartedAt = json.started;
     link.started = json.started;
   }
-  if (before.lost || before.token || before.refused || restarted) changed();
+  if (before.lost || before.token || before.refused || restarted || before.host !== link.host || before.off !== link.off) changed();
 }
 
 function missed(error) {

@@ -72,7 +72,7 @@ function roof(value) {
  */
 export function chart({ title, lines, known, from, step, format, height = 112, width = 360 }) {
   const left = 52;
-  const right = 44;
+  const right = lines.some((l) => l.name) ? 34 : 10;
   const top = 10;
   const bottom = 20;
   const wide = Math.max(200, width);

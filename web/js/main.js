@@ -1,6 +1,6 @@
 // The frame: bar, note about the connection, and one page at a time.
 
-import { h, fill, setText, wire } from './dom.js';
+import { h, fill, setText, plain, wire } from './dom.js';
 import { setUtc, time } from './format.js';
 import { link, onLink, setPaused, setToken, wakeAll } from './api.js';
 import { current } from './router.js';
@@ -18,8 +18,6 @@ const SECTIONS = [['services', 'Services'], ['traces', 'Traces'], ['telegen', 'T
 const prefs = load();
 const el = (id) => document.getElementById(id);
 let page = null;
-let host = '';
-let off = 0;
 
 function load() {
   try {
@@ -99,19 +97,9 @@ function useUtc(on) {
   wakeAll();
 }
 
-/** What every answer of the lists tells about the program. */
-function setStatus(status) {
-  if (status.host !== undefined) host = status.host;
-  if (status.off !== undefined) off = status.off;
-  fill(hostName, host ? wire(host, 64) : null);
-  setText(dot, off ? `${off} off` : '');
-  dot.hidden = off === 0;
-  setTitle();
-}
-
 function setTitle() {
   const title = page?.title?.() ?? '';
-  const where = host ? `Telegen ${host}` : 'Telegen';
+  const where = link.host ? `Telegen ${plain(link.host, 64)}` : 'Telegen';
   document.title = title ? `${title} · ${where}` : where;
 }
 
@@ -128,6 +116,13 @@ function say(text) {
 }
 
 function linkChanged() {
+  if (hostName.dataset.host !== link.host) {
+    hostName.dataset.host = link.host;
+    fill(hostName, link.host ? wire(link.host, 64) : null);
+    setTitle();
+  }
+  setText(dot, link.off ? `${link.off} off` : '');
+  dot.hidden = link.off === 0;
   fill(live, link.paused ? 'Paused · Resume' : 'Live');
   live.classList.toggle('on', !link.paused);
   live.setAttribute('aria-pressed', String(link.paused));
@@ -199,7 +194,7 @@ function show() {
     return;
   }
   try {
-    page = module.open({ route, setStatus, setTitle, say, panel });
+    page = module.open({ route, setTitle, say, panel });
     page.module = module;
     fill(main, page.element);
   } catch (error) {

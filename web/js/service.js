@@ -40,7 +40,7 @@ export function open({ route, setTitle, panel }) {
   const drawCharts = panel(charts, (json) => {
     const { points, step_s: step, from_s: from } = json.series;
     const known = points.map((p) => p !== null);
-    const width = Math.max(240, Math.floor((element.clientWidth - 2 * 16) / (element.clientWidth > 1000 ? 3 : element.clientWidth > 640 ? 2 : 1)) - 32);
+    const width = Math.max(240, Math.floor((element.clientWidth - 2 * 16) / (element.clientWidth > 1000 ? 3 : element.clientWidth > 640 ? 2 : 1)) - 26);
     const key = JSON.stringify([json.series, width]);
     if (charts.dataset.key === key) return;
     charts.dataset.key = key;

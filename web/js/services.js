@@ -10,7 +10,7 @@ import { Table, setCell } from './table.js';
 const EVERY = 5000;
 const PAGE = 200;
 
-export function open({ route, setStatus, setTitle, say, panel }) {
+export function open({ route, setTitle, say, panel }) {
   const state = {
     q: route.query.get('q') ?? '',
     sort: route.query.get('sort') ?? 'failing',
@@ -93,7 +93,6 @@ export function open({ route, setStatus, setTitle, say, panel }) {
     return ['view/overview', { ...parameters, cursor: cursor || null }];
   }, (json) => {
     setText(wrong, '');
-    setStatus(json);
     if (cursor === 0) rows.clear();
     objects(json).forEach((row) => rows.set(row.id, row));
     ({ cursor, order } = json);

@@ -7,7 +7,7 @@ import { poll } from './api.js';
 const EVERY = 5000;
 const SIGNALS = ['traces', 'metrics', 'logs', 'profiles'];
 
-export function open({ setStatus, setTitle, panel }) {
+export function open({ setTitle, panel }) {
   const head = h('p', { class: 'status' }, 'Loading…');
   const features = h('section', { class: 'block' });
   const ledger = h('section', { class: 'block' });
@@ -28,7 +28,7 @@ export function open({ setStatus, setTitle, panel }) {
       json.ready.ok ? 'ready' : `not ready: ${json.ready.reasons.map((r) => `${r.component}: ${r.reason}`).join(', ')}`,
       `up ${span((json.now - json.started) / 1000)}`,
       rss !== undefined ? bytes(rss) : null,
-      share !== null ? `${percent(share)} of one core` : null,
+      share !== null ? `${share < 0.0005 ? '<0.1\u2009%' : percent(share)} of one core` : null,
       `memory holds ${about((json.now - json.memory.since) / 1000)}`,
     ].filter(Boolean);
     fill(head, parts.map((text, i) => [i ? h('span', { class: 'sep', 'aria-hidden': 'true' }, '·') : null, h('span', { class: i === 1 && !json.ready.ok ? 'bad' : '' }, wire(text, 200))]),
@@ -78,7 +78,6 @@ export function open({ setStatus, setTitle, panel }) {
   });
 
   const poller = poll(EVERY, () => ['view/agent', {}], (json) => {
-    setStatus({ host: json.host, off: json.features.filter((f) => !f.enabled).length });
     [drawHead, drawFeatures, drawLedger, drawMemory, drawCounters].forEach((draw) => draw(json));
     odd = sums(json.ledger, odd);
     setTitle();

@@ -10,17 +10,13 @@ const EVERY = 5000;
 const STEP = 50;
 const SORTS = [['recent', 'recent'], ['slow', 'slow'], ['failed', 'failed']];
 
-export function open({ route, setTitle, setStatus, panel }) {
+export function open({ route, panel }) {
   const list = new TraceList({
     q: route.query.get('q') ?? '',
     sort: route.query.get('sort') ?? 'recent',
     service: route.query.get('service'),
     panel,
     onState: remember,
-    onAnswer: (json) => {
-      setStatus({ });
-      setTitle(json);
-    },
   });
   return {
     element: h('div', { class: 'page' }, h('h1', { tabindex: '-1', class: 'sr' }, 'Traces'), list.element),
@@ -32,7 +28,7 @@ export function open({ route, setTitle, setStatus, panel }) {
 
 /** A list of traces, of one service or all. */
 export class TraceList {
-  constructor({ q = '', sort = 'recent', service = null, panel, onState = () => {}, onAnswer = () => {} }) {
+  constructor({ q = '', sort = 'recent', service = null, panel, onState = () => {} }) {
     this.state = { q, sort, service, limit: STEP };
     this.onState = onState;
     this.search = h('input', { type: 'search', id: 'trace-filter', value: q, placeholder: 'filter: dur>200ms, status>499, route:/pay, error:true', autocomplete: 'off', spellcheck: 'false' });
@@ -46,7 +42,7 @@ export class TraceList {
       columns: [
         { key: 'name', label: 'Trace', cell: rootCell },
         { key: 'dur', label: 'Duration', number: true, update: (c, t) => setCell(c, duration(t.dur)) },
-        { key: 'status', label: 'Status', number: true, update: (c, t) => setCell(c, t.errors ? `▲ ${t.status ?? 'error'}` : (t.status ?? '–'), null, t.errors ? 'bad' : '') },
+        { key: 'status', label: 'Status', number: true, update: (c, t) => setCell(c, t.error ? `▲ ${t.status ?? 'error'}` : (t.status ?? '–'), null, t.error ? 'bad' : '') },
         { key: 'spans', label: 'Spans', number: true, update: (c, t) => setCell(c, count(t.spans)) },
         { key: 'services', label: 'Services', number: true, update: (c, t) => setCell(c, count(t.services)) },
         { key: 'start', label: `Start (${zone()})`, number: true, update: (c, t) => setCell(c, time(t.start, agentNow())) },
@@ -61,7 +57,7 @@ export class TraceList {
     this.search.addEventListener('input', () => this.filter(this.search.value));
     this.search.addEventListener('keydown', (event) => event.key === 'Escape' && this.clear());
     this.setSorts();
-    this.answer = panel(this.table.element, (json) => this.take(json, onAnswer));
+    this.answer = panel(this.table.element, (json) => this.take(json));
     this.poller = poll(EVERY, () => ['view/traces', { ...this.state }], (json) => this.answer(json), (refusal) => setText(this.wrong, refusal.message));
   }
 
@@ -85,7 +81,7 @@ export class TraceList {
     fill(this.sorts, sorts);
   }
 
-  take(json, onAnswer) {
+  take(json) {
     setText(this.wrong, '');
     this.last = json;
     const held = about((json.now - json.since) / 1000);
@@ -96,7 +92,6 @@ export class TraceList {
     this.empty(json);
     this.draw(false);
     this.more.hidden = json.matching <= this.state.limit || this.state.limit >= 200;
-    onAnswer(json);
   }
 
   draw(force) {
@@ -146,11 +141,11 @@ export class TraceList {
 
 function rootCell(t) {
   const marks = [];
-  if (t.errors) marks.push(`${t.errors} ${t.errors === 1 ? 'error' : 'errors'}`);
+  const errors = t.errors ? h('span', { class: 'bad' }, `▲ ${t.errors} ${t.errors === 1 ? 'error' : 'errors'}`) : null;
   if (t.inferred) marks.push(`${t.inferred} inferred`);
   if (t.parts > 1) marks.push(`${t.parts} parts`);
   return [
     h('a', { href: address(['trace', t.id]) }, h('span', { class: 'svc' }, wire(t.service || 'unknown', 80)), ' ', wire(t.name, 160)),
-    h('span', { class: 'sub' }, marks.join(' · ')),
+    h('span', { class: 'sub' }, errors, errors && marks.length ? ' · ' : null, marks.join(' · ')),
   ];
 }

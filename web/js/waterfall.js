@@ -208,9 +208,9 @@ export class Waterfall {
     const guides = row.guides.map((more, i) => h('span', { class: `guide${more || i === row.guides.length - 1 ? '' : ' end'}${i === row.guides.length - 1 && inferred ? ' dotted' : ''}` }));
     const twig = kids ? h('span', { class: 'twig', 'aria-hidden': 'true' }, row.open ? '▾' : '▸') : h('span', { class: 'twig' });
     const name = h('div', { class: 'wf-name', role: 'rowheader' }, guides, twig,
-      inferred && !fold ? h('span', { class: 'inferred' }, '~') : null,
-      failed ? h('span', { class: 'bad' }, '▲ ') : null,
-      fold ? h('span', { class: 'times' }, `× ${row.fold.length} `) : null,
+      inferred && !fold ? h('span', { class: 'inferred mark' }, '~') : null,
+      failed ? h('span', { class: 'bad mark' }, '▲') : null,
+      fold ? h('span', { class: 'times mark' }, `× ${row.fold.length}`) : null,
       h('span', { class: 'svc' }, wire(service, 60)), ' ', h('span', { class: 'op' }, wire(span.name, 120)),
       inferred && !fold ? h('span', { class: 'inferred' }, ' ', wire(`${span.link}${span.confidence ? ` ${Number(span.confidence).toFixed(2).replace(/^0/, '')}` : ''}`, 40)) : null);
     const el = h('div', {
@@ -219,7 +219,7 @@ export class Waterfall {
       'aria-expanded': kids ? String(row.open) : null, 'aria-selected': String(row.id === this.selected), tabindex: index === this.at ? '0' : '-1', 'aria-label': this.spoken(row, service), vars: { i: index },
     }, name,
     h('div', { class: 'wf-time', role: 'gridcell' }, fold ? this.foldBars(row.fold, colour) : this.bar(row, span, colour)),
-    h('div', { class: 'wf-dur', role: 'gridcell' }, fold ? `${duration(Math.min(...row.fold.map((c) => c.span.dur)))} – ${duration(Math.max(...row.fold.map((c) => c.span.dur)))}` : duration(span.dur)));
+    h('div', { class: 'wf-dur', role: 'gridcell' }, fold ? between(row.fold.map((c) => c.span.dur)) : duration(span.dur)));
     el.addEventListener('focus', () => {
       this.at = index;
       this.focus = row.id;
@@ -399,6 +399,12 @@ export class Waterfall {
       default: return false;
     }
   }
+}
+
+/** Shortest and longest, or one when they look the same. */
+function between(durations) {
+  const [least, most] = [duration(Math.min(...durations)), duration(Math.max(...durations))];
+  return least === most ? least : `${least}–${most}`;
 }
 
 function lastEnd(node) {

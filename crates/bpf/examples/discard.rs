@@ -11,8 +11,13 @@ use telegen_bpf::{Record, Tap, TapSettings};
 fn main() {
     let seconds = std::env::args().nth(1).and_then(|s| s.parse().ok()).unwrap_or(5);
     let excluded = std::env::args().nth(2).unwrap_or_default();
-    let settings =
-        TapSettings { ring_bytes: 8 << 20, first_request: 512, first_response: 256, budget: 0, brief_budget: 0 };
+    let settings = TapSettings {
+        ring_bytes: 8 << 20,
+        first_request: 512,
+        first_response: 256,
+        budget: 0,
+        brief_budget: 0,
+    };
     let tap = Tap::load(settings).unwrap();
     let procs = Rc::new(RefCell::new(tap.procs().unwrap()));
     let pump = tap

@@ -42,8 +42,15 @@ fn main() {
     }
     let c = tap.counters().unwrap();
     for which in [
-        Counter::Records, Counter::RingFull, Counter::Requests, Counter::NoPayloadCall, Counter::NoPayloadFd,
-        Counter::NoPayloadKernelTask, Counter::Busy, Counter::Fault, Counter::Conns,
+        Counter::Records,
+        Counter::RingFull,
+        Counter::Requests,
+        Counter::NoPayloadCall,
+        Counter::NoPayloadFd,
+        Counter::NoPayloadKernelTask,
+        Counter::Busy,
+        Counter::Fault,
+        Counter::Conns,
     ] {
         println!("{which:?} {}", c.get(which));
     }

@@ -28,7 +28,8 @@ impl Common {
     /// Creates the tables; `ring_bytes` is shared by all stream rings (each a power of two of pages).
     pub(crate) fn load(ring_bytes: u64, processors: usize) -> Result<Common, Error> {
         let mut object = MaybeUninit::<OpenObject>::uninit();
-        let open = skel::CommonSkelBuilder::default().open(&mut object).context("opening the common object")?;
+        let open =
+            skel::CommonSkelBuilder::default().open(&mut object).context("opening the common object")?;
         let loaded = open.load().context("creating the shared tables")?;
         let handle = |m: &dyn MapCore| MapHandle::from_map_id(m.info().map_or(0, |i| i.info.id));
         let ring_table = handle(&loaded.maps.rings).context("rings")?;
@@ -45,11 +46,14 @@ impl Common {
             let ring = MapHandle::create(MapType::RingBuf, Some("telegen_ring"), 0, 0, size as u32, &opts)
                 .context("creating a ring")?;
             let fd = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&ring)) as u32;
-            ring_table.update(&i.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY).context("filling the ring table")?;
+            ring_table
+                .update(&i.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY)
+                .context("filling the ring table")?;
             rings.push(ring);
         }
         let live = handle(&loaded.maps.live).context("live settings")?;
-        let settings = LiveSettings { filter_generation: 1, ring_mask: count as u32 - 1, ring_wake: size / 4 };
+        let settings =
+            LiveSettings { filter_generation: 1, ring_mask: count as u32 - 1, ring_wake: size / 4 };
         live.update(&0u32.to_ne_bytes(), bytes_of(&settings), MapFlags::ANY).context("live settings")?;
         Ok(Common {
             rings,
@@ -104,7 +108,9 @@ impl ProcTable {
         if excluded || old.is_some() {
             self.generation = self.generation.wrapping_add(1);
             self.settings.filter_generation = self.generation;
-            self.live.update(&0u32.to_ne_bytes(), bytes_of(&self.settings), MapFlags::ANY).context("live settings")?;
+            self.live
+                .update(&0u32.to_ne_bytes(), bytes_of(&self.settings), MapFlags::ANY)
+                .context("live settings")?;
         }
         Ok(())
     }

@@ -3,7 +3,10 @@
 //! One module per folder of `/bpf`, each only a typed handle: attach, typed tables, typed records. What the records
 //! mean is the sources' business.
 
-#![allow(unsafe_code, reason = "records are read in place and maps by file descriptor; each block says why it holds")]
+#![allow(
+    unsafe_code,
+    reason = "records are read in place and maps by file descriptor; each block says why it holds"
+)]
 
 pub mod abi;
 mod common;

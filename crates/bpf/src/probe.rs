@@ -22,8 +22,11 @@ pub fn probe() -> Result<(), Need> {
         .and_then(|v| u64::from_str_radix(v.trim(), 16).ok())
         .unwrap_or(0);
     let has = |bit: u32| effective & (1 << bit) != 0;
-    let missing: Vec<&str> =
-        CAPABILITIES.iter().filter(|(bit, _)| !has(*bit) && !has(CAP_SYS_ADMIN)).map(|(_, name)| *name).collect();
+    let missing: Vec<&str> = CAPABILITIES
+        .iter()
+        .filter(|(bit, _)| !has(*bit) && !has(CAP_SYS_ADMIN))
+        .map(|(_, name)| *name)
+        .collect();
     if !missing.is_empty() {
         return Err(Need {
             reason: format!("{} is missing", missing.join(" and ")),

@@ -62,7 +62,8 @@ impl Pump {
 
     /// Waits until a ring fills up, a process record arrives or `timeout` has passed; then reads everything.
     pub fn turn(&self, timeout: Duration) -> Result<(), Error> {
-        let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 32];
+        let mut events =
+            [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 32];
         let wait = rustix::event::Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(timeout.subsec_nanos()),

@@ -1,6 +1,6 @@
 use crate::abi::{
-    ConnRecord, DataRecord, EndRecord, ExecRecord, ExitRecord, ForkRecord, ListenRecord, SampleRecord, TrafficRecord,
-    kind,
+    ConnRecord, DataRecord, EndRecord, ExecRecord, ExitRecord, ForkRecord, ListenRecord, SampleRecord,
+    TrafficRecord, kind,
 };
 
 /// A record as it lies in a ring.

@@ -55,7 +55,8 @@ impl Tap {
 
         // The skeletons borrow their object; both live as long as the program does.
         let object = Box::leak(Box::new(MaybeUninit::<OpenObject>::uninit()));
-        let mut open = process_skel::ProcessSkelBuilder::default().open(object).context("opening the process object")?;
+        let mut open =
+            process_skel::ProcessSkelBuilder::default().open(object).context("opening the process object")?;
         open.maps.rings.reuse_fd(common.ring_table.as_fd()).context("sharing the rings")?;
         open.maps.control.reuse_fd(common.control.as_fd()).context("sharing the control ring")?;
         open.maps.procs.reuse_fd(common.procs.as_fd()).context("sharing the process table")?;
@@ -90,7 +91,10 @@ impl Tap {
         let link = self.tap.links.tap_scan.as_ref();
         let Some(link) = link else { return Ok(Vec::new()) };
         let mut bytes = Vec::new();
-        Iter::new(link).context("starting the socket pass")?.read_to_end(&mut bytes).context("reading the sockets")?;
+        Iter::new(link)
+            .context("starting the socket pass")?
+            .read_to_end(&mut bytes)
+            .context("reading the sockets")?;
         let mut rest = bytes.as_slice();
         let mut found = Vec::new();
         while let Some((f, more)) = read::<FoundSocket>(rest) {
@@ -128,7 +132,11 @@ fn missed(fd: std::os::fd::BorrowedFd<'_>) -> u64 {
     let mut len = size_of_val(&info) as u32;
     // SAFETY: `info` is a zeroed structure of `len` bytes that outlives the call.
     let answer = unsafe {
-        libbpf_rs::libbpf_sys::bpf_prog_get_info_by_fd(std::os::fd::AsRawFd::as_raw_fd(&fd), &mut info, &mut len)
+        libbpf_rs::libbpf_sys::bpf_prog_get_info_by_fd(
+            std::os::fd::AsRawFd::as_raw_fd(&fd),
+            &mut info,
+            &mut len,
+        )
     };
     if answer == 0 { info.recursion_misses } else { 0 }
 }

@@ -18,7 +18,8 @@ mod span;
 pub use attrs::{Attrs, KeyValue, Str, Value};
 pub use ids::{SpanId, TraceId};
 pub use metric::{
-    Exemplar, ExponentialHistogramPoint, HistogramPoint, Metric, MetricData, NumberPoint, NumberValue, Temporality,
+    Exemplar, ExponentialHistogramPoint, HistogramPoint, Metric, MetricData, NumberPoint, NumberValue,
+    Temporality,
 };
 pub use process::{ExecKey, ProcessKey};
 pub use records::{LogRecord, Records, ResourceGroup, Scope, Severity};

@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn the_first_of_two_pairs_with_one_key_stands() {
-        let r = Resource::new(vec![KeyValue::new("b", "1"), KeyValue::new("a", "2"), KeyValue::new("b", "3")]);
+        let r =
+            Resource::new(vec![KeyValue::new("b", "1"), KeyValue::new("a", "2"), KeyValue::new("b", "3")]);
         assert_eq!(r.text("b"), Some("1"));
         assert_eq!(r.attrs().len(), 2);
         let more = r.with(vec![KeyValue::new("a", "9")]);

@@ -86,7 +86,11 @@ pub(crate) fn runtime_of(exe: &Path) -> Runtime {
 ///
 /// `exe` is the executable, `argv` its arguments with `argv[0]` first. `None` when it runs nothing that has a name, and
 /// for native code. `package` reads the package name of a Node.js project by the path of its script.
-pub(crate) fn runtime_name(exe: &Path, argv: &[String], package: impl Fn(&str) -> Option<String>) -> Option<String> {
+pub(crate) fn runtime_name(
+    exe: &Path,
+    argv: &[String],
+    package: impl Fn(&str) -> Option<String>,
+) -> Option<String> {
     let args = argv.get(1..).unwrap_or_default();
     let name = match kind_of(base(exe)) {
         Kind::Python => python(args),
@@ -95,10 +99,9 @@ pub(crate) fn runtime_name(exe: &Path, argv: &[String], package: impl Fn(&str) -
             package(script).or_else(|| script_name(script))
         }
         Kind::Java => java(args),
-        Kind::DotNet => args
-            .iter()
-            .find(|a| a.ends_with(".dll") || a.ends_with(".exe"))
-            .and_then(|a| stem(a)),
+        Kind::DotNet => {
+            args.iter().find(|a| a.ends_with(".dll") || a.ends_with(".exe")).and_then(|a| stem(a))
+        }
         Kind::Ruby => script(args, &["-I", "-r", "-C", "-E"]).and_then(script_name),
         Kind::Php => script(args, &["-d", "-c", "-S", "-t"]).and_then(script_name),
         Kind::Perl => script(args, &["-I"]).and_then(script_name),
@@ -203,9 +206,9 @@ fn served(launcher: &str, args: &[String]) -> Option<String> {
         let app = args.iter().position(|a| a == "--app" || a == "-A").and_then(|i| args.get(i + 1))?;
         return Some(app.split(':').next()?.to_owned());
     }
-    args.iter()
-        .filter(|a| !a.starts_with('-') && !a.contains('/'))
-        .find_map(|a| a.split_once(':').filter(|(m, o)| is_dotted(m) && is_dotted(o)).map(|(m, _)| m.to_owned()))
+    args.iter().filter(|a| !a.starts_with('-') && !a.contains('/')).find_map(|a| {
+        a.split_once(':').filter(|(m, o)| is_dotted(m) && is_dotted(o)).map(|(m, _)| m.to_owned())
+    })
 }
 
 fn is_dotted(s: &str) -> bool {
@@ -222,8 +225,8 @@ fn java(args: &[String]) -> Option<String> {
                 let module = args.get(i + 1)?;
                 return Some(module.split('/').next().unwrap_or(module).to_owned());
             }
-            "-cp" | "-classpath" | "--class-path" | "-p" | "--module-path" | "--add-modules" | "--add-opens"
-            | "--add-exports" | "--add-reads" => i += 2,
+            "-cp" | "-classpath" | "--class-path" | "-p" | "--module-path" | "--add-modules"
+            | "--add-opens" | "--add-exports" | "--add-reads" => i += 2,
             a if a.starts_with('-') || a.starts_with('@') => i += 1,
             a if a.ends_with(".java") => return stem(a),
             a => return a.rsplit(['.', '$']).next().map(str::to_owned),

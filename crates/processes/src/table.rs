@@ -49,8 +49,6 @@ pub struct Process {
     pub ppid: u32,
     /// Executable.
     pub exe: PathBuf,
-    /// Its arguments; they may hold secrets and never leave.
-    argv: Vec<String>,
     /// Container and unit.
     pub cgroup: Cgroup,
     /// Service name and where it came from.
@@ -196,7 +194,8 @@ impl Table {
     /// Forgets processes that ended long ago, and gives their pids.
     pub fn tick(&mut self, now: u64) {
         while let Some(p) = self.ended.front() {
-            if self.ended.len() <= ENDED_MAX && p.ended.is_some_and(|e| now.saturating_sub(e) < ENDED_KEEP_NS) {
+            if self.ended.len() <= ENDED_MAX && p.ended.is_some_and(|e| now.saturating_sub(e) < ENDED_KEEP_NS)
+            {
                 break;
             }
             self.ended.pop_front();
@@ -235,7 +234,6 @@ impl Table {
             key: ProcessKey { pid: info.pid, start: info.start },
             ppid: info.ppid,
             exe: info.exe,
-            argv: info.argv,
             cgroup,
             service,
             namespace,
@@ -334,7 +332,8 @@ fn name_of(
     cgroup: &Cgroup,
     own_cgroup: &Cgroup,
 ) -> Named {
-    let from = |name: Option<String>, source| name.filter(|n| !n.is_empty()).map(|name| Named { name, source });
+    let from =
+        |name: Option<String>, source| name.filter(|n| !n.is_empty()).map(|name| Named { name, source });
     let container = cgroup
         .container_id
         .as_ref()
@@ -445,7 +444,8 @@ mod tests {
         let mut t = table(Discovery::default());
         let mut seen = std::collections::HashSet::new();
         for i in 0..1000 {
-            let p = t.exec(ProcessKey { pid: GONE + i, start: 1 }, &exec("/usr/bin/curl", &["curl"]), 0).unwrap();
+            let p =
+                t.exec(ProcessKey { pid: GONE + i, start: 1 }, &exec("/usr/bin/curl", &["curl"]), 0).unwrap();
             seen.insert(Arc::as_ptr(&p.instance_resource));
         }
         assert_eq!(seen.len(), 1);

@@ -42,7 +42,13 @@ struct Refused {
 }
 
 impl Guard {
-    pub(crate) fn new(listen: &Listen, port: Option<u16>, more: &[String], token: Option<Token>, monitor: &SelfMon) -> Guard {
+    pub(crate) fn new(
+        listen: &Listen,
+        port: Option<u16>,
+        more: &[String],
+        token: Option<Token>,
+        monitor: &SelfMon,
+    ) -> Guard {
         let counter = |reason| {
             let what = "Requests that the server refused.";
             monitor.counter("telegen.server.refused", "{request}", what, &[("reason", reason)])
@@ -106,7 +112,8 @@ fn refuse(guard: &Guard, request: &Request) -> Option<Response> {
             return Some(guard.foreign("Origin"));
         }
     }
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
+    let length =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|n| n > MAX_BODY) {
         guard.refused.body.add(1);
         return Some((StatusCode::PAYLOAD_TOO_LARGE, "A request needs no body.\n").into_response());

@@ -137,7 +137,9 @@ mod tests {
         for fine in ["http://localhost:8080", "https://127.0.0.1", "http://telegen.example"] {
             assert_eq!(check("127.0.0.1:1", "localhost", Some(fine)), Ok(()), "{fine}");
         }
-        for foreign in ["null", "http://evil.example", "localhost", "file://localhost", "http://localhost/x", ""] {
+        for foreign in
+            ["null", "http://evil.example", "localhost", "file://localhost", "http://localhost/x", ""]
+        {
             assert_eq!(check("127.0.0.1:1", "localhost", Some(foreign)), Err(Foreign::Origin), "{foreign}");
         }
     }

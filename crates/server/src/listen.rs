@@ -41,7 +41,8 @@ impl Listener {
         match listen {
             Listen::Off => Ok(None),
             Listen::Tcp(address) => {
-                let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(wrong)?;
+                let listener =
+                    TcpListener::bind((address.host.as_str(), address.port)).await.map_err(wrong)?;
                 Ok(Some(Listener::Tcp(listener)))
             }
             Listen::Unix(path) => unix(path).await.map(Some),
@@ -51,7 +52,9 @@ impl Listener {
     /// What is listened on: `ADDRESS:PORT` with the port that was chosen, or `unix:PATH`.
     pub(crate) fn address(&self) -> String {
         match self {
-            Listener::Tcp(listener) => listener.local_addr().map_or_else(|_| String::new(), |a| a.to_string()),
+            Listener::Tcp(listener) => {
+                listener.local_addr().map_or_else(|_| String::new(), |a| a.to_string())
+            }
             Listener::Unix(_, file) => format!("unix:{}", file.0.display()),
         }
     }
@@ -82,8 +85,12 @@ async fn unix(path: &Path) -> Result<Listener, ServerError> {
     let occupied = |reason| ServerError::Occupied { path: path.to_owned(), reason };
     let wrong = |source| ServerError::Listen { listen: format!("unix:{}", path.display()), source };
     match std::fs::symlink_metadata(path) {
-        Ok(there) if !there.file_type().is_socket() => return Err(occupied("something that is no socket is there")),
-        Ok(_) if UnixStream::connect(path).await.is_ok() => return Err(occupied("another process listens there")),
+        Ok(there) if !there.file_type().is_socket() => {
+            return Err(occupied("something that is no socket is there"));
+        }
+        Ok(_) if UnixStream::connect(path).await.is_ok() => {
+            return Err(occupied("another process listens there"));
+        }
         _ => {}
     }
     let mut beside = path.as_os_str().to_owned();

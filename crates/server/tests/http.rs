@@ -56,10 +56,13 @@ async fn another_name_gets_403_with_what_to_do_and_nothing_else() {
         );
         assert!(answer.ends_with(&text), "{answer}");
     }
-    let origin = ask(&server, "GET", "/api/v1/data", "host: localhost\r\norigin: http://evil.example\r\n").await;
+    let origin =
+        ask(&server, "GET", "/api/v1/data", "host: localhost\r\norigin: http://evil.example\r\n").await;
     assert_eq!(status(&origin), "403");
     assert_eq!(status(&ask(&server, "GET", "/", "").await), "403");
-    let fine = ask(&server, "GET", "/api/v1/data", "host: localhost:8080\r\norigin: http://localhost:8080\r\n").await;
+    let fine =
+        ask(&server, "GET", "/api/v1/data", "host: localhost:8080\r\norigin: http://localhost:8080\r\n")
+            .await;
     assert_eq!((status(&fine), fine.ends_with("data")), ("200", true));
 }
 
@@ -110,7 +113,8 @@ async fn data_needs_the_token_and_the_shell_does_not() {
     std::fs::write(&token_file, "s3cret\n").unwrap();
     let auth = Some(AuthSettings { token_file });
     let (server, monitor) = start(ServerSettings { auth, ..settings("127.0.0.1:0") }).await.unwrap();
-    let get = async |path: &str, more: &str| ask(&server, "GET", path, &format!("host: localhost\r\n{more}")).await;
+    let get =
+        async |path: &str, more: &str| ask(&server, "GET", path, &format!("host: localhost\r\n{more}")).await;
     for wrong in ["", "authorization: Bearer s3cre\r\n", "authorization: Basic s3cret\r\n"] {
         let answer = get("/api/v1/data", wrong).await;
         assert_eq!(status(&answer), "401");
@@ -156,7 +160,8 @@ async fn a_unix_socket_has_mode_0660_and_goes_away_with_the_server() {
     assert_eq!(server.address(), listen);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
     let stream = UnixStream::connect(&path).await.unwrap();
-    let answer = exchange(stream, "GET /api/v1/data HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+    let answer =
+        exchange(stream, "GET /api/v1/data HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert!(answer.ends_with("data"));
     let second = start(settings(&listen)).await.unwrap_err().to_string();
     assert!(second.ends_with("another process listens there"), "{second}");

@@ -42,7 +42,9 @@ fn container_id(path: &str) -> Option<String> {
     }
     let mut segments = path.strip_prefix('/')?.split('/');
     match (segments.next(), segments.next(), segments.next()) {
-        (Some("default" | "moby" | "k8s.io"), Some(name), None) if !name.is_empty() && !name.contains('.') => {
+        (Some("default" | "moby" | "k8s.io"), Some(name), None)
+            if !name.is_empty() && !name.contains('.') =>
+        {
             Some(name.to_owned())
         }
         _ => None,
@@ -71,10 +73,18 @@ mod tests {
         let id = "3b1e5c2f0a9d8e7c6b5a493827161504f3e2d1c0b9a8978685746352413f2e1d";
         check(&format!("0::/system.slice/docker-{id}.scope"), Some(id), None);
         check(&format!("12:memory:/docker/{id}\n0::/"), Some(id), None);
-        check(&format!("0::/kubepods.slice/kubepods-burstable.slice/cri-containerd-{id}.scope"), Some(id), None);
+        check(
+            &format!("0::/kubepods.slice/kubepods-burstable.slice/cri-containerd-{id}.scope"),
+            Some(id),
+            None,
+        );
         check(&format!("0::/kubepods/besteffort/pod1234/{id}"), Some(id), None);
         check(&format!("0::/machine.slice/libpod-{id}.scope/container"), Some(id), None);
-        check(&format!("0::/system.slice/containerd.service/kubepods:cri-containerd:{id}"), Some(id), Some("containerd"));
+        check(
+            &format!("0::/system.slice/containerd.service/kubepods:cri-containerd:{id}"),
+            Some(id),
+            Some("containerd"),
+        );
         check("5:cpu:/default/web\n0::/default/web", Some("web"), None);
     }
 

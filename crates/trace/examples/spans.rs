@@ -16,8 +16,13 @@ use telegen_trace::{Engine, EngineConfig, Red, RedSettings, Sampling, Unread};
 fn main() {
     let seconds = std::env::args().nth(1).and_then(|s| s.parse().ok()).unwrap_or(5);
     let quiet = std::env::args().nth(2).is_some();
-    let settings =
-        TapSettings { ring_bytes: 8 << 20, first_request: 512, first_response: 256, budget: 0, brief_budget: 0 };
+    let settings = TapSettings {
+        ring_bytes: 8 << 20,
+        first_request: 512,
+        first_response: 256,
+        budget: 0,
+        brief_budget: 0,
+    };
     let tap = Tap::load(settings).unwrap();
     let mut table = Table::new(HostIdentity::new(&Host::read(), "0", &[]), Discovery::default());
     let listeners: Vec<(u32, u16)> = tap.listeners().unwrap().iter().map(|l| (l.tgid, l.port)).collect();
@@ -29,7 +34,13 @@ fn main() {
     let seen = count.clone();
     let selfmon = SelfMon::new(BuildInfo::default());
     let engine = Engine::new(
-        EngineConfig { sampling: Sampling::default(), mask_keys: vec![], headers: vec![], spans: true, scope },
+        EngineConfig {
+            sampling: Sampling::default(),
+            mask_keys: vec![],
+            headers: vec![],
+            spans: true,
+            scope,
+        },
         table,
         (tap.procs().unwrap(), tap.counters().unwrap()),
         (

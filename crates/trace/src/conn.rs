@@ -128,8 +128,6 @@ pub(crate) struct Conn {
     pub(crate) proxy_done: bool,
     /// `client.address` told by a PROXY protocol prefix.
     pub(crate) proxied: Option<(Str, u16)>,
-    /// Bytes of that prefix: positions of requests begin behind them.
-    pub(crate) closed: bool,
     expected: u32,
     lost: u32,
     pub(crate) held: Vec<Held>,
@@ -149,7 +147,6 @@ impl Conn {
             deadline: 0,
             proxy_done: false,
             proxied: None,
-            closed: false,
             expected: 0,
             lost: 0,
             held: Vec::new(),

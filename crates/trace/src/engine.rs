@@ -109,7 +109,12 @@ impl Engine {
                 &[],
             ),
             gaps: selfmon.counter("telegen.trace.gaps", "{gap}", "Gaps in the records of a connection.", &[]),
-            late: selfmon.counter("telegen.trace.late", "{record}", "Records that came after their gap.", &[]),
+            late: selfmon.counter(
+                "telegen.trace.late",
+                "{record}",
+                "Records that came after their gap.",
+                &[],
+            ),
         };
         let mut engine = Engine {
             headers: config.headers.clone().into(),
@@ -133,7 +138,8 @@ impl Engine {
             swept: 0,
             accounted: 0,
         };
-        let known: Vec<(u32, bool)> = engine.table.iter().map(|p| (p.key.pid, !p.selection.selected)).collect();
+        let known: Vec<(u32, bool)> =
+            engine.table.iter().map(|p| (p.key.pid, !p.selection.selected)).collect();
         for (pid, excluded) in known {
             engine.tell_kernel(pid, excluded);
         }
@@ -365,9 +371,9 @@ impl Engine {
             conn.is_server == (r.dir == 0)
         };
         let (server, headers) = (conn.is_server, &self.headers);
-        let http = conn
-            .http
-            .get_or_insert_with(|| Box::new(http1::Connection::new(Limits::default(), server, headers.clone())));
+        let http = conn.http.get_or_insert_with(|| {
+            Box::new(http1::Connection::new(Limits::default(), server, headers.clone()))
+        });
         let mut done = std::mem::take(&mut self.done);
         let (mut pos, mut len, mut body) = (r.pos, u64::from(r.len), bytes);
         if request_direction && !conn.proxy_done && (r.flags & data::REQUEST != 0 || pos > 0) {
@@ -489,7 +495,8 @@ impl Engine {
         if self.deadlines.is_empty() {
             return;
         }
-        let due: Vec<u64> = self.deadlines.extract_if(.., |(at, _)| *at <= now).map(|(_, cookie)| cookie).collect();
+        let due: Vec<u64> =
+            self.deadlines.extract_if(.., |(at, _)| *at <= now).map(|(_, cookie)| cookie).collect();
         for cookie in due {
             let Some(conn) = self.conns.get_mut(&cookie) else { continue };
             conn.deadline = 0;
@@ -618,7 +625,11 @@ impl Engine {
         let total = r.rx + r.tx;
         let more = total.saturating_sub(conn.unread);
         conn.unread = total;
-        let known = if conn.protocol.is_empty() { ("unknown", "unknown_protocol") } else { (conn.protocol, conn.reason) };
+        let known = if conn.protocol.is_empty() {
+            ("unknown", "unknown_protocol")
+        } else {
+            (conn.protocol, conn.reason)
+        };
         if let Some(process) = self.table.get(r.tgid)
             && process.selection.selected
             && more > 0

@@ -109,7 +109,14 @@ pub(crate) struct Exponential {
 
 impl Exponential {
     pub(crate) fn new() -> Exponential {
-        Exponential { totals: Totals::default(), scale: SCALE_MAX, zero: 0, offset: 0, counts: Vec::new(), exemplar: None }
+        Exponential {
+            totals: Totals::default(),
+            scale: SCALE_MAX,
+            zero: 0,
+            offset: 0,
+            counts: Vec::new(),
+            exemplar: None,
+        }
     }
 
     pub(crate) fn record(&mut self, value: f64, exemplar: Option<Exemplar>) {
@@ -234,7 +241,10 @@ mod tests {
             let low = base.powi(p.positive_offset + i as i32);
             let high = low * base;
             let near = |x: f64, v: f64| (x / v - 1.0).abs() < 1e-9;
-            let sure = values.iter().filter(|v| **v > low && **v <= high && !near(low, **v) && !near(high, **v)).count();
+            let sure = values
+                .iter()
+                .filter(|v| **v > low && **v <= high && !near(low, **v) && !near(high, **v))
+                .count();
             let edge = values.iter().filter(|v| **v > 0.0 && (near(low, **v) || near(high, **v))).count();
             assert!(*n as usize >= sure && *n as usize <= sure + edge, "bucket {i}: {n} {sure} {edge}");
         }

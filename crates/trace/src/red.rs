@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
 use telegen_model::{
-    Attrs, Exemplar, KeyValue, Metric, MetricData, Records, Resource, ResourceGroup, Scope, Str, Temporality, Value,
-    semconv as s,
+    Attrs, Exemplar, KeyValue, Metric, MetricData, Records, Resource, ResourceGroup, Scope, Str, Temporality,
+    Value, semconv as s,
 };
 use telegen_pipeline::{MetricSource, Reader};
 
@@ -195,7 +195,8 @@ impl State {
             None if full => {
                 self.overflowed += 1;
                 let attrs = || Attrs::from([KeyValue::new("otel.metric.overflow", true)]);
-                instance.overflow[r.key.side as usize].get_or_insert_with(|| Series::new(attrs(), r.now, bounds, exponential, delta))
+                instance.overflow[r.key.side as usize]
+                    .get_or_insert_with(|| Series::new(attrs(), r.now, bounds, exponential, delta))
             }
             None => {
                 let attrs = attributes(&r.key);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use telegen_model::{
-    Exemplar, KeyValue, NumberValue, Resource, Span, SpanId, SpanKind, SpanStatus, Str, TraceId, Value, semconv as s,
+    Exemplar, KeyValue, NumberValue, Resource, Span, SpanId, SpanKind, SpanStatus, Str, TraceId, Value,
+    semconv as s,
 };
 use telegen_sys::Clock;
 use telegen_wire::http1::{Exchange, Outcome};
@@ -123,7 +124,8 @@ fn server(x: &Exchange, c: &Context<'_>) -> (Str, u16) {
         Some(e) => (e.peer.clone(), e.peer_port),
         None => (Str::default(), 0),
     };
-    let named = absolute_authority(&x.target).unwrap_or(if x.method == "CONNECT" { &x.target } else { &x.host });
+    let named =
+        absolute_authority(&x.target).unwrap_or(if x.method == "CONNECT" { &x.target } else { &x.host });
     let named = named.rsplit('@').next().unwrap_or(named);
     let (host, named_port) = split_port(named);
     if host.is_empty() || c.ends.is_some_and(|e| e.transport == "unix" && c.is_server) {
@@ -181,7 +183,12 @@ fn forwarded_for(x: &Exchange) -> Option<&str> {
 }
 
 /// Builds the span, or gives the reason why the user does not want it.
-pub(crate) fn build(x: &Exchange, c: &Context<'_>, m: &Measured, ids: &mut Ids) -> Result<Span, &'static str> {
+pub(crate) fn build(
+    x: &Exchange,
+    c: &Context<'_>,
+    m: &Measured,
+    ids: &mut Ids,
+) -> Result<Span, &'static str> {
     let (trace_id, parent_id, parent_sampled, mut trace_state) = match &x.context {
         Some(parent) => (parent.trace_id, parent.span_id, parent.sampled, parent.state.clone()),
         None => (ids.trace(), SpanId::ZERO, None, Str::default()),

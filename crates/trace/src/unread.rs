@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
 use telegen_model::{
-    KeyValue, Metric, MetricData, NumberPoint, NumberValue, Records, Resource, ResourceGroup, Scope, Str, Temporality,
+    KeyValue, Metric, MetricData, NumberPoint, NumberValue, Records, Resource, ResourceGroup, Scope, Str,
+    Temporality,
 };
 use telegen_pipeline::{MetricSource, Reader};
 
@@ -22,10 +23,13 @@ struct Series {
     since: u64,
 }
 
+/// By the resource's address, protocol and reason.
+type Table = HashMap<(usize, &'static str, &'static str), Series, RandomState>;
+
 /// Shared between the thread that counts and the readers.
 #[derive(Clone)]
 pub struct Unread {
-    state: Arc<Mutex<HashMap<(usize, &'static str, &'static str), Series, RandomState>>>,
+    state: Arc<Mutex<Table>>,
     scope: Scope,
 }
 
@@ -73,7 +77,11 @@ impl MetricSource for Unread {
                 s.since = now_unix_ns;
             }
             let point = NumberPoint {
-                attrs: [KeyValue::new("telegen.protocol", s.protocol), KeyValue::new("telegen.reason", s.reason)].into(),
+                attrs: [
+                    KeyValue::new("telegen.protocol", s.protocol),
+                    KeyValue::new("telegen.reason", s.reason),
+                ]
+                .into(),
                 start,
                 time: now_unix_ns,
                 value: NumberValue::Int(i64::try_from(value).unwrap_or(i64::MAX)),

@@ -32,9 +32,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     monitor.features.on("server");
     monitor.features.on("view");
     monitor.features.off("profiles", "not built yet: this version has no code for it", "use a later version");
-    monitor.features.off("traces.tls", "libssl was not found in 3 processes", "install debug links, or set agent.traces.tls");
+    monitor.features.off(
+        "traces.tls",
+        "libssl was not found in 3 processes",
+        "install debug links, or set agent.traces.tls",
+    );
     if kind == "off" {
-        monitor.features.off("traces", "CAP_BPF is missing", "run as root, or grant CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
+        monitor.features.off(
+            "traces",
+            "CAP_BPF is missing",
+            "run as root, or grant CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE",
+        );
     }
     let mut world = World::new(&kind);
     let now = unix_now();

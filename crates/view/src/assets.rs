@@ -50,9 +50,15 @@ async fn part(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) ->
 }
 
 fn answer(name: &str, asked: &HeaderMap, keep: &'static str) -> Response {
-    let Some(file) = FILES.iter().find(|f| f.name == name) else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(file) = FILES.iter().find(|f| f.name == name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     let has = |key: HeaderName, word: &str| {
-        asked.get_all(key).iter().filter_map(|v| v.to_str().ok()).any(|v| v.split(',').any(|w| w.trim() == word))
+        asked
+            .get_all(key)
+            .iter()
+            .filter_map(|v| v.to_str().ok())
+            .any(|v| v.split(',').any(|w| w.trim() == word))
     };
     let tag = format!("\"{HASH}\"");
     let mut headers = HeaderMap::new();
@@ -98,8 +104,19 @@ mod tests {
     #[test]
     fn nothing_in_the_page_turns_text_into_markup_or_code() {
         let banned = [
-            "innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "Function(", "setAttribute('style",
-            "style=", "javascript:", "cssText", "DOMParser", "createContextualFragment", "srcdoc",
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacent",
+            "document.write",
+            "eval(",
+            "Function(",
+            "setAttribute('style",
+            "style=",
+            "javascript:",
+            "cssText",
+            "DOMParser",
+            "createContextualFragment",
+            "srcdoc",
         ];
         for file in FILES {
             let text = std::str::from_utf8(file.raw).unwrap();
@@ -108,7 +125,9 @@ mod tests {
             }
             let handler = text.match_indices(" on").any(|(i, _)| {
                 let rest: String = text[i + 3..].chars().take_while(char::is_ascii_lowercase).collect();
-                file.name.ends_with(".html") && !rest.is_empty() && text[i + 3 + rest.len()..].starts_with('=')
+                file.name.ends_with(".html")
+                    && !rest.is_empty()
+                    && text[i + 3 + rest.len()..].starts_with('=')
             });
             assert!(!handler, "{} has an inline handler", file.name);
         }

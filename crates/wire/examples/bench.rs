@@ -44,6 +44,8 @@ fn exchange(flow: &mut Flow, request: &[u8], ts: u64, out: &mut Vec<Exchange>) {
         head_start: !<[u8]>::is_empty(data),
         head_cut: false,
         brief: false,
+        chunks: None,
+        known: None,
         other: Some(other),
     };
     let (asked, answered) = (request.len() as u64, NGINX.len() as u64);

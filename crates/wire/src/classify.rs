@@ -67,7 +67,8 @@ pub fn classify(bytes: &[u8]) -> Verdict {
     }
     if let (Some(len), Some(code)) = (be32(0), be32(4)) {
         // Startup with protocol 3.x, SSLRequest, GSSENCRequest, CancelRequest (PostgreSQL manual 55.7).
-        if (8..=10_000).contains(&len) && (code >> 16 == 3 && code & 0xffff <= 2 || (80_877_102..=80_877_104).contains(&code))
+        if (8..=10_000).contains(&len)
+            && (code >> 16 == 3 && code & 0xffff <= 2 || (80_877_102..=80_877_104).contains(&code))
         {
             return Verdict::Known(Postgres);
         }
@@ -129,7 +130,9 @@ fn is_kafka_request(bytes: &[u8]) -> bool {
         return false;
     }
     match usize::try_from(id_len) {
-        Ok(n) if n > 0 && n <= 256 => bytes.get(14..14 + n).is_some_and(|id| id.iter().all(u8::is_ascii_graphic)),
+        Ok(n) if n > 0 && n <= 256 => {
+            bytes.get(14..14 + n).is_some_and(|id| id.iter().all(u8::is_ascii_graphic))
+        }
         _ => false,
     }
 }

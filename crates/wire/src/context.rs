@@ -25,14 +25,18 @@ pub fn traceparent(header: &[u8], state: &[u8]) -> Option<TraceContext> {
     let [v1, v2, b'-', ..] = known else { return None };
     let version = hex_byte(*v1, *v2)?;
     let rest = &header[55..];
-    if version == 0xff || (version == 0 && !rest.is_empty()) || (version > 0 && !rest.is_empty() && rest[0] != b'-') {
+    if version == 0xff
+        || (version == 0 && !rest.is_empty())
+        || (version > 0 && !rest.is_empty() && rest[0] != b'-')
+    {
         return None;
     }
     if known[35] != b'-' || known[52] != b'-' || known[3..].iter().any(u8::is_ascii_uppercase) {
         return None;
     }
     let flags = hex_byte(known[53], known[54])?;
-    let state = std::str::from_utf8(state).ok().filter(|s| s.len() <= STATE_MAX && !s.chars().any(char::is_control));
+    let state =
+        std::str::from_utf8(state).ok().filter(|s| s.len() <= STATE_MAX && !s.chars().any(char::is_control));
     Some(TraceContext {
         trace_id: TraceId::from_hex(&known[3..35])?,
         span_id: SpanId::from_hex(&known[36..52])?,
@@ -51,17 +55,32 @@ pub fn b3_single(header: &[u8]) -> Option<TraceContext> {
         Some(b"0") => Some(false),
         Some(_) => return None,
     };
-    Some(TraceContext { trace_id: b3_trace_id(trace)?, span_id: SpanId::from_hex(span)?, sampled, state: Str::default() })
+    Some(TraceContext {
+        trace_id: b3_trace_id(trace)?,
+        span_id: SpanId::from_hex(span)?,
+        sampled,
+        state: Str::default(),
+    })
 }
 
 /// `X-B3-TraceId`, `X-B3-SpanId`, `X-B3-Sampled`, `X-B3-Flags`.
-pub fn b3_multi(trace: &[u8], span: &[u8], sampled: Option<&[u8]>, flags: Option<&[u8]>) -> Option<TraceContext> {
+pub fn b3_multi(
+    trace: &[u8],
+    span: &[u8],
+    sampled: Option<&[u8]>,
+    flags: Option<&[u8]>,
+) -> Option<TraceContext> {
     let sampled = match (flags, sampled) {
         (Some(b"1"), _) | (_, Some(b"1" | b"true")) => Some(true),
         (_, Some(b"0" | b"false")) => Some(false),
         _ => None,
     };
-    Some(TraceContext { trace_id: b3_trace_id(trace)?, span_id: SpanId::from_hex(span)?, sampled, state: Str::default() })
+    Some(TraceContext {
+        trace_id: b3_trace_id(trace)?,
+        span_id: SpanId::from_hex(span)?,
+        sampled,
+        state: Str::default(),
+    })
 }
 
 /// 16 or 32 digits; the short form is the low half.
@@ -112,7 +131,10 @@ mod tests {
         assert_eq!((single.trace_id.to_hex(), single.sampled), (T.to_owned(), Some(true)));
         assert_eq!(b3_single(b"0"), None);
         let multi = b3_multi(&T.as_bytes()[16..], S.as_bytes(), Some(b"0"), None).unwrap();
-        assert_eq!((multi.trace_id.to_hex(), multi.sampled), (format!("{}{}", "0".repeat(16), &T[16..]), Some(false)));
+        assert_eq!(
+            (multi.trace_id.to_hex(), multi.sampled),
+            (format!("{}{}", "0".repeat(16), &T[16..]), Some(false))
+        );
         assert_eq!(b3_multi(T.as_bytes(), S.as_bytes(), None, Some(b"1")).unwrap().sampled, Some(true));
     }
 }

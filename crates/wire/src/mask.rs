@@ -156,7 +156,10 @@ mod tests {
     fn values_of_secret_keys_are_replaced_and_all_else_stays() {
         check("a=1&token=abc&b=2", "a=1&token=REDACTED&b=2");
         check("TOKEN=a;pass%77ord=b", "TOKEN=REDACTED;pass%77ord=REDACTED");
-        check("X-Amz-Signature=s&access-token=t&Client_Secret=u", "X-Amz-Signature=REDACTED&access-token=REDACTED&Client_Secret=REDACTED");
+        check(
+            "X-Amz-Signature=s&access-token=t&Client_Secret=u",
+            "X-Amz-Signature=REDACTED&access-token=REDACTED&Client_Secret=REDACTED",
+        );
         check("customer_id=7&api%255fkey=8", "customer_id=REDACTED&api%255fkey=REDACTED");
         check("tokens=1&monkey=2&keys=3&token&key=", "tokens=1&monkey=2&keys=3&token&key=");
         check("sessionid=cut-by-the-cap", "sessionid=REDACTED");

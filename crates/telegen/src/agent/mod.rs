@@ -58,9 +58,10 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let host = Host::read();
     let own = own_resource(settings, &host);
-    let page = page::Page::new(settings, &mon);
+    let page = page::Page::new(load, &host, &mon);
     let sinks = sinks::all(settings, &page, &mon).context("export")?;
-    let pipeline = Pipeline::start(pipeline_config(settings, own.clone()), sinks, &mon).context("pipeline")?;
+    let pipeline =
+        Pipeline::start(pipeline_config(settings, own.clone()), sinks, &mon).context("pipeline")?;
     let stop = Arc::new(AtomicBool::new(false));
 
     #[cfg(feature = "agent")]

@@ -7,22 +7,63 @@ use anyhow::Context;
 use axum::routing::get;
 use axum::{Json, Router};
 use telegen_model::{Resource, ResourceGroup};
+#[cfg(feature = "view")]
+use telegen_config::Listen;
+#[cfg(feature = "view")]
+use telegen_pipeline::{BatchConfig, QueueConfig, Role, WhenFull};
 use telegen_pipeline::{Pipeline, Sink, SinkConfig};
 use telegen_selfmon::SelfMon;
 use telegen_server::{Running, Server};
-use telegen_sys::unix_ns;
+use telegen_sys::{Host, unix_ns};
 
-use crate::settings::Settings;
+#[cfg(feature = "view")]
+use crate::settings::Mode;
+use crate::settings::{Load, Settings};
+
+/// How often the page is given a reading of all metrics.
+#[cfg(feature = "view")]
+const READING: Duration = Duration::from_secs(2);
 
 /// The page before it is served: its sink goes into the pipeline, which it then reads.
-pub(crate) struct Page {}
+pub(crate) struct Page {
+    #[cfg(feature = "view")]
+    view: Option<telegen_view::View>,
+}
 
 impl Page {
-    pub(crate) fn new(_settings: &Settings, _mon: &SelfMon) -> Page {
+    /// The page, unless it or the server is switched off.
+    #[cfg(feature = "view")]
+    pub(crate) fn new(load: &Load, host: &Host, mon: &SelfMon) -> Page {
+        let settings = &load.loaded.settings;
+        let wanted = settings.view.enabled && settings.server.listen != Listen::Off;
+        let view = wanted.then(|| {
+            let about = telegen_view::About {
+                host: host.name.clone(),
+                config: load.source.file.as_ref().map(|f| f.display().to_string()).unwrap_or_default(),
+                mode: if settings.mode == Mode::Agent { "agent" } else { "collector" }.to_owned(),
+            };
+            telegen_view::View::new(settings.view.memory.as_usize(), mon, about)
+        });
+        Page { view }
+    }
+
+    #[cfg(not(feature = "view"))]
+    pub(crate) fn new(_load: &Load, _host: &Host, _mon: &SelfMon) -> Page {
         Page {}
     }
 
     /// The store of the page as a sink.
+    #[cfg(feature = "view")]
+    pub(crate) fn sink(&self) -> Option<(Arc<dyn Sink>, SinkConfig)> {
+        let view = self.view.as_ref()?;
+        // What the page cannot take at once it never shows: it holds up no queue.
+        let queue = QueueConfig { max_size: 32 << 20, when_full: WhenFull::DropNewest };
+        let batch = BatchConfig { timeout: Duration::from_millis(500), ..BatchConfig::default() };
+        let config = SinkConfig { role: Role::View, queue, batch, ..SinkConfig::default() };
+        Some((Arc::new(view.clone()), config))
+    }
+
+    #[cfg(not(feature = "view"))]
     pub(crate) fn sink(&self) -> Option<(Arc<dyn Sink>, SinkConfig)> {
         None
     }
@@ -35,11 +76,31 @@ impl Page {
         own: Arc<Resource>,
         mon: &SelfMon,
     ) -> anyhow::Result<Served> {
-        let server = Server::new(settings.server.clone(), mon)
-            .merge(metrics(settings, pipeline, own, mon))
-            .merge(state(mon));
+        let server = Server::new(settings.server.clone(), mon).merge(metrics(settings, pipeline, own, mon));
+        let server = self.add(server, pipeline, mon);
         let running = server.start().await.context("server")?;
         Ok(Served { running })
+    }
+
+    /// Adds the page and its API; without the page only what needs no store.
+    #[cfg(feature = "view")]
+    fn add(&self, server: Server, pipeline: &Pipeline, mon: &SelfMon) -> Server {
+        let Some(view) = &self.view else { return server.merge(state(mon)) };
+        let (reader, pipeline) = (view.clone(), pipeline.clone());
+        tokio::spawn(async move {
+            let mut every = tokio::time::interval(READING);
+            loop {
+                every.tick().await;
+                let now = unix_ns();
+                reader.metrics(&pipeline.peek_metrics(now), now);
+            }
+        });
+        server.merge(view.api()).merge_shell(view.shell())
+    }
+
+    #[cfg(not(feature = "view"))]
+    fn add(&self, server: Server, _pipeline: &Pipeline, mon: &SelfMon) -> Server {
+        server.merge(state(mon))
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use telegen_model::{
-    Attrs, HistogramPoint, KeyValue, Metric, MetricData, NumberPoint, NumberValue, Records, Resource, ResourceGroup, Scope,
-    Span, SpanId, SpanKind, SpanStatus, Str, Temporality, TraceId, Value, semconv as s,
+    Attrs, HistogramPoint, KeyValue, Metric, MetricData, NumberPoint, NumberValue, Records, Resource,
+    ResourceGroup, Scope, Span, SpanId, SpanKind, SpanStatus, Str, Temporality, TraceId, Value, semconv as s,
 };
 
 const BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -68,7 +68,8 @@ fn attrs(list: &[(&str, Value)]) -> Attrs {
 }
 
 fn series(method: &str, route: &str, status: i64) -> Series {
-    let mut list = vec![(s::HTTP_REQUEST_METHOD, method.into()), (s::HTTP_RESPONSE_STATUS_CODE, Value::Int(status))];
+    let mut list =
+        vec![(s::HTTP_REQUEST_METHOD, method.into()), (s::HTTP_RESPONSE_STATUS_CODE, Value::Int(status))];
     if !route.is_empty() {
         list.push((s::HTTP_ROUTE, route.into()));
     }
@@ -93,7 +94,15 @@ fn resource(name: &str, namespace: &str) -> Arc<Resource> {
     Arc::new(Resource::new(list))
 }
 
-fn service(name: &str, namespace: &str, rate: f64, median: f64, failing: f64, routes: &[&str], peers: &[&str]) -> Service {
+fn service(
+    name: &str,
+    namespace: &str,
+    rate: f64,
+    median: f64,
+    failing: f64,
+    routes: &[&str],
+    peers: &[&str],
+) -> Service {
     let parse = |r: &&str| {
         let (method, route) = r.split_once(' ').unwrap_or((r, ""));
         ((*r).to_owned(), series(method, route, 200), series(method, route, 503))
@@ -198,7 +207,15 @@ impl World {
                 put(&resource, span);
                 if d == 1 && i % 3 == 0 {
                     for c in 0..12u64 {
-                        let child = http(trace, id(&mut self.dice), parent, "GET /stock/{id}", start + c * length / 14, length / 20, false);
+                        let child = http(
+                            trace,
+                            id(&mut self.dice),
+                            parent,
+                            "GET /stock/{id}",
+                            start + c * length / 14,
+                            length / 20,
+                            false,
+                        );
                         put(&resource, child);
                     }
                 }
@@ -213,7 +230,15 @@ impl World {
             let mut parents = vec![SpanId::ZERO];
             for i in 0..9_000u64 {
                 let up = parents[self.dice.below(parents.len() as u64) as usize];
-                let span = http(trace, id(&mut self.dice), up, "GET /deep", now - 9_000_000_000 + i * 1_000_000, 40_000_000, i % 997 == 3);
+                let span = http(
+                    trace,
+                    id(&mut self.dice),
+                    up,
+                    "GET /deep",
+                    now - 9_000_000_000 + i * 1_000_000,
+                    40_000_000,
+                    i % 997 == 3,
+                );
                 if parents.len() < 400 {
                     parents.push(span.span_id);
                 }
@@ -254,15 +279,30 @@ impl Service {
             unit: Str::new("s"),
             data: MetricData::Histogram { temporality: Temporality::Cumulative, points },
         };
-        let served = self.routes.iter().flat_map(|(_, good, bad)| [good.point(start, now), bad.point(start, now)]).collect();
+        let served = self
+            .routes
+            .iter()
+            .flat_map(|(_, good, bad)| [good.point(start, now), bad.point(start, now)])
+            .collect();
         let called = self.peers.iter().map(|(_, p)| p.point(start, now)).collect();
-        let mut metrics =
-            vec![histogram(s::HTTP_SERVER_REQUEST_DURATION, served), histogram(s::HTTP_CLIENT_REQUEST_DURATION, called)];
+        let mut metrics = vec![
+            histogram(s::HTTP_SERVER_REQUEST_DURATION, served),
+            histogram(s::HTTP_CLIENT_REQUEST_DURATION, called),
+        ];
         if let Some((_, bytes, attrs)) = &self.unread {
             let value = NumberValue::Int(i64::try_from(*bytes).unwrap_or(i64::MAX));
             let point = NumberPoint { attrs: attrs.clone(), start, time: now, value, exemplars: Vec::new() };
-            let data = MetricData::Sum { temporality: Temporality::Cumulative, monotonic: true, points: vec![point] };
-            metrics.push(Metric { name: Str::new("telegen.traffic.unread"), description: Str::default(), unit: Str::new("By"), data });
+            let data = MetricData::Sum {
+                temporality: Temporality::Cumulative,
+                monotonic: true,
+                points: vec![point],
+            };
+            metrics.push(Metric {
+                name: Str::new("telegen.traffic.unread"),
+                description: Str::default(),
+                unit: Str::new("By"),
+                data,
+            });
         }
         ResourceGroup {
             resource: self.resource.clone(),
@@ -281,7 +321,15 @@ fn id(dice: &mut Dice) -> SpanId {
     SpanId((dice.next() | 1).to_be_bytes())
 }
 
-fn http(trace_id: TraceId, span_id: SpanId, parent_id: SpanId, name: &str, start: u64, length: u64, bad: bool) -> Span {
+fn http(
+    trace_id: TraceId,
+    span_id: SpanId,
+    parent_id: SpanId,
+    name: &str,
+    start: u64,
+    length: u64,
+    bad: bool,
+) -> Span {
     let (method, path) = name.split_once(' ').unwrap_or((name, "/"));
     let status = if bad { 503 } else { 200 };
     let mut attrs = vec![
@@ -316,17 +364,41 @@ fn http(trace_id: TraceId, span_id: SpanId, parent_id: SpanId, name: &str, start
 fn shop() -> Vec<Service> {
     let mut all = vec![
         service("nginx", "", 300.0, 0.001, 0.003, &["GET", "POST"], &["checkout", "cart"]),
-        service("checkout", "shop", 82.0, 0.012, 0.041, &["GET /cart/{id}", "POST /cart/{id}/pay", "GET /healthz"], &["payments", "10.0.4.7"]),
+        service(
+            "checkout",
+            "shop",
+            82.0,
+            0.012,
+            0.041,
+            &["GET /cart/{id}", "POST /cart/{id}/pay", "GET /healthz"],
+            &["payments", "10.0.4.7"],
+        ),
         service("cart", "shop", 210.0, 0.0021, 0.0, &["GET /stock/{id}", "PUT /stock/{id}"], &["redis"]),
         service("payments", "shop", 9.1, 0.09, 0.3, &["POST /charge"], &[]),
-        service("catalogue", "shop", 41.0, 0.0062, 0.0, &["GET /items", "GET /items/{id}", "GET /search"], &[]),
+        service(
+            "catalogue",
+            "shop",
+            41.0,
+            0.0062,
+            0.0,
+            &["GET /items", "GET /items/{id}", "GET /search"],
+            &[],
+        ),
         service("recommend", "shop", 0.4, 0.21, 0.0, &["GET /similar/{id}"], &["catalogue"]),
         service("grafana", "ops", 1.7, 0.03, 0.0, &["GET /api/dashboards"], &[]),
     ];
     let mut postgres = service("postgres", "", 0.0, 0.001, 0.0, &[], &[]);
-    postgres.unread = Some(("tls", 0, attrs(&[("telegen.protocol", "postgresql".into()), ("telegen.reason", "tls".into())])));
+    postgres.unread = Some((
+        "tls",
+        0,
+        attrs(&[("telegen.protocol", "postgresql".into()), ("telegen.reason", "tls".into())]),
+    ));
     let mut redis = service("redis", "", 0.0, 0.001, 0.0, &[], &[]);
-    redis.unread = Some(("redis", 0, attrs(&[("telegen.protocol", "redis".into()), ("telegen.reason", "not_read_yet".into())])));
+    redis.unread = Some((
+        "redis",
+        0,
+        attrs(&[("telegen.protocol", "redis".into()), ("telegen.reason", "not_read_yet".into())]),
+    ));
     let batch = service("batch-job", "shop", 0.0, 0.001, 0.0, &[], &["catalogue"]);
     all.extend([postgres, redis, batch]);
     all
@@ -350,7 +422,8 @@ fn hostile() -> Vec<Service> {
     names.push("\u{1f469}\u{200d}\u{1f4bb}".repeat(50));
     let mut dice = Dice(3);
     for i in 0..980u64 {
-        let word: String = (0..dice.below(20) + 3).filter_map(|_| char::from_u32(32 + dice.below(0x2ff) as u32)).collect();
+        let word: String =
+            (0..dice.below(20) + 3).filter_map(|_| char::from_u32(32 + dice.below(0x2ff) as u32)).collect();
         names.push(format!("s{i}-{word}"));
     }
     let routes = ["GET /<img src=x onerror=\"window.hacked=5\">", "\u{202e}TEG /x", "GET /ok"];
@@ -358,7 +431,15 @@ fn hostile() -> Vec<Service> {
     let peers = ["<img src=x onerror=\"window.hacked=6\">"];
     let make = |(i, name): (usize, &String)| {
         let (rate, few) = if i < 20 { (3.0, &routes[..]) } else { (0.02, &routes[2..]) };
-        service(name, if i % 3 == 0 { namespace } else { "" }, rate, 0.004, 0.05, few, if i < 20 { &peers } else { &[] })
+        service(
+            name,
+            if i % 3 == 0 { namespace } else { "" },
+            rate,
+            0.004,
+            0.05,
+            few,
+            if i < 20 { &peers } else { &[] },
+        )
     };
     names.iter().enumerate().map(make).collect()
 }

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use telegen_model::{Metric, MetricData, NumberPoint, NumberValue};
 
-use super::answer::{Ask, ms};
+use super::answer::Ask;
 use super::service::shown;
 use crate::Inner;
 use crate::sink::unix_now;
@@ -23,7 +23,7 @@ pub(super) async fn agent(State(inner): State<Arc<Inner>>, ask: Ask) -> Response
             "budget": inner.store.memory,
             "spans": traces.used(),
             "traces": traces.len(),
-            "since": ms(traces.since()),
+            "since": super::since(&inner, &traces),
             "seen": traces.seen,
             "kept": traces.kept,
         })
@@ -32,10 +32,7 @@ pub(super) async fn agent(State(inner): State<Arc<Inner>>, ask: Ask) -> Response
         let counts = inner.store.counts();
         counts.services.refused + counts.readings.refused
     };
-    ask.json(&json!({
-        "now": ms(now),
-        "started": ms(inner.store.started()),
-        "host": inner.about.host,
+    let answer = json!({
         "config": inner.about.config,
         "mode": inner.about.mode,
         "version": build.version.as_str(),
@@ -47,7 +44,8 @@ pub(super) async fn agent(State(inner): State<Arc<Inner>>, ask: Ask) -> Response
         "features": inner.monitor.features.snapshot(),
         "ledger": inner.monitor.ledger.snapshot(),
         "counters": metrics.iter().flat_map(counters).collect::<Vec<_>>(),
-    }))
+    });
+    ask.json(&super::with_status(&inner, now, answer))
 }
 
 /// The points of a metric as `[name, unit, help, [[key, value], ...], number]`. What the ledger and the features tell is

@@ -11,10 +11,36 @@ mod traces;
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use axum::Router;
 use axum::routing::get;
 
 use crate::Inner;
+use crate::store::traces::Traces;
+use answer::ms;
+
+/// What every answer to the page tells: the time, when memory begins, which host, how many features are off.
+fn with_status(inner: &Inner, now: u64, mut answer: Value) -> Value {
+    let features = inner.monitor.features.snapshot();
+    answer["now"] = json!(ms(now));
+    answer["started"] = json!(ms(inner.store.started()));
+    answer["host"] = json!(inner.about.host);
+    answer["off"] = json!(features.iter().filter(|f| !f.enabled).count());
+    answer
+}
+
+/// Why nothing can be seen, when that is so.
+fn tracing(inner: &Inner) -> Option<String> {
+    let features = inner.monitor.features.snapshot();
+    let off = features.into_iter().find(|f| f.name == "traces" && !f.enabled)?;
+    Some(off.reason)
+}
+
+/// The oldest instant of which traces are in memory, ms since 1970.
+fn since(inner: &Inner, traces: &Traces) -> f64 {
+    ms(traces.left().unwrap_or(0).max(inner.store.started()))
+}
 
 pub(crate) fn router(inner: Arc<Inner>) -> Router {
     Router::new()

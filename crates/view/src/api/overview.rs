@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::answer::{Ask, ms, refusal, rounded};
+use super::answer::{Ask, refusal, rounded};
 use super::filter::{Filter, Row};
 use crate::Inner;
 use crate::sink::unix_now;
@@ -178,31 +178,21 @@ pub(super) async fn overview(State(inner): State<Arc<Inner>>, ask: Ask) -> Respo
     let changed = page.iter().filter(|l| cursor == 0 || l.service.changed > cursor);
     let rows: Vec<Value> = changed.map(|l| l.json(now_s, started_s)).collect();
     let order: Vec<u32> = page.iter().map(|l| l.id).collect();
-    ask.json(&json!({
-        "now": ms(now),
-        "started": ms(inner.store.started()),
+    let answer = json!({
         "window_s": WINDOW_S,
         "cursor": counts.readings.number,
-        "host": inner.about.host,
         "total": total,
         "matching": matching,
         "failing": failing,
         "rate": rounded(rate),
         "error_ratio": if rate > 0.0 { Some(errors / rate) } else { None },
         "unread_services": unread_services,
-        "off": inner.monitor.features.snapshot().iter().filter(|f| !f.enabled).count(),
-        "tracing": tracing(&inner),
+        "tracing": super::tracing(&inner),
         "cols": COLS,
         "order": order,
         "rows": rows,
-    }))
-}
-
-/// Why nothing can be seen, when that is so.
-pub(super) fn tracing(inner: &Inner) -> Option<String> {
-    let features = inner.monitor.features.snapshot();
-    let off = features.iter().find(|f| f.name == "traces" && !f.enabled)?;
-    Some(off.reason.clone())
+    });
+    ask.json(&super::with_status(&inner, now, answer))
 }
 
 fn sort(lines: &mut [Line<'_>], by: &str) {

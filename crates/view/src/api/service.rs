@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use telegen_model::{Resource, Value as Attr};
 
-use super::answer::{Ask, ms, refusal, rounded};
+use super::answer::{Ask, refusal, rounded};
 use super::overview::{spark, unread};
 use crate::Inner;
 use crate::sink::unix_now;
@@ -35,9 +35,7 @@ pub(super) async fn service(State(inner): State<Arc<Inner>>, ask: Ask) -> Respon
     };
     let (routes, calls) = rows(service, now_s);
     let recent = service.recent(now_s);
-    ask.json(&json!({
-        "now": ms(now),
-        "started": ms(inner.store.started()),
+    let answer = json!({
         "id": id,
         "name": service.name,
         "namespace": service.namespace,
@@ -52,7 +50,8 @@ pub(super) async fn service(State(inner): State<Arc<Inner>>, ask: Ask) -> Respon
         "calls": calls,
         "unread": unread(service, now_s),
         "about": about(service),
-    }))
+    });
+    ask.json(&super::with_status(&inner, now, answer))
 }
 
 /// Count, rate, errors a second, error share, p50, p95, p99 of a step that covers the last 60 s.

@@ -31,7 +31,7 @@ pub(super) async fn trace(State(inner): State<Arc<Inner>>, ask: Ask) -> Response
     let now = unix_now();
     let Some(trace) = traces.get(id) else {
         let held =
-            json!({ "error": "this trace is not in memory", "now": ms(now), "since": ms(traces.since()) });
+            json!({ "error": "this trace is not in memory", "now": ms(now), "since": super::since(&inner, &traces) });
         let mut response = ask.json(&held);
         *response.status_mut() = StatusCode::NOT_FOUND;
         return response;
@@ -46,9 +46,7 @@ pub(super) async fn trace(State(inner): State<Arc<Inner>>, ask: Ask) -> Response
         });
         rows.push(row(kept, service, trace.start));
     }
-    ask.json(&json!({
-        "now": ms(now),
-        "started": ms(inner.store.started()),
+    let answer = json!({
         "id": id.to_hex(),
         "start": ms(trace.start),
         "dur": ms(trace.end - trace.start),
@@ -61,7 +59,8 @@ pub(super) async fn trace(State(inner): State<Arc<Inner>>, ask: Ask) -> Response
         "services": services,
         "cols": COLS,
         "rows": rows,
-    }))
+    });
+    ask.json(&super::with_status(&inner, now, answer))
 }
 
 fn row(kept: &Kept, service: usize, start: u64) -> Value {

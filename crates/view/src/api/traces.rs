@@ -20,8 +20,8 @@ use crate::store::traces::{Kept, Trace};
 const LINES: usize = 50;
 const LINES_MAX: usize = 200;
 
-const COLS: [&str; 11] =
-    ["id", "start", "dur", "service", "name", "status", "spans", "services", "errors", "inferred", "parts"];
+const COLS: [&str; 12] =
+    ["id", "start", "dur", "service", "name", "status", "error", "spans", "services", "errors", "inferred", "parts"];
 
 /// Names of services by number.
 type Names = std::collections::HashMap<u32, String>;
@@ -52,6 +52,7 @@ impl Line<'_> {
             root.map_or("", |r| self.name(r)),
             root.map_or("", |r| r.span.name.as_str()),
             status,
+            root.is_some_and(|r| r.span.status == SpanStatus::Error),
             self.trace.spans.len() + self.trace.refused as usize,
             services.len(),
             self.trace.errors,
@@ -150,16 +151,15 @@ pub(super) async fn traces(State(inner): State<Arc<Inner>>, ask: Ask) -> Respons
     let matching = lines.len();
     let rows: Vec<Value> = lines.iter().skip(offset).take(limit).map(Line::json).collect();
     let now = unix_now();
-    ask.json(&json!({
-        "now": ms(now),
-        "started": ms(inner.store.started()),
-        "since": ms(traces.since()),
+    let answer = json!({
+        "since": super::since(&inner, &traces),
         "cursor": traces.changes(),
         "total": traces.len(),
         "matching": matching,
         "passes_over": traces.passes_over(),
-        "tracing": super::overview::tracing(&inner),
+        "tracing": super::tracing(&inner),
         "cols": COLS,
         "rows": rows,
-    }))
+    });
+    ask.json(&super::with_status(&inner, now, answer))
 }

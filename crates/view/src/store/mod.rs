@@ -42,7 +42,7 @@ impl Store {
         let half = memory / 2;
         Store {
             counts: Mutex::new(Counts { services: Services::new(half), readings: Readings::default() }),
-            traces: Mutex::new(Traces::new(memory - half, now)),
+            traces: Mutex::new(Traces::new(memory - half)),
             memory,
             started: AtomicU64::new(now),
         }

@@ -109,12 +109,12 @@ pub(crate) struct Traces {
     opened: u32,
     /// A trace whose id, as a number, is at most this is kept without need.
     threshold: u64,
-    /// When memory began to hold what it holds, ns since 1970.
-    since: u64,
+    /// Start of the newest trace that had to leave, ns since 1970.
+    left: Option<u64>,
 }
 
 impl Traces {
-    pub(crate) fn new(memory: usize, now: u64) -> Traces {
+    pub(crate) fn new(memory: usize) -> Traces {
         Traces {
             traces: HashMap::default(),
             queues: HashMap::default(),
@@ -126,7 +126,7 @@ impl Traces {
             second: 0,
             opened: 0,
             threshold: u64::MAX,
-            since: now,
+            left: None,
         }
     }
 
@@ -250,7 +250,7 @@ impl Traces {
             if let Some(trace) = self.traces.remove(&id) {
                 self.used = self.used.saturating_sub(trace.bytes);
                 queue.bytes = queue.bytes.saturating_sub(trace.bytes);
-                self.since = self.since.max(trace.start);
+                self.left = self.left.max(Some(trace.start));
             }
         }
     }
@@ -272,9 +272,9 @@ impl Traces {
         self.used
     }
 
-    /// The oldest instant that memory still covers, ns since 1970.
-    pub(crate) fn since(&self) -> u64 {
-        self.since
+    /// Start of the newest trace that had to leave, ns since 1970: what is younger is here, as far as it was kept.
+    pub(crate) fn left(&self) -> Option<u64> {
+        self.left
     }
 
     /// Number of the newest change.

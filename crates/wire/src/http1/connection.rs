@@ -254,7 +254,8 @@ impl Connection {
                 return None;
             }
             let cut = usize::try_from(seen).unwrap_or(usize::MAX).min(seg.data.len());
-            seg = Segment { pos: next, len: seg.len - seen, data: &seg.data[cut..], head_start: false, ..seg };
+            seg =
+                Segment { pos: next, len: seg.len - seen, data: &seg.data[cut..], head_start: false, ..seg };
             if (cut as u64) < seen {
                 seg.data = &[];
             }
@@ -333,7 +334,11 @@ impl Connection {
                         return;
                     }
                     if seg.data.is_empty() || !head::looks_like_request(seg.data) {
-                        if self.open.is_empty() && self.request.next == Some(seg.pos + seg.len) && !seg.data.is_empty() && seg.head_start {
+                        if self.open.is_empty()
+                            && self.request.next == Some(seg.pos + seg.len)
+                            && !seg.data.is_empty()
+                            && seg.head_start
+                        {
                             self.spoil(Garbage::FirstLine, out);
                         } else {
                             self.lose(out);
@@ -443,7 +448,10 @@ impl Connection {
 
     /// A response whose end cannot be seen ends where the next request begins.
     fn end_unframed(&mut self, out: &mut Vec<Exchange>) {
-        if self.answering && matches!(self.response.state, State::Unframed | State::Chunked(_)) && self.open.len() == 1 {
+        if self.answering
+            && matches!(self.response.state, State::Unframed | State::Chunked(_))
+            && self.open.len() == 1
+        {
             self.response.state = State::Lost;
             self.response_done(Outcome::Complete, self.last_response, None, out);
         }
@@ -619,7 +627,10 @@ impl Connection {
                                 let body = c.body();
                                 self.response.state = State::Start;
                                 self.response_done(Outcome::Complete, seg.ts, body, out);
-                            } else if seg.head_start && self.open.len() > 1 && head::looks_like_response(captured) {
+                            } else if seg.head_start
+                                && self.open.len() > 1
+                                && head::looks_like_response(captured)
+                            {
                                 // A trailer kept the end from being seen: the next response tells it.
                                 self.response_done(Outcome::Complete, self.last_response, None, out);
                                 self.begin_response(&seg);

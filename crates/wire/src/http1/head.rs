@@ -243,9 +243,13 @@ fn carries_otlp(method: &str, target: &str, content_type: &[u8]) -> bool {
         return false;
     }
     let path = target.split('?').next().unwrap_or(target);
-    let known = ["/v1/traces", "/v1/metrics", "/v1/logs", "/v1development/profiles"].iter().any(|p| path.ends_with(p));
+    let known = ["/v1/traces", "/v1/metrics", "/v1/logs", "/v1development/profiles"]
+        .iter()
+        .any(|p| path.ends_with(p));
     let kind = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-    known && (kind.eq_ignore_ascii_case(b"application/x-protobuf") || kind.eq_ignore_ascii_case(b"application/json"))
+    known
+        && (kind.eq_ignore_ascii_case(b"application/x-protobuf")
+            || kind.eq_ignore_ascii_case(b"application/json"))
 }
 
 /// A header's text: valid UTF-8, without control characters, cut to `max` bytes.

@@ -11,7 +11,12 @@ struct Feed {
 
 impl Feed {
     fn new(server: bool) -> Feed {
-        Feed { c: Connection::new(Limits::default(), server, Arc::new([])), pos: [0; 2], ts: 100, out: Vec::new() }
+        Feed {
+            c: Connection::new(Limits::default(), server, Arc::new([])),
+            pos: [0; 2],
+            ts: 100,
+            out: Vec::new(),
+        }
     }
 
     fn piece(&mut self, dir: Dir, bytes: &[u8], captured: usize) -> &mut Feed {
@@ -90,7 +95,8 @@ const OK0: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 fn keep_alive_requests_are_paired_in_order() {
     let mut f = Feed::new(true);
     for i in 0..3 {
-        f.req(&format!("GET /{i} HTTP/1.1\r\nHost: h\r\n\r\n")).resp("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+        f.req(&format!("GET /{i} HTTP/1.1\r\nHost: h\r\n\r\n"))
+            .resp("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
     }
     f.check(&["GET /0 200 0 3 1 Complete", "GET /1 200 0 3 1 Complete", "GET /2 200 0 3 1 Complete"]);
 }
@@ -113,11 +119,17 @@ fn forty_requests_in_one_write_are_forty_exchanges() {
     let mut f = Feed::new(true);
     let text: String = (0..40).map(|i| format!("GET /{i} HTTP/1.1\r\n\r\n")).collect();
     f.req(&text);
-    let answers: String = (0..40).map(|i| format!("HTTP/1.1 200 OK\r\nContent-Length: {i}\r\n\r\n{}", "x".repeat(i))).collect();
+    let answers: String =
+        (0..40).map(|i| format!("HTTP/1.1 200 OK\r\nContent-Length: {i}\r\n\r\n{}", "x".repeat(i))).collect();
     let (a, b) = answers.split_at(333);
     f.resp(a).resp(b);
     assert_eq!(f.out.len(), 40);
-    assert!(f.out.iter().enumerate().all(|(i, x)| x.target == format!("/{i}") && x.response_body_size == Some(i as u64)));
+    assert!(
+        f.out
+            .iter()
+            .enumerate()
+            .all(|(i, x)| x.target == format!("/{i}") && x.response_body_size == Some(i as u64))
+    );
     assert!(f.c.pipelined());
 }
 
@@ -159,7 +171,8 @@ fn interim_responses_do_not_answer() {
 #[test]
 fn an_early_response_leaves_the_rest_of_the_body_to_nobody() {
     let mut f = Feed::new(true);
-    f.req("POST /a HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc").resp("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
+    f.req("POST /a HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc")
+        .resp("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
     f.req("def").req("GET /b HTTP/1.1\r\n\r\n").resp(OK0);
     f.check(&["POST /a 413 3 0 1 Complete", "GET /b 200 0 0 1 Complete"]);
 }
@@ -248,7 +261,18 @@ fn a_chunked_response_that_the_kernel_half_counts_has_its_size() {
         other: None,
     };
     f.c.segment(base, &mut f.out);
-    f.c.segment(Segment { pos: 9000, len: 5, data: &[], ts: 300, head_start: false, chunks: Some((7000, true)), ..base }, &mut f.out);
+    f.c.segment(
+        Segment {
+            pos: 9000,
+            len: 5,
+            data: &[],
+            ts: 300,
+            head_start: false,
+            chunks: Some((7000, true)),
+            ..base
+        },
+        &mut f.out,
+    );
     f.check(&["GET /a 200 0 7000 199 Complete"]);
 }
 
@@ -416,14 +440,18 @@ fn transfer_encoding_wins_over_content_length() {
 #[test]
 fn bytes_that_are_no_text_are_encoded_in_the_target() {
     let mut f = Feed::new(true);
-    f.piece(Dir::Request, b"GET /\xff\x80a b HTTP/1.1\r\nUser-Agent: \xfex\x01y\r\n\r\n", usize::MAX).resp(OK0);
+    f.piece(Dir::Request, b"GET /\xff\x80a b HTTP/1.1\r\nUser-Agent: \xfex\x01y\r\n\r\n", usize::MAX)
+        .resp(OK0);
     assert_eq!((f.out[0].target.as_str(), f.out[0].user_agent.as_str()), ("/%FF%80a%20b", "\u{fffd}xy"));
 }
 
 #[test]
 fn otlp_requests_are_known() {
     let mut f = Feed::new(false);
-    f.req("POST /v1/traces HTTP/1.1\r\nContent-Type: application/x-protobuf; a=b\r\nContent-Length: 0\r\n\r\n").resp(OK0);
+    f.req(
+        "POST /v1/traces HTTP/1.1\r\nContent-Type: application/x-protobuf; a=b\r\nContent-Length: 0\r\n\r\n",
+    )
+    .resp(OK0);
     f.req("POST /v1/traces HTTP/1.1\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n").resp(OK0);
     assert_eq!(f.out.iter().map(|x| x.is_otlp).collect::<Vec<_>>(), [true, false]);
 }
@@ -438,11 +466,25 @@ mod properties {
         for (i, kind) in kinds.iter().enumerate() {
             let body = "y".repeat(usize::from(*kind) * 3);
             let (method, request_body) = if kind % 2 == 0 { ("GET", "") } else { ("POST", body.as_str()) };
-            req.extend(format!("{method} /{i} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{request_body}", request_body.len()).bytes());
+            req.extend(
+                format!(
+                    "{method} /{i} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{request_body}",
+                    request_body.len()
+                )
+                .bytes(),
+            );
             if kind % 3 == 0 {
-                resp.extend(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}!\r\n0\r\n\r\n", body.len() + 1).bytes());
+                resp.extend(
+                    format!(
+                        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}!\r\n0\r\n\r\n",
+                        body.len() + 1
+                    )
+                    .bytes(),
+                );
             } else {
-                resp.extend(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}!", body.len() + 1).bytes());
+                resp.extend(
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}!", body.len() + 1).bytes(),
+                );
             }
             expect.push(format!("{method} /{i} {} {}", request_body.len(), body.len() + 1));
         }
