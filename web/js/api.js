@@ -65,7 +65,10 @@ export async function ask(path, parameters = {}, signal) {
     changed();
     throw new Refusal(401, 'This address needs the token.');
   }
-  if (!response.ok) throw new Refusal(response.status, json?.error ?? body.slice(0, 500), json);
+  if (!response.ok) {
+    if (json?.now) reached(json);
+    throw new Refusal(response.status, json?.error ?? body.slice(0, 500), json);
+  }
   if (json === null) throw new TypeError('half an answer');
   reached(json);
   return json;

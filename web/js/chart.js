@@ -71,6 +71,7 @@ function roof(value) {
  * false where nothing could be seen. `format` writes the ticks.
  */
 export function chart({ title, lines, known, from, step, format, height = 112, width = 360 }) {
+  const tick = (v) => format(v).replace(/(\.\d*?)0+(?=\D|$)/, '$1').replace(/\.(?=\D|$)/, '');
   const left = 52;
   const right = lines.some((l) => l.name) ? 34 : 10;
   const top = 10;
@@ -86,7 +87,7 @@ export function chart({ title, lines, known, from, step, format, height = 112, w
   for (const part of [0, 0.5, 1]) {
     const at = y(most * part);
     parts.push(h('line', { class: 'tick', x1: left, x2: left + inner, y1: at, y2: at }));
-    parts.push(h('text', { class: 'axis', x: left - 6, y: at + 4, 'text-anchor': 'end' }, format(most * part)));
+    parts.push(h('text', { class: 'axis', x: left - 6, y: at + 4, 'text-anchor': 'end' }, tick(most * part)));
   }
   for (const part of [0, 0.5, 1]) {
     const i = Math.round(part * steps);
@@ -105,7 +106,8 @@ export function chart({ title, lines, known, from, step, format, height = 112, w
   for (const { name, values, className } of lines) {
     let path = '';
     let pen = false;
-    values.forEach((value, i) => {
+    const last = values.length - 1;
+    values.slice(0, last).forEach((value, i) => {
       if (value === null) {
         pen = false;
         return;
@@ -114,6 +116,10 @@ export function chart({ title, lines, known, from, step, format, height = 112, w
       pen = true;
     });
     if (path) parts.push(h('path', { class: `line ${className}`, d: path }));
+    // The step under way is not complete: hollow, and not joined to the others.
+    if (values[last] !== null) {
+      parts.push(h('path', { class: `line now ${className}`, d: `M${x(last).toFixed(1)} ${y(values[last]).toFixed(1)}H${x(last + 1).toFixed(1)}` }));
+    }
     const end = values.findLast((v) => v !== null);
     if (end !== undefined && name) labels.push({ name, at: y(end) + 4, className });
   }

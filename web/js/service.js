@@ -38,21 +38,22 @@ export function open({ route, setTitle, panel }) {
   calls.table.setEmpty('It made no calls that are read in the last 15 minutes.');
 
   const drawCharts = panel(charts, (json) => {
-    const { points, step_s: step, from_s: from } = json.series;
+    const { points, step_s: step, from_s: from, elapsed_s: elapsed } = json.series;
     const known = points.map((p) => p !== null);
     const width = Math.max(240, Math.floor((element.clientWidth - 2 * 16) / (element.clientWidth > 1000 ? 3 : element.clientWidth > 640 ? 2 : 1)) - 26);
     const key = JSON.stringify([json.series, width]);
     if (charts.dataset.key === key) return;
     charts.dataset.key = key;
-    const pick = (i, scale = 1) => points.map((p) => (p === null || p[i] === null ? null : p[i] * scale));
+    const pick = (i) => points.map((p) => (p === null ? null : p[i]));
+    const perSecond = (i) => pick(i).map((v, at) => (v === null ? null : v / (at === points.length - 1 ? Math.min(step, elapsed) : step)));
     const { head } = json;
     const base = { known, from, step, width };
     const none = head.count === 0;
     fill(charts,
       figure('Rate', none && !json.serves ? NONE : rate(head.rate), null,
-        chart({ ...base, title: 'Rate', format: rate, lines: [{ name: '', values: pick(0, 1 / step), className: 's1' }] })),
+        chart({ ...base, title: 'Rate', format: rate, lines: [{ name: '', values: perSecond(0), className: 's1' }] })),
       figure('Errors', head.error_ratio === null ? NONE : percent(head.error_ratio), head.errors > 0 ? `${rate(head.errors)}` : null,
-        chart({ ...base, title: 'Errors', format: rate, lines: [{ name: '', values: pick(1, 1 / step), className: 'err' }] }), head.errors > 0),
+        chart({ ...base, title: 'Errors', format: rate, lines: [{ name: '', values: perSecond(1), className: 'err' }] }), head.errors > 0),
       figure('Duration', ...durations(head),
         chart({ ...base, title: 'Duration', format: duration, lines: [{ name: 'p99', values: pick(4), className: 's2' }, { name: 'p95', values: pick(3), className: 's1' }, { name: 'p50', values: pick(2), className: 's3' }] })));
   });

@@ -16,7 +16,7 @@ export function open({ route, setTitle, say, panel }) {
   let top = null;
   let chosen = null;
 
-  const heading = h('h1', { tabindex: '-1' }, 'Trace ', h('code', {}, `${plain(id, 8)}`));
+  const heading = h('h1', { tabindex: '-1' }, 'Trace ', h('code', {}, plain(id, 8)));
   const line = h('p', { class: 'status' }, 'Loading…');
   const search = h('input', { type: 'search', id: 'find', placeholder: 'find in trace', autocomplete: 'off', spellcheck: 'false' });
   const hits = h('span', { class: 'muted' });
@@ -49,15 +49,15 @@ export function open({ route, setTitle, say, panel }) {
       h('span', { class: 'aside' }, ' trace ', h('code', {}, json.id)));
   });
 
-  const poller = poll(EVERY, () => ['view/trace', { id }], (json) => {
+  const poller = poll(EVERY, () => ['view/trace', { id, changed: changed < 0 ? null : changed }], (json) => {
     gone.hidden = true;
     split.hidden = false;
-    if (json.changed === changed) return;
+    if (json.unchanged || json.changed === changed) return;
     changed = json.changed;
     draw(json);
     setTitle();
     if (wanted) {
-      const row = waterfall.rows.find((r) => r.id === wanted);
+      const row = waterfall.reveal(wanted);
       wanted = null;
       if (row) waterfall.select(row, false);
     }
@@ -68,7 +68,7 @@ export function open({ route, setTitle, say, panel }) {
     gone.hidden = false;
     const body = refusal instanceof Refusal ? refusal.body : null;
     const held = body?.since ? ` (holds ${about((body.now - body.since) / 1000)}, since ${time(body.since, body.now)})` : '';
-    const text = refusal.status === 404 ? `Trace ${plain(id, 8)}… is not in memory${held}. It may be in your backend.` : refusal.message;
+    const text = refusal.status === 404 ? `Trace ${plain(id.slice(0, 4))}… is not in memory${held}. It may be in your backend.` : refusal.message;
     fill(gone, h('p', {}, text), h('p', {}, h('a', { href: '#/traces' }, 'Traces in memory')));
     say(text);
   });

@@ -285,6 +285,20 @@ export class Waterfall {
     this.redraw(row.id);
   }
 
+  /** The row of a span, with everything unfolded that hides it. */
+  reveal(id) {
+    const node = this.tree.byId.get(id);
+    if (!node) return null;
+    for (let at = node.up; at; at = at.up) {
+      this.folded.delete(at.span.id);
+      for (const kid of grouped(at.children)) {
+        if (kid.fold?.includes(node)) this.unfolded.add(kid.id);
+      }
+    }
+    this.flatten();
+    return this.rows.find((r) => r.id === id);
+  }
+
   redraw(id) {
     const focused = this.group.contains(document.activeElement);
     this.focus = id;

@@ -17,6 +17,7 @@ fn main() {
     measure("measure", || {
         black_box(telegen_otlp::measure(&groups[0]));
     });
+    measure("clone", || drop(black_box(groups.clone())));
     measure("protobuf", || drop(black_box(telegen_otlp::encode_request(&groups))));
     measure("json", || drop(black_box(telegen_otlp::json::encode_request(Signal::Traces, &groups))));
     let bytes = telegen_otlp::encode_request(&groups);

@@ -1,3 +1,4 @@
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,10 +12,10 @@ pub(crate) struct Merged<'a> {
 
 /// Brings groups of one resource together, so that its attributes are written once. Two resources are one
 /// when they are the same allocation: comparing contents would cost more than it saves.
-pub(crate) fn merged(groups: &[ResourceGroup]) -> Vec<Merged<'_>> {
+pub(crate) fn merged<G: Borrow<ResourceGroup>>(groups: &[G]) -> Vec<Merged<'_>> {
     let mut out: Vec<Merged<'_>> = Vec::new();
     let mut known: HashMap<*const Resource, usize> = HashMap::new();
-    for group in groups.iter().filter(|g| g.records.items() > 0) {
+    for group in groups.iter().map(Borrow::borrow).filter(|g| g.records.items() > 0) {
         let at = *known.entry(Arc::as_ptr(&group.resource)).or_insert_with(|| {
             out.push(Merged { resource: &group.resource, scopes: Vec::new() });
             out.len() - 1

@@ -103,12 +103,12 @@ fn the_json_form_is_the_one_that_collectors_write_to_files() {
             r#""attributes":[{"key":"http.request.method","value":{"stringValue":"GET"}}],"status":{}}]}]}]}"#,
         )
     );
-    assert_eq!(&json::encode_request(Signal::Logs, &[])[..], br#"{"resourceLogs":[]}"#);
+    assert_eq!(&json::encode_request::<ResourceGroup>(Signal::Logs, &[])[..], br#"{"resourceLogs":[]}"#);
 }
 
 #[test]
 fn an_empty_request_is_empty() {
-    assert_eq!(encode_request(&[]), Bytes::new());
+    assert_eq!(encode_request::<ResourceGroup>(&[]), Bytes::new());
     assert_eq!(encode_request(&[group(Records::Spans(Vec::new()))]), Bytes::new());
     assert_eq!(count_items(Signal::Traces, &[]), Some(0));
 }

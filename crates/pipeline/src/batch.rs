@@ -17,7 +17,7 @@ pub struct Batch {
     /// Its signal.
     pub signal: Signal,
     /// The records; empty when only the encoded request was kept ([`crate::Sink::needs_records`]).
-    pub groups: Vec<ResourceGroup>,
+    pub groups: Vec<Arc<ResourceGroup>>,
     /// Spans, data points or log records.
     pub items: usize,
     /// Memory that it holds while it waits, estimated.
@@ -35,11 +35,11 @@ impl Batch {
     /// A batch of groups, all of one signal.
     pub fn new(signal: Signal, groups: Vec<ResourceGroup>) -> Batch {
         let size = groups.iter().map(telegen_otlp::measure).fold(Size::default(), Size::plus);
-        Batch::sized(signal, groups, size)
+        Batch::sized(signal, groups.into_iter().map(Arc::new).collect(), size)
     }
 
     /// A batch of groups whose size is known.
-    pub(crate) fn sized(signal: Signal, groups: Vec<ResourceGroup>, size: Size) -> Batch {
+    pub(crate) fn sized(signal: Signal, groups: Vec<Arc<ResourceGroup>>, size: Size) -> Batch {
         let counted = groups.iter().all(|g| g.scope.name != SELF_SCOPE);
         Batch {
             signal,
@@ -68,12 +68,13 @@ impl Batch {
             return Ok(self.clone());
         }
         let groups = telegen_otlp::decode_request(self.signal, self.encoded().clone())?.groups;
+        let groups = groups.into_iter().map(Arc::new).collect();
         Ok(Arc::new(Batch { groups, encoded: self.encoded.clone(), ..self.shell() }))
     }
 
     /// This batch as two or more of at most half the items each.
     pub(crate) fn halves(self: &Arc<Batch>) -> Result<Vec<Batch>, DecodeError> {
-        let groups = self.with_records()?.groups.clone();
+        let groups = self.with_records()?.groups.iter().map(|g| ResourceGroup::clone(g)).collect();
         let limits = Limits { items: self.items.div_ceil(2), wire: usize::MAX };
         let parts = telegen_otlp::split(groups, limits).into_iter().map(|g| Batch::new(self.signal, g));
         let only_encoded = self.groups.is_empty();

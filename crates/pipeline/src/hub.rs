@@ -2,7 +2,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use telegen_model::{ResourceGroup, Signal};
-use telegen_otlp::{Limits, Size, measure, split};
+use telegen_otlp::{Limits, Size, split};
 use telegen_selfmon::Ledger;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -31,6 +31,9 @@ impl Taker {
     }
 }
 
+/// The hub takes nothing any more.
+pub(crate) struct Closed;
+
 /// Gathers groups into batches for all exporters with the same bounds.
 pub(crate) struct Hub {
     config: BatchConfig,
@@ -53,7 +56,7 @@ struct Slot {
 /// Groups on their way to become one batch, or a few when one of them is large.
 #[derive(Default)]
 struct Gathered {
-    groups: Vec<ResourceGroup>,
+    groups: Vec<Arc<ResourceGroup>>,
     acks: Vec<Ack>,
     size: Size,
 }
@@ -67,17 +70,18 @@ impl Hub {
         self.takers.iter().any(|t| t.wants(signal, own))
     }
 
-    /// Takes a group in; never waits. After [`Hub::close`] it is given back.
+    /// Takes a group in; never waits. After [`Hub::close`] it takes nothing.
     pub(crate) fn push(
         &self,
-        group: ResourceGroup,
+        group: Arc<ResourceGroup>,
+        size: Size,
         ack: Option<Ack>,
         own: bool,
-    ) -> Result<(), ResourceGroup> {
-        let (signal, size) = (group.records.signal(), measure(&group));
+    ) -> Result<(), Closed> {
+        let signal = group.records.signal();
         let mut slot = self.slot(signal, own);
         if slot.closed {
-            return Err(group);
+            return Err(Closed);
         }
         // Before anyone can settle them, under the lock that hands them on.
         self.accept(signal, own, size.items);
@@ -167,7 +171,7 @@ impl Hub {
             return;
         }
         let limits = Limits { items: self.config.max_items, wire: self.config.max_bytes };
-        for part in split(groups, limits) {
+        for part in split(groups.into_iter().map(Arc::unwrap_or_clone).collect(), limits) {
             self.offer(own, Batch::new(signal, part), ack.as_ref());
         }
     }

@@ -11,6 +11,7 @@ mod batch;
 mod config;
 mod exporter;
 mod hub;
+mod own;
 mod pipeline;
 mod queue;
 pub mod settings;

@@ -2,13 +2,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use telegen_model::{ResourceGroup, Signal};
+use telegen_model::{ResourceGroup, Signal, Temporality};
 use telegen_selfmon::{SELF_SCOPE, SelfMon};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
 use crate::exporter::Exporter;
 use crate::hub::{Hub, Taker};
+use crate::own::Differences;
 use crate::{Ack, BatchConfig, MetricSource, PipelineConfig, Reader, Role, Sink, SinkConfig};
 
 /// How long an exporter that a reload removed may go on to empty its queue.
@@ -49,6 +50,7 @@ struct Shared {
     tasks: Mutex<JoinSet<()>>,
     reader: Mutex<JoinSet<()>>,
     removed: Mutex<Removed>,
+    own: Mutex<Differences>,
 }
 
 #[derive(Default)]
@@ -85,6 +87,7 @@ impl Pipeline {
             tasks: Mutex::default(),
             reader: Mutex::default(),
             removed: Mutex::default(),
+            own: Mutex::default(),
         });
         shared.route(sinks)?;
         let reader = Arc::clone(&shared);
@@ -170,6 +173,7 @@ impl Shared {
             }
             return;
         }
+        let (size, group) = (telegen_otlp::measure(&group), Arc::new(group));
         let mut rest = Some((group, ack));
         while let Some(hub) = hubs.next() {
             let Some((group, ack)) = rest.take() else { return };
@@ -177,7 +181,7 @@ impl Shared {
                 rest = Some((group.clone(), ack.as_ref().map(Ack::share)));
             }
             // Hubs are closed only when they are no longer in the routes, under the write lock.
-            if hub.push(group, ack, own).is_err() && !own {
+            if hub.push(group, size, ack, own).is_err() && !own {
                 self.mon.ledger.lost(signal, "pipeline", "shutdown", items);
             }
         }
@@ -304,7 +308,11 @@ impl Shared {
             self.push(group, None);
         }
         if let Some(resource) = &self.config.self_resource {
-            self.push(self.mon.group(resource, now), None);
+            let mut own = self.mon.group(resource, now);
+            if self.config.temporality == Temporality::Delta {
+                own = lock(&self.own).of(own, now);
+            }
+            self.push(own, None);
         }
     }
 }

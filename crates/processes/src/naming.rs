@@ -242,11 +242,24 @@ const PLAIN: [&str; 8] = ["__main__", "index", "main", "app", "server", "start",
 fn script_name(path: &str) -> Option<String> {
     let name = stem(path)?;
     if PLAIN.contains(&name.as_str()) {
-        let above = Path::new(path)
-            .ancestors()
-            .skip(1)
-            .map(base)
-            .find(|n| !matches!(*n, "" | "." | ".." | "src" | "bin" | "dist" | "build" | "lib" | "app"));
+        let above = Path::new(path).ancestors().skip(1).map(base).find(|n| {
+            !matches!(
+                *n,
+                "" | "."
+                    | ".."
+                    | "src"
+                    | "bin"
+                    | "dist"
+                    | "build"
+                    | "lib"
+                    | "app"
+                    | "python"
+                    | "node"
+                    | "java"
+                    | "ruby"
+                    | "scripts"
+            )
+        });
         if let Some(above) = above {
             return Some(above.to_owned());
         }

@@ -182,7 +182,7 @@ pub fn metrics() -> Vec<Metric> {
     };
     vec![
         metric(
-            "test.gauge",
+            "test.level",
             "By",
             MetricData::Gauge(vec![number("/", 0, NumberValue::Double(-0.5), vec![])]),
         ),

@@ -1,4 +1,4 @@
-//! The page with made-up data: `demo [empty|demo|hostile] [ADDRESS]`. For looking at it, and for its tests.
+//! The page with made-up data: `demo [empty|off|demo|giant|hostile] [ADDRESS [TOKEN_FILE]]`. For looking at it, and for its tests.
 
 #[path = "demo/data.rs"]
 mod data;
@@ -26,7 +26,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let build = BuildInfo { version: "0.1.0".into(), commit: "demo".into(), target: "demo".into() };
     let monitor = SelfMon::new(build);
     let about = About { host: "web-3".to_owned(), config: String::new(), mode: "agent".to_owned() };
-    let view = View::new(16 << 20, &monitor, about);
+    // Nine thousand spans of one trace want room.
+    let memory = if kind == "giant" { 64 << 20 } else { 16 << 20 };
+    let view = View::new(memory, &monitor, about);
     monitor.health.started();
     monitor.features.on("traces");
     monitor.features.on("server");

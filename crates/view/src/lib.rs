@@ -10,6 +10,7 @@ pub mod settings;
 mod sink;
 mod store;
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -58,7 +59,7 @@ impl View {
     }
 
     /// Takes spans; ordinary ones may be passed over when there are many.
-    pub fn spans(&self, groups: &[ResourceGroup], now_unix_ns: u64) {
+    pub fn spans<G: Borrow<ResourceGroup>>(&self, groups: &[G], now_unix_ns: u64) {
         self.inner.store.spans(groups, now_unix_ns);
     }
 

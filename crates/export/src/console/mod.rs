@@ -36,7 +36,7 @@ impl Sink for ConsoleSink {
         Box::pin(async move {
             // A pipe that nobody reads blocks: not on a thread that others need.
             let written = tokio::task::spawn_blocking(move || {
-                let text: String = batch.groups.iter().map(lines).collect();
+                let text: String = batch.groups.iter().map(|g| lines(g)).collect();
                 std::io::stdout().lock().write_all(text.as_bytes())
             });
             match written.await {

@@ -38,13 +38,13 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    pub(super) fn new(tls: Option<Arc<ClientConfig>>, timeout: Duration) -> Connector {
+    pub(super) fn new(tls: Option<Arc<ClientConfig>>, timeout: Duration, proxy: Matcher) -> Connector {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_keepalive(Some(Duration::from_secs(60)));
         http.set_connect_timeout(Some(timeout));
-        Connector { http, tls, proxy: Arc::new(Matcher::from_env()) }
+        Connector { http, tls, proxy: Arc::new(proxy) }
     }
 }
 
@@ -153,5 +153,55 @@ impl Write for Stream {
             Stream::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
             Stream::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// What a proxy hears first when something connects to `to`.
+    async fn heard(to: &str, scheme: &str) -> Option<String> {
+        let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://user:pass@{}", proxy.local_addr().unwrap());
+        let builder = Matcher::builder();
+        let matcher = if scheme == "http" { builder.http(url) } else { builder.https(url) }.build();
+        let mut connector = Connector::new(None, Duration::from_secs(5), matcher);
+        let to: Uri = to.parse().unwrap();
+        let connecting = tokio::spawn(async move { connector.call(to).await.map(|_| ()) });
+        let accepted = tokio::select! {
+            accepted = proxy.accept() => accepted.unwrap().0,
+            // It went elsewhere, and failed or not.
+            _ = connecting => return None,
+        };
+        let (mut tcp, mut said) = (accepted, Vec::new());
+        while !said.ends_with(b"\r\n\r\n") {
+            said.push(tcp.read_u8().await.unwrap());
+        }
+        tcp.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        Some(String::from_utf8(said).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_asked_for_a_tunnel_and_told_who_asks() {
+        for (to, scheme) in
+            [("http://backend.invalid:4318/v1", "http"), ("https://backend.invalid:4318/v1", "https")]
+        {
+            let said = heard(to, scheme).await.unwrap();
+            assert!(said.starts_with("CONNECT backend.invalid:4318 HTTP/1.1\r\n"), "{said}");
+            assert!(
+                said.to_ascii_lowercase().contains("\r\nproxy-authorization: basic dxnlcjpwyxnz\r\n"),
+                "{said}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn this_machine_is_reached_directly() {
+        assert_eq!(heard("http://127.0.0.1:1/", "http").await, None);
+        assert_eq!(heard("http://[::1]:1/", "http").await, None);
+        assert!(!is_loopback(&"http://127.0.0.1.example/".parse().unwrap()));
+        assert!(is_loopback(&"http://localhost:4318/".parse().unwrap()));
     }
 }

@@ -5,6 +5,7 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use telegen_model::{Secret, Signal};
 
@@ -70,7 +71,7 @@ impl Target {
             compression: config.compression,
             headers: headers(&config.headers)?,
             timeout: config.timeout,
-            client: builder.build(Connector::new(tls, config.timeout)),
+            client: builder.build(Connector::new(tls, config.timeout, Matcher::from_env())),
             shown,
             uris,
         })

@@ -1,8 +1,13 @@
-//! Prometheus exposition: metrics as text, the OpenMetrics form by content negotiation.
+//! Prometheus exposition: metrics as text, in the OpenMetrics form by content negotiation.
 //!
-//! Names follow the OpenTelemetry specification "Prometheus and OpenMetrics Compatibility". What does not carry the
-//! scope of Telegen's own metrics gets `job`, `instance` and a `target_info` of its resource.
+//! Names follow the OpenTelemetry specification "Prometheus and OpenMetrics Compatibility". What does not carry
+//! the scope of Telegen's own metrics gets `job`, `instance` and a `target_info` of its resource.
+//! An exponential histogram appears as a classic one whose bounds are powers of two, so that they are the same
+//! at every scrape whatever its scale is.
 
+mod exponential;
+mod families;
+mod labels;
 mod names;
 mod router;
 mod text;

@@ -9,6 +9,8 @@ mod metrics;
 mod trace;
 mod writer;
 
+use std::borrow::Borrow;
+
 use bytes::Bytes;
 use telegen_model::{KeyValue, Records, Resource, ResourceGroup, Scope, Signal, Value};
 
@@ -18,7 +20,7 @@ use writer::Writer;
 /// Encodes groups of one signal as an `Export*ServiceRequest` in JSON, on one line without a newline.
 ///
 /// Groups of one resource and scope are brought together as [`crate::encode_request`] does it.
-pub fn encode_request(signal: Signal, groups: &[ResourceGroup]) -> Bytes {
+pub fn encode_request<G: Borrow<ResourceGroup>>(signal: Signal, groups: &[G]) -> Bytes {
     let (by_resource, by_scope, list) = match signal {
         Signal::Traces => ("resourceSpans", "scopeSpans", "spans"),
         Signal::Metrics => ("resourceMetrics", "scopeMetrics", "metrics"),

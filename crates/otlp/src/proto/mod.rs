@@ -8,6 +8,8 @@ mod writer;
 
 pub(crate) use metrics::code as temporality_code;
 
+use std::borrow::Borrow;
+
 use bytes::Bytes;
 use telegen_model::{Records, ResourceGroup};
 
@@ -21,8 +23,8 @@ pub(crate) use writer::varint_len;
 /// Groups that share one resource (the same `Arc`) and scope become one `ResourceSpans` and `ScopeSpans`. The
 /// order of first appearance, and of records within a scope, is kept. The three requests have one layout, so
 /// the signal is that of the records; a caller never mixes signals in one request.
-pub fn encode_request(groups: &[ResourceGroup]) -> Bytes {
-    let mut w = Writer::with_capacity(groups.iter().map(|g| measure(g).wire).sum());
+pub fn encode_request<G: Borrow<ResourceGroup>>(groups: &[G]) -> Bytes {
+    let mut w = Writer::with_capacity(groups.iter().map(|g| measure(g.borrow()).wire).sum());
     for Merged { resource, scopes } in merged(groups).iter().rev() {
         let of_resource = w.mark();
         for (scope, records) in scopes.iter().rev() {

@@ -91,7 +91,8 @@ impl Script {
     /// Numbers of the spans of all calls, in order.
     pub(crate) fn spans(&self) -> Vec<u64> {
         let groups = self.calls().into_iter().flat_map(|c| c.batch.groups.clone());
-        let spans = groups.flat_map(|g| if let Records::Spans(s) = g.records { s } else { Vec::new() });
+        let spans =
+            groups.flat_map(|g| if let Records::Spans(s) = &g.records { s.clone() } else { Vec::new() });
         spans.map(|s: Span| number(s.span_id)).collect()
     }
 

@@ -133,7 +133,7 @@ impl World {
             "hostile" => hostile(),
             _ => shop(),
         };
-        World { dice: Dice(7), services, start: 0, hostile: kind == "hostile", giant: kind == "hostile" }
+        World { dice: Dice(7), services, start: 0, hostile: kind == "hostile", giant: kind == "giant" }
     }
 
     /// What happens in some seconds: metrics, spans, and how many spans there would be.
@@ -223,7 +223,7 @@ impl World {
                 length = length * 7 / 10;
             }
         }
-        if self.giant {
+        if self.giant && seconds == 2 {
             self.giant = false;
             let trace = TraceId::from_hex(b"0123456789abcdef0123456789abcdef").unwrap_or_default();
             let resource = self.services[0].resource.clone();

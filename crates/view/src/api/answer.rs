@@ -19,12 +19,12 @@ pub(crate) struct Ask {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Ask {
-    type Rejection = Response;
+    type Rejection = Wrong;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Ask, Response> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Ask, Wrong> {
         let query = axum::extract::Query::<HashMap<String, String>>::from_request_parts(parts, state).await;
         let Ok(axum::extract::Query(parameters)) = query else {
-            return Err(refusal(StatusCode::BAD_REQUEST, "the query cannot be read"));
+            return Err(Wrong::asked("the query cannot be read"));
         };
         Ok(Ask { parameters, gzip: takes_gzip(&parts.headers) })
     }
@@ -51,19 +51,19 @@ impl Ask {
     }
 
     /// A number; the answer to the request when it is none.
-    pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Response> {
+    pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Wrong> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        let wrong = |_| refusal(StatusCode::BAD_REQUEST, &format!("{name}: a number is needed"));
+        let wrong = |_| Wrong::asked(format!("{name}: a number is needed"));
         text.parse().map(Some).map_err(wrong)
     }
 
     /// A truth value: `true`, `1`, or the name alone; `false` or `0`.
-    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Response> {
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Wrong> {
         match self.parameters.get(name).map(String::as_str) {
             None => Ok(None),
             Some("" | "1" | "true") => Ok(Some(true)),
             Some("0" | "false") => Ok(Some(false)),
-            Some(_) => Err(refusal(StatusCode::BAD_REQUEST, &format!("{name}: true or false is needed"))),
+            Some(_) => Err(Wrong::asked(format!("{name}: true or false is needed"))),
         }
     }
 
@@ -71,7 +71,9 @@ impl Ask {
     pub(crate) fn json(&self, value: &impl Serialize) -> Response {
         match serde_json::to_vec(value) {
             Ok(body) => self.bytes(body),
-            Err(e) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
+            Err(e) => {
+                Wrong { status: StatusCode::INTERNAL_SERVER_ERROR, text: e.to_string() }.into_response()
+            }
         }
     }
 
@@ -92,10 +94,36 @@ impl Ask {
     }
 }
 
-/// An error as JSON: `{"error": TEXT}`.
-pub(crate) fn refusal(status: StatusCode, text: &str) -> Response {
-    let body = serde_json::json!({ "error": text }).to_string();
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+/// An answer that is no success: `{"error": TEXT}`.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    status: StatusCode,
+    text: String,
+}
+
+impl Wrong {
+    /// The question makes no sense.
+    pub(crate) fn asked(text: impl Into<String>) -> Wrong {
+        Wrong { status: StatusCode::BAD_REQUEST, text: text.into() }
+    }
+
+    /// There is no such thing in memory.
+    pub(crate) fn absent(text: &str) -> Wrong {
+        Wrong { status: StatusCode::NOT_FOUND, text: text.to_owned() }
+    }
+}
+
+impl From<String> for Wrong {
+    fn from(text: String) -> Wrong {
+        Wrong::asked(text)
+    }
+}
+
+impl IntoResponse for Wrong {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({ "error": self.text }).to_string();
+        (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    }
 }
 
 /// A time in ns as ms, to the microsecond.

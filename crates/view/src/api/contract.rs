@@ -9,10 +9,10 @@ use axum::response::Response;
 use serde::Serialize;
 use telegen_model::{Records, ResourceGroup, Signal, SpanStatus, TraceId};
 
-use super::answer::{Ask, refusal, rounded};
+use super::answer::{Ask, Wrong, rounded};
 use crate::Inner;
 use crate::sink::unix_now;
-use crate::store::services::{Service, covered};
+use crate::store::services::{SHORT_S, Service, covered};
 use crate::store::traces::Trace;
 
 /// Traces of one answer unless `limit` says otherwise, and at most.
@@ -34,15 +34,19 @@ struct ServiceRow<'a> {
 
 impl<'a> ServiceRow<'a> {
     fn new(service: &'a Service, now_s: u64) -> ServiceRow<'a> {
-        let recent = service.recent(now_s);
-        let quantile = |share| service.quantile(&recent, share).map(|s| rounded(s * 1e3));
-        let count = f64::from(recent.count);
+        let (count, errors) = service.recent(now_s);
+        let durations = service.durations(now_s);
+        // Without a request in the window a duration would be that of older ones.
+        let quantile = |share| {
+            let seconds = service.quantile(&durations, share).filter(|_| count > 0)?;
+            Some(rounded(seconds * 1e3))
+        };
         ServiceRow {
             name: &service.name,
             namespace: &service.namespace,
             instances: service.instance_count(now_s),
-            requests_per_second: rounded(count / covered(now_s, service.since)),
-            error_ratio: if recent.count == 0 { 0.0 } else { f64::from(recent.errors) / count },
+            requests_per_second: rounded(f64::from(count) / covered(SHORT_S, now_s, service.since)),
+            error_ratio: if count == 0 { 0.0 } else { f64::from(errors) / f64::from(count) },
             p50_ms: quantile(0.50),
             p95_ms: quantile(0.95),
             p99_ms: quantile(0.99),
@@ -60,11 +64,9 @@ pub(super) async fn services(State(inner): State<Arc<Inner>>, ask: Ask) -> Respo
 }
 
 /// The newest traces with a span that fits all that is asked for, as one OTLP/JSON request.
-pub(super) async fn traces(State(inner): State<Arc<Inner>>, ask: Ask) -> Response {
-    let (limit, min_ms, error) = match (ask.number("limit"), ask.number::<f64>("min_ms"), ask.flag("error")) {
-        (Ok(limit), Ok(min_ms), Ok(error)) => (limit, min_ms, error),
-        (Err(wrong), ..) | (_, Err(wrong), _) | (.., Err(wrong)) => return wrong,
-    };
+pub(super) async fn traces(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<Response, Wrong> {
+    let limit: Option<usize> = ask.number("limit")?;
+    let (min_ms, error) = (ask.number::<f64>("min_ms")?, ask.flag("error")?);
     let service = match ask.text("service") {
         None => None,
         Some(name) => {
@@ -90,18 +92,22 @@ pub(super) async fn traces(State(inner): State<Arc<Inner>>, ask: Ask) -> Respons
         found.truncate(limit.unwrap_or(TRACES).min(TRACES_MAX));
         groups(found.into_iter().map(|(_, t)| t))
     };
-    ask.bytes(telegen_otlp::json::encode_request(Signal::Traces, &groups).to_vec())
+    Ok(ask.bytes(telegen_otlp::json::encode_request(Signal::Traces, &groups).to_vec()))
 }
 
-pub(super) async fn trace(State(inner): State<Arc<Inner>>, Path(id): Path<String>, ask: Ask) -> Response {
+pub(super) async fn trace(
+    State(inner): State<Arc<Inner>>,
+    Path(id): Path<String>,
+    ask: Ask,
+) -> Result<Response, Wrong> {
     let Some(id) = TraceId::from_hex(id.as_bytes()) else {
-        return refusal(StatusCode::BAD_REQUEST, "a trace id has 32 hexadecimal digits, not all of them 0");
+        return Err(Wrong::asked("a trace id has 32 hexadecimal digits, not all of them 0"));
     };
     let groups = match inner.store.traces().get(id) {
         Some(trace) => groups(std::iter::once(trace)),
-        None => return refusal(StatusCode::NOT_FOUND, "this trace is not in memory"),
+        None => return Err(Wrong::absent("this trace is not in memory")),
     };
-    ask.bytes(telegen_otlp::json::encode_request(Signal::Traces, &groups).to_vec())
+    Ok(ask.bytes(telegen_otlp::json::encode_request(Signal::Traces, &groups).to_vec()))
 }
 
 pub(super) async fn features(State(inner): State<Arc<Inner>>, ask: Ask) -> Response {

@@ -8,11 +8,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::answer::{Ask, refusal, rounded};
+use super::answer::{Ask, Wrong, rounded};
 use super::filter::{Filter, Row};
 use crate::Inner;
 use crate::sink::unix_now;
-use crate::store::services::{MIDDLE_S, SHORT_S, Service, Step, WINDOW_S, covered};
+use crate::store::services::{ROW_S, SHORT_S, Service, WINDOW_S, covered};
 
 /// Rows of one answer at most.
 const ROWS: usize = 200;
@@ -41,7 +41,8 @@ const COLS: [&str; 15] = [
 pub(super) struct Line<'a> {
     id: u32,
     pub(super) service: &'a Service,
-    recent: Step,
+    count: u32,
+    failed: u32,
     pub(super) rate: f64,
     errors: f64,
     ratio: Option<f64>,
@@ -50,17 +51,19 @@ pub(super) struct Line<'a> {
 
 impl<'a> Line<'a> {
     pub(super) fn new(id: u32, service: &'a Service, now_s: u64) -> Line<'a> {
-        let recent = service.recent(now_s);
-        let seconds = covered(now_s, service.since);
-        let quantiles = [0.50, 0.95, 0.99].map(|q| service.quantile(&recent, q).map(|s| rounded(s * 1e3)));
-        let (count, errors) = (f64::from(recent.count), f64::from(recent.errors));
-        let ratio = (recent.count > 0).then(|| errors / count);
-        Line { id, service, rate: count / seconds, errors: errors / seconds, ratio, quantiles, recent }
+        let (count, failed) = service.recent(now_s);
+        let durations = service.durations(now_s);
+        let seconds = covered(SHORT_S, now_s, service.since);
+        let quantiles = [0.50, 0.95, 0.99]
+            .map(|q| service.quantile(&durations, q).filter(|_| count > 0).map(|s| rounded(s * 1e3)));
+        let ratio = (count > 0).then(|| f64::from(failed) / f64::from(count));
+        let (rate, errors) = (f64::from(count) / seconds, f64::from(failed) / seconds);
+        Line { id, service, count, failed, rate, errors, ratio, quantiles }
     }
 
     /// Fails enough to stand on top: 1 % of its requests, and at least five.
     fn failing(&self) -> bool {
-        self.recent.errors >= 5 && self.ratio.is_some_and(|r| r >= 0.01)
+        self.failed >= 5 && self.ratio.is_some_and(|r| r >= 0.01)
     }
 
     fn idle(&self, now_s: u64) -> u64 {
@@ -74,7 +77,7 @@ impl<'a> Line<'a> {
             self.service.name,
             self.service.namespace,
             self.service.instance_count(now_s),
-            self.recent.count,
+            self.count,
             self.service.serves.then(|| rounded(self.rate)),
             rounded(self.errors),
             self.ratio,
@@ -133,27 +136,20 @@ pub(super) fn spark(service: &Service, now_s: u64, started_s: u64) -> Vec<Option
 
 /// What is recognised and not read: protocol, reason, bytes a second of the last 60 s, bytes in all.
 pub(super) fn unread(service: &Service, now_s: u64) -> Vec<Value> {
-    let to = now_s / MIDDLE_S;
-    let from = to.saturating_sub(WINDOW_S / MIDDLE_S - 1);
+    let to = now_s / ROW_S;
+    let from = to.saturating_sub(WINDOW_S / ROW_S - 1);
     let rows = service.unread.iter().map(|((protocol, reason), unread)| {
         let bytes: u64 = unread.bytes.range(from, to).flatten().sum();
-        json!([protocol, reason, rounded(bytes as f64 / covered(now_s, service.since)), unread.total])
+        json!([protocol, reason, rounded(bytes as f64 / covered(ROW_S, now_s, service.since)), unread.total])
     });
     rows.collect()
 }
 
-pub(super) async fn overview(State(inner): State<Arc<Inner>>, ask: Ask) -> Response {
-    let filter = match Filter::parse(ask.text("q").unwrap_or("")) {
-        Ok(filter) => filter,
-        Err(wrong) => return refusal(StatusCode::BAD_REQUEST, &wrong),
-    };
-    let (cursor, offset, limit) =
-        match (ask.number::<u64>("cursor"), ask.number::<usize>("offset"), ask.number::<usize>("limit")) {
-            (Ok(cursor), Ok(offset), Ok(limit)) => {
-                (cursor.unwrap_or(0), offset.unwrap_or(0), limit.unwrap_or(ROWS).min(ROWS))
-            }
-            (Err(wrong), ..) | (_, Err(wrong), _) | (.., Err(wrong)) => return wrong,
-        };
+pub(super) async fn overview(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<Response, Wrong> {
+    let filter = Filter::parse(ask.text("q").unwrap_or(""))?;
+    let cursor = ask.number::<u64>("cursor")?.unwrap_or(0);
+    let offset = ask.number("offset")?.unwrap_or(0);
+    let limit = ask.number("limit")?.unwrap_or(ROWS).min(ROWS);
     let failing_only = ask.text("only") == Some("failing");
     let now = unix_now();
     let (now_s, started_s) = (now / 1_000_000_000, inner.store.started() / 1_000_000_000);
@@ -166,10 +162,8 @@ pub(super) async fn overview(State(inner): State<Arc<Inner>>, ask: Ask) -> Respo
     let failing = all.iter().filter(|l| l.failing()).count();
     let mut lines = Vec::new();
     for line in all {
-        match filter.passes(&line) {
-            Ok(true) if !failing_only || line.failing() => lines.push(line),
-            Ok(_) => {}
-            Err(wrong) => return refusal(StatusCode::BAD_REQUEST, &wrong),
+        if filter.passes(&line)? && (!failing_only || line.failing()) {
+            lines.push(line);
         }
     }
     sort(&mut lines, ask.text("sort").unwrap_or("failing"));
@@ -192,7 +186,7 @@ pub(super) async fn overview(State(inner): State<Arc<Inner>>, ask: Ask) -> Respo
         "order": order,
         "rows": rows,
     });
-    ask.json(&super::with_status(&inner, now, answer))
+    Ok(ask.json(&super::with_status(&inner, now, answer)))
 }
 
 fn sort(lines: &mut [Line<'_>], by: &str) {

@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use telegen_model::{KeyValue, SpanId, SpanStatus, TraceId, semconv as s};
 
-use super::answer::{Ask, ms, refusal};
+use super::answer::{Ask, Wrong, ms};
 use super::service::shown;
 use crate::Inner;
 use crate::sink::unix_now;
@@ -21,21 +21,24 @@ const ROWS: usize = 2_000;
 const COLS: [&str; 11] =
     ["id", "parent", "service", "name", "kind", "start", "dur", "error", "status", "link", "confidence"];
 
-pub(super) async fn trace(State(inner): State<Arc<Inner>>, ask: Ask) -> Response {
+pub(super) async fn trace(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<Response, Wrong> {
     let Some(id) = ask.text("id").and_then(|t| TraceId::from_hex(t.as_bytes())) else {
-        return refusal(StatusCode::BAD_REQUEST, "id: a trace id of 32 hexadecimal digits is needed");
+        return Err(Wrong::asked("id: a trace id of 32 hexadecimal digits is needed"));
     };
+    let seen = ask.number::<u64>("changed")?;
     let names: HashMap<u32, String> =
         inner.store.counts().services.iter().map(|(id, s)| (id, s.name.clone())).collect();
     let traces = inner.store.traces();
     let now = unix_now();
     let Some(trace) = traces.get(id) else {
-        let held =
-            json!({ "error": "this trace is not in memory", "now": ms(now), "since": super::since(&inner, &traces) });
-        let mut response = ask.json(&held);
+        let held = json!({ "error": "this trace is not in memory", "since": super::since(&inner, &traces) });
+        let mut response = ask.json(&super::with_status(&inner, now, held));
         *response.status_mut() = StatusCode::NOT_FOUND;
-        return response;
+        return Ok(response);
     };
+    if seen == Some(trace.changed) {
+        return Ok(ask.json(&super::with_status(&inner, now, json!({ "unchanged": true }))));
+    }
     let (mut services, mut numbers): (Vec<&str>, HashMap<u32, usize>) = (Vec::new(), HashMap::new());
     let chosen = nearest_the_top(trace);
     let mut rows = Vec::with_capacity(chosen.len());
@@ -60,7 +63,7 @@ pub(super) async fn trace(State(inner): State<Arc<Inner>>, ask: Ask) -> Response
         "cols": COLS,
         "rows": rows,
     });
-    ask.json(&super::with_status(&inner, now, answer))
+    Ok(ask.json(&super::with_status(&inner, now, answer)))
 }
 
 fn row(kept: &Kept, service: usize, start: u64) -> Value {
@@ -112,23 +115,20 @@ fn nearest_the_top(trace: &Trace) -> Vec<&Kept> {
     all
 }
 
-pub(super) async fn span(State(inner): State<Arc<Inner>>, ask: Ask) -> Response {
+pub(super) async fn span(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<Response, Wrong> {
     let trace_id = ask.text("trace").and_then(|t| TraceId::from_hex(t.as_bytes()));
     let span_id = ask.text("span").and_then(|t| SpanId::from_hex(t.as_bytes()));
     let (Some(trace_id), Some(span_id)) = (trace_id, span_id) else {
-        return refusal(
-            StatusCode::BAD_REQUEST,
-            "trace and span: ids of 32 and 16 hexadecimal digits are needed",
-        );
+        return Err(Wrong::asked("trace and span: ids of 32 and 16 hexadecimal digits are needed"));
     };
     let traces = inner.store.traces();
     let found = traces.get(trace_id).and_then(|t| t.spans.iter().find(|k| k.span.span_id == span_id));
-    let Some(kept) = found else { return refusal(StatusCode::NOT_FOUND, "this span is not in memory") };
+    let Some(kept) = found else { return Err(Wrong::absent("this span is not in memory")) };
     let attrs = |list: &[KeyValue]| -> Vec<Value> {
         list.iter().map(|kv| json!([kv.key.as_str(), shown(&kv.value)])).collect()
     };
     let span = &kept.span;
-    ask.json(&json!({
+    Ok(ask.json(&json!({
         "id": span_id.to_hex(),
         "name": span.name.as_str(),
         "start": ms(span.start),
@@ -142,5 +142,5 @@ pub(super) async fn span(State(inner): State<Arc<Inner>>, ask: Ask) -> Response 
         "resource": attrs(kept.resource.attrs()),
         "events": span.events.iter().map(|e| json!([ms(e.time), e.name.as_str(), attrs(&e.attrs)])).collect::<Vec<_>>(),
         "links": span.links.iter().map(|l| json!([l.trace_id.to_hex(), l.span_id.to_hex()])).collect::<Vec<_>>(),
-    }))
+    })))
 }

@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use telegen_model::{SpanStatus, TraceId, semconv as s};
 
-use super::answer::{Ask, ms, refusal};
+use super::answer::{Ask, Wrong, ms};
 use super::filter::{Filter, Row};
 use super::service::shown;
 use crate::Inner;
@@ -20,8 +20,10 @@ use crate::store::traces::{Kept, Trace};
 const LINES: usize = 50;
 const LINES_MAX: usize = 200;
 
-const COLS: [&str; 12] =
-    ["id", "start", "dur", "service", "name", "status", "error", "spans", "services", "errors", "inferred", "parts"];
+const COLS: [&str; 12] = [
+    "id", "start", "dur", "service", "name", "status", "error", "spans", "services", "errors", "inferred",
+    "parts",
+];
 
 /// Names of services by number.
 type Names = std::collections::HashMap<u32, String>;
@@ -116,15 +118,10 @@ fn path(kept: &Kept) -> Option<&str> {
     kept.span.attr(s::URL_PATH).or_else(|| kept.span.attr(s::URL_FULL)).and_then(|v| v.as_str())
 }
 
-pub(super) async fn traces(State(inner): State<Arc<Inner>>, ask: Ask) -> Response {
-    let filter = match Filter::parse(ask.text("q").unwrap_or("")) {
-        Ok(filter) => filter,
-        Err(wrong) => return refusal(StatusCode::BAD_REQUEST, &wrong),
-    };
-    let (offset, limit) = match (ask.number::<usize>("offset"), ask.number::<usize>("limit")) {
-        (Ok(offset), Ok(limit)) => (offset.unwrap_or(0), limit.unwrap_or(LINES).min(LINES_MAX)),
-        (Err(wrong), _) | (_, Err(wrong)) => return wrong,
-    };
+pub(super) async fn traces(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<Response, Wrong> {
+    let filter = Filter::parse(ask.text("q").unwrap_or(""))?;
+    let offset = ask.number("offset")?.unwrap_or(0);
+    let limit = ask.number("limit")?.unwrap_or(LINES).min(LINES_MAX);
     let names: Names = inner.store.counts().services.iter().map(|(id, s)| (id, s.name.clone())).collect();
     let service = ask.text("service").map(|name| {
         names.iter().filter(|(_, n)| n.as_str() == name).map(|(id, _)| *id).collect::<Vec<u32>>()
@@ -137,10 +134,8 @@ pub(super) async fn traces(State(inner): State<Arc<Inner>>, ask: Ask) -> Respons
         if service.as_ref().is_some_and(|ids| !ids.iter().any(|id| trace.touches(*id))) {
             continue;
         }
-        match filter.passes(&line) {
-            Ok(true) => lines.push(line),
-            Ok(false) => {}
-            Err(wrong) => return refusal(StatusCode::BAD_REQUEST, &wrong),
+        if filter.passes(&line)? {
+            lines.push(line);
         }
     }
     match sort {
@@ -161,5 +156,5 @@ pub(super) async fn traces(State(inner): State<Arc<Inner>>, ask: Ask) -> Respons
         "cols": COLS,
         "rows": rows,
     });
-    ask.json(&super::with_status(&inner, now, answer))
+    Ok(ask.json(&super::with_status(&inner, now, answer)))
 }

@@ -9,6 +9,7 @@ pub(crate) mod window;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Borrow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -37,12 +38,12 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// A store of at most `memory` bytes: half for traces, half for counts.
+    /// A store of at most `memory` bytes: counts take what they need up to thirteen parts of sixteen, traces have the
+    /// rest.
     pub(crate) fn new(memory: usize, now: u64) -> Store {
-        let half = memory / 2;
         Store {
-            counts: Mutex::new(Counts { services: Services::new(half), readings: Readings::default() }),
-            traces: Mutex::new(Traces::new(memory - half)),
+            counts: Mutex::new(Counts { services: Services::new(memory), readings: Readings::new(memory) }),
+            traces: Mutex::new(Traces::new(memory)),
             memory,
             started: AtomicU64::new(now),
         }
@@ -68,12 +69,15 @@ impl Store {
         let mut counts = self.counts();
         let Counts { services, readings } = &mut *counts;
         readings.take(groups, services, now / 1_000_000_000);
+        let used = services.used() + readings.used();
+        drop(counts);
+        self.traces().set_budget(self.memory.saturating_sub(used).max(self.memory / 16 * 3));
     }
 
     /// Looks at spans and keeps some.
-    pub(crate) fn spans(&self, groups: &[ResourceGroup], now: u64) {
+    pub(crate) fn spans<G: Borrow<ResourceGroup>>(&self, groups: &[G], now: u64) {
         let now_s = now / 1_000_000_000;
-        for group in groups {
+        for group in groups.iter().map(Borrow::borrow) {
             let Records::Spans(spans) = &group.records else { continue };
             // Never both locks at once: counting waits for no reader of traces.
             let (service, slow) = {

@@ -12,8 +12,8 @@ use telegen_model::{
 use super::quantile::{BUCKETS, bucket};
 use super::services::{RowKey, Services, Step};
 
-/// Series whose last reading is remembered.
-const SERIES: usize = 20_000;
+/// Memory that the last reading of a series takes, about.
+const SERIES_BYTES: usize = std::mem::size_of::<Last>() + 24;
 
 /// Name of the metric that counts what is recognised and not read.
 const UNREAD: &str = "telegen.traffic.unread";
@@ -27,11 +27,13 @@ struct Last {
 }
 
 /// The last readings of all series.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Readings {
     series: HashMap<u64, Last, RandomState>,
     /// Seeds the keys of series, so that no peer can choose names that collide.
     seed: RandomState,
+    /// Most series.
+    limit: usize,
     /// Readings so far.
     pub(crate) number: u64,
     /// Series that found no room.
@@ -39,6 +41,17 @@ pub(crate) struct Readings {
 }
 
 impl Readings {
+    /// Readings within an eighth of a budget.
+    pub(crate) fn new(memory: usize) -> Readings {
+        let limit = (memory / 8 / SERIES_BYTES).max(256);
+        Readings { series: HashMap::default(), seed: RandomState::default(), limit, number: 0, refused: 0 }
+    }
+
+    /// Bytes in use, estimated.
+    pub(crate) fn used(&self) -> usize {
+        self.series.len() * SERIES_BYTES
+    }
+
     /// Takes one reading of all metrics, `now_s` in seconds since 1970.
     pub(crate) fn take(&mut self, groups: &[ResourceGroup], services: &mut Services, now_s: u64) {
         self.number += 1;
@@ -89,11 +102,10 @@ impl Readings {
             let key = hash(base, &metric.name, attrs);
             let Some(step) = self.difference(key, start, counts) else { return };
             let mut step = Step { durations: step, ..Step::default() };
-            step.count = step.durations.iter().fold(0, |a, c| a.saturating_add(*c));
-            if step.count == 0 {
+            if step.count() == 0 {
                 return;
             }
-            step.errors = if failed(attrs, served) { step.count } else { 0 };
+            step.errors = if failed(attrs, served) { step.count() } else { 0 };
             services.add(id, served, row(attrs, served), &step, now_s);
             moved = true;
         };
@@ -151,7 +163,7 @@ impl Readings {
             *last = Last { start, reading, counts };
             return Some(before);
         }
-        if self.series.len() >= SERIES {
+        if self.series.len() >= self.limit {
             self.refused += 1;
             return None;
         }

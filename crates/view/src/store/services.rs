@@ -7,25 +7,26 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use telegen_model::{Resource, Value, semconv as s};
 
-use super::quantile::{BUCKETS, Counts, Shape, quantile};
+use super::quantile::{Counts, Shape, quantile};
 use super::window::Ring;
 
-/// Length of a short step.
+/// Length of a short step: counts.
 pub(crate) const SHORT_S: u64 = 5;
+/// Length of a step of a row.
+pub(crate) const ROW_S: u64 = 15;
 /// Length of a middle step: the finest with durations.
-pub(crate) const MIDDLE_S: u64 = 15;
+pub(crate) const MIDDLE_S: u64 = 30;
 /// Length of a long step.
 pub(crate) const LONG_S: u64 = 60;
-/// Rates and quantiles of tables are over this many seconds.
+/// Rates of tables are over this many seconds.
 pub(crate) const WINDOW_S: u64 = 60;
 
 const SHORT: usize = 180;
-const MIDDLE: usize = 60;
+const MIDDLE: usize = 30;
 const LONG: usize = 60;
+const ROW: usize = 4;
 /// Rows of one kind that one service may have.
 const ROWS: usize = 250;
-/// Rows of all services together.
-const ALL_ROWS: usize = 4_000;
 /// Instances of a service that are remembered.
 const INSTANCES: usize = 64;
 /// Seconds after which a service that does nothing is forgotten.
@@ -33,21 +34,26 @@ const FORGET_S: u64 = 3_600;
 /// Seconds after which an instance is no longer counted.
 const INSTANCE_S: u64 = 120;
 
-/// Memory that one service takes, about: its rings.
+/// Memory that one service takes, about: itself, its rings, and room for names and instances.
 pub(crate) const SERVICE_BYTES: usize =
-    std::mem::size_of::<Service>() + SHORT * 8 + (MIDDLE + LONG) * std::mem::size_of::<Step>() + 2048;
+    std::mem::size_of::<Service>() + SHORT * 8 + (MIDDLE + LONG) * std::mem::size_of::<Step>() + 768;
+/// Memory that one row takes, about.
+const ROW_BYTES: usize = ROW * std::mem::size_of::<Step>() + 192;
 
 /// Requests of a step.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Step {
-    pub(crate) count: u32,
     pub(crate) errors: u32,
     pub(crate) durations: Counts,
 }
 
 impl Step {
+    /// All requests of the step.
+    pub(crate) fn count(&self) -> u32 {
+        self.durations.iter().fold(0, |all, n| all.saturating_add(*n))
+    }
+
     pub(crate) fn add(&mut self, other: &Step) {
-        self.count = self.count.saturating_add(other.count);
         self.errors = self.errors.saturating_add(other.errors);
         for (mine, theirs) in self.durations.iter_mut().zip(&other.durations) {
             *mine = mine.saturating_add(*theirs);
@@ -67,7 +73,7 @@ pub(crate) enum RowKey {
 /// Bytes that are recognised and not read.
 #[derive(Clone, Debug)]
 pub(crate) struct Unread {
-    pub(crate) bytes: Ring<u64, MIDDLE>,
+    pub(crate) bytes: Ring<u64, ROW>,
     pub(crate) total: u64,
     pub(crate) last: u64,
 }
@@ -81,7 +87,7 @@ pub(crate) struct Service {
     pub(crate) middle: Ring<Step, MIDDLE>,
     pub(crate) long: Ring<Step, LONG>,
     pub(crate) shape: Shape,
-    pub(crate) rows: BTreeMap<RowKey, Ring<Step, MIDDLE>>,
+    pub(crate) rows: BTreeMap<RowKey, Ring<Step, ROW>>,
     pub(crate) unread: BTreeMap<(String, String), Unread>,
     pub(crate) instances: HashMap<u64, (u64, Arc<Resource>), RandomState>,
     /// Whether it ever served a request.
@@ -116,9 +122,24 @@ impl Service {
         }
     }
 
-    /// Requests of the last [`WINDOW_S`] seconds.
-    pub(crate) fn recent(&self, now_s: u64) -> Step {
-        sum(&self.middle, now_s)
+    /// Requests of the last [`WINDOW_S`] seconds and how many of them failed.
+    pub(crate) fn recent(&self, now_s: u64) -> (u32, u32) {
+        let to = now_s / SHORT_S;
+        let steps = self.short.range(to.saturating_sub(WINDOW_S / SHORT_S - 1), to).flatten();
+        steps.fold((0, 0), |(count, errors), step| {
+            (count.saturating_add(step[0]), errors.saturating_add(step[1]))
+        })
+    }
+
+    /// How long the requests of the last minute, or a little more, took.
+    pub(crate) fn durations(&self, now_s: u64) -> Step {
+        let to = now_s / MIDDLE_S;
+        let mut all = Step::default();
+        self.middle
+            .range(to.saturating_sub(WINDOW_S / MIDDLE_S), to)
+            .flatten()
+            .for_each(|step| all.add(step));
+        all
     }
 
     /// Number of instances seen lately.
@@ -132,19 +153,19 @@ impl Service {
     }
 }
 
-/// The steps of the last [`WINDOW_S`] seconds, the one under way included.
-pub(crate) fn sum(ring: &Ring<Step, MIDDLE>, now_s: u64) -> Step {
-    let to = now_s / MIDDLE_S;
+/// What a row counted in the last [`WINDOW_S`] seconds.
+pub(crate) fn sum(ring: &Ring<Step, ROW>, now_s: u64) -> Step {
+    let to = now_s / ROW_S;
     let mut all = Step::default();
-    ring.range(to.saturating_sub(WINDOW_S / MIDDLE_S - 1), to).flatten().for_each(|step| all.add(step));
+    ring.range(to.saturating_sub(WINDOW_S / ROW_S - 1), to).flatten().for_each(|step| all.add(step));
     all
 }
 
-/// Seconds that [`sum`] covers at an instant, for what was seen since `since`: the step under way counts only as far as
-/// it has come.
-pub(crate) fn covered(now_s: u64, since: u64) -> f64 {
-    let to = now_s / MIDDLE_S;
-    let from = to.saturating_sub(WINDOW_S / MIDDLE_S - 1) * MIDDLE_S;
+/// Seconds that a window of steps of this length covers, for what was seen since `since`: the step under way counts only
+/// as far as it has come.
+pub(crate) fn covered(step_s: u64, now_s: u64, since: u64) -> f64 {
+    let to = now_s / step_s;
+    let from = to.saturating_sub(WINDOW_S / step_s - 1) * step_s;
     (now_s.saturating_sub(from.max(since)) as f64).max(1.0)
 }
 
@@ -153,8 +174,9 @@ pub(crate) fn covered(now_s: u64, since: u64) -> f64 {
 pub(crate) struct Services {
     list: Vec<Option<Service>>,
     index: HashMap<(String, String), u32, RandomState>,
-    /// Most services.
+    /// Most services, and most rows of all of them.
     limit: usize,
+    row_limit: usize,
     rows: usize,
     turned: u64,
     /// Services, rows and instances that found no room.
@@ -162,9 +184,17 @@ pub(crate) struct Services {
 }
 
 impl Services {
+    /// Services within a budget: nine parts of sixteen for themselves, two for their rows.
     pub(crate) fn new(memory: usize) -> Services {
-        let limit = (memory / SERVICE_BYTES).clamp(16, 10_000);
-        Services { list: Vec::new(), index: HashMap::default(), limit, rows: 0, turned: 0, refused: 0 }
+        let limit = (memory / 16 * 9 / SERVICE_BYTES).max(16);
+        let row_limit = (memory / 8 / ROW_BYTES).max(64);
+        let (list, index) = (Vec::new(), HashMap::default());
+        Services { list, index, limit, row_limit, rows: 0, turned: 0, refused: 0 }
+    }
+
+    /// Bytes in use, estimated.
+    pub(crate) fn used(&self) -> usize {
+        self.index.len() * SERVICE_BYTES + self.rows * ROW_BYTES
     }
 
     /// The service of a resource, made if there is room; `None` without a name or room.
@@ -194,10 +224,6 @@ impl Services {
         Some(number)
     }
 
-    pub(crate) fn get(&self, id: u32) -> Option<&Service> {
-        self.list.get(id as usize)?.as_ref()
-    }
-
     pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Service> {
         self.list.get_mut(id as usize)?.as_mut()
     }
@@ -218,7 +244,7 @@ impl Services {
         if served {
             service.serves = true;
             if let Some([count, errors]) = service.short.at(now_s / SHORT_S) {
-                *count = count.saturating_add(step.count);
+                *count = count.saturating_add(step.count());
                 *errors = errors.saturating_add(step.errors);
             }
             if let Some(at) = service.middle.at(now_s / MIDDLE_S) {
@@ -229,14 +255,14 @@ impl Services {
             }
         }
         if !service.rows.contains_key(&row) {
-            if service.rows.len() >= ROWS || self.rows >= ALL_ROWS {
+            if service.rows.len() >= ROWS || self.rows >= self.row_limit {
                 self.refused += 1;
                 return;
             }
             self.rows += 1;
-            service.rows.insert(row.clone(), Ring::new(now_s / MIDDLE_S));
+            service.rows.insert(row.clone(), Ring::new(now_s / ROW_S));
         }
-        if let Some(at) = service.rows.get_mut(&row).and_then(|ring| ring.at(now_s / MIDDLE_S)) {
+        if let Some(at) = service.rows.get_mut(&row).and_then(|ring| ring.at(now_s / ROW_S)) {
             at.add(step);
         }
     }
@@ -250,11 +276,11 @@ impl Services {
             self.refused += 1;
             return;
         }
-        let empty = || Unread { bytes: Ring::new(now_s / MIDDLE_S), total: 0, last: now_s };
+        let empty = || Unread { bytes: Ring::new(now_s / ROW_S), total: 0, last: now_s };
         let unread = service.unread.entry(key).or_insert_with(empty);
         unread.total = unread.total.saturating_add(bytes);
         unread.last = now_s;
-        if let Some(at) = unread.bytes.at(now_s / MIDDLE_S) {
+        if let Some(at) = unread.bytes.at(now_s / ROW_S) {
             *at = at.saturating_add(bytes);
         }
     }
@@ -280,12 +306,12 @@ impl Services {
         for slot in &mut self.list {
             let Some(service) = slot else { continue };
             // A minute after its last request a row still changes: its window empties.
-            if now_s.saturating_sub(service.active) <= WINDOW_S + MIDDLE_S {
+            if now_s.saturating_sub(service.active) <= 2 * WINDOW_S {
                 service.changed = reading;
             }
             if turn {
                 service.shape.turn();
-                let recent = sum(&service.middle, now_s);
+                let recent = service.durations(now_s);
                 let slow = quantile(&recent.durations, 0.99, &service.shape).unwrap_or(1.0);
                 service.slow = (slow.max(0.001) * 1e9) as u64;
             }
@@ -317,4 +343,4 @@ fn text<'a>(resource: &'a Resource, key: &str) -> Option<&'a str> {
     resource.text(key).filter(|t| !t.is_empty())
 }
 
-const _: () = assert!(BUCKETS == 15 && WINDOW_S.is_multiple_of(MIDDLE_S));
+const _: () = assert!(ROW as u64 * ROW_S == WINDOW_S && SHORT as u64 * SHORT_S == MIDDLE as u64 * MIDDLE_S);

@@ -1,1 +1,298 @@
+use std::sync::Arc;
 
+use telegen_model::{
+    Attrs, HistogramPoint, KeyValue, Metric, MetricData, NumberPoint, NumberValue, Records, Resource,
+    ResourceGroup, Scope, Span, SpanId, SpanKind, SpanStatus, Str, Temporality, TraceId, Value, semconv as s,
+};
+
+use super::Store;
+use super::quantile::BOUNDS;
+use super::services::{RowKey, Service};
+
+const S: u64 = 1_000_000_000;
+/// A time at the beginning of a step of every length.
+const T: u64 = 1_732_000_020;
+
+fn resource(name: &str) -> Arc<Resource> {
+    Arc::new(Resource::new(vec![
+        KeyValue::new(s::SERVICE_NAME, name),
+        KeyValue::new(s::SERVICE_INSTANCE_ID, "i1"),
+    ]))
+}
+
+fn scope() -> Scope {
+    Scope { name: Str::new("telegen/trace"), version: Str::new("1") }
+}
+
+fn histogram(name: &str, attrs: Vec<KeyValue>, start: u64, counts: [u64; 15]) -> Metric {
+    let point = HistogramPoint {
+        attrs: attrs.into(),
+        start,
+        time: 0,
+        count: counts.iter().sum(),
+        sum: 0.0,
+        min: None,
+        max: None,
+        bounds: BOUNDS.into(),
+        counts: counts.to_vec(),
+        exemplars: Vec::new(),
+    };
+    Metric {
+        name: Str::new(name),
+        description: Str::default(),
+        unit: Str::new("s"),
+        data: MetricData::Histogram { temporality: Temporality::Cumulative, points: vec![point] },
+    }
+}
+
+fn get(status: i64) -> Vec<KeyValue> {
+    vec![
+        KeyValue::new(s::HTTP_REQUEST_METHOD, "GET"),
+        KeyValue::new(s::HTTP_RESPONSE_STATUS_CODE, Value::Int(status)),
+    ]
+}
+
+fn metrics(name: &str, list: Vec<Metric>) -> ResourceGroup {
+    ResourceGroup { resource: resource(name), scope: scope(), records: Records::Metrics(list) }
+}
+
+fn counts(n: u64) -> [u64; 15] {
+    let mut counts = [0; 15];
+    counts[2] = n;
+    counts
+}
+
+fn with<T>(store: &Store, name: &str, read: impl Fn(&Service) -> T) -> T {
+    let counts = store.counts();
+    read(counts.services.find(name, None).unwrap().1)
+}
+
+fn served(status: i64, start: u64, n: u64) -> Vec<ResourceGroup> {
+    vec![metrics("web", vec![histogram(s::HTTP_SERVER_REQUEST_DURATION, get(status), start, counts(n))])]
+}
+
+#[test]
+fn cumulative_readings_become_what_came_between_them() {
+    let store = Store::new(16 << 20, T * S);
+    store.metrics(&served(200, 1, 100), T * S);
+    store.metrics(&served(200, 1, 130), (T + 2) * S);
+    store.metrics(&served(200, 1, 130), (T + 4) * S);
+    assert_eq!(with(&store, "web", |w| w.recent(T + 4)), (130, 0));
+    // The series begins anew: a restart counts from zero again.
+    store.metrics(&served(200, 2, 5), (T + 6) * S);
+    assert_eq!(with(&store, "web", |w| w.recent(T + 6)), (135, 0));
+    // After the window it is empty, and an hour later the service is gone.
+    assert_eq!(with(&store, "web", |w| w.recent(T + 66)), (0, 0));
+    store.metrics(&served(200, 2, 5), (T + 4000) * S);
+    assert!(store.counts().services.find("web", None).is_none());
+}
+
+#[test]
+fn errors_are_5xx_and_what_has_an_error_type_and_4xx_only_for_callers() {
+    let store = Store::new(16 << 20, T * S);
+    let mut reset = get(0);
+    reset.push(KeyValue::new(s::ERROR_TYPE, "connection_reset"));
+    let list = vec![
+        histogram(s::HTTP_SERVER_REQUEST_DURATION, get(200), 1, counts(10)),
+        histogram(s::HTTP_SERVER_REQUEST_DURATION, get(404), 1, counts(4)),
+        histogram(s::HTTP_SERVER_REQUEST_DURATION, get(503), 1, counts(2)),
+        histogram(s::HTTP_SERVER_REQUEST_DURATION, reset, 1, counts(1)),
+    ];
+    store.metrics(&[metrics("web", list)], T * S);
+    assert_eq!(with(&store, "web", |w| w.recent(T)), (17, 3));
+    let mut peer = get(404);
+    peer.push(KeyValue::new(s::SERVER_ADDRESS, "db"));
+    peer.push(KeyValue::new(s::SERVER_PORT, Value::Int(80)));
+    store.metrics(
+        &[metrics("web", vec![histogram(s::HTTP_CLIENT_REQUEST_DURATION, peer, 1, counts(6))])],
+        T * S,
+    );
+    // Calls are no requests served.
+    assert_eq!(with(&store, "web", |w| w.recent(T)), (17, 3));
+    let called = with(&store, "web", |w| super::services::sum(&w.rows[&RowKey::Peer("db".into(), 80)], T));
+    assert_eq!((called.count(), called.errors), (6, 6));
+    let got = with(&store, "web", |w| {
+        super::services::sum(&w.rows[&RowKey::Route("GET".into(), String::new())], T)
+    });
+    assert_eq!((got.count(), got.errors), (17, 3));
+}
+
+#[test]
+fn bytes_that_are_not_read_are_counted_by_protocol_and_reason() {
+    let store = Store::new(16 << 20, T * S);
+    let unread = |n: i64| {
+        let attrs: Attrs =
+            [KeyValue::new("telegen.protocol", "tls"), KeyValue::new("telegen.reason", "encrypted")].into();
+        let value = NumberValue::Int(n);
+        let points = vec![NumberPoint { attrs, start: 1, time: 0, value, exemplars: Vec::new() }];
+        let data = MetricData::Sum { temporality: Temporality::Cumulative, monotonic: true, points };
+        let name = Str::new("telegen.traffic.unread");
+        vec![metrics("db", vec![Metric { name, description: Str::default(), unit: Str::new("By"), data }])]
+    };
+    store.metrics(&unread(1_000), T * S);
+    store.metrics(&unread(1_500), (T + 2) * S);
+    let key = ("tls".to_owned(), "encrypted".to_owned());
+    assert_eq!(with(&store, "db", |d| d.unread[&key].total), 1_500);
+    assert!(!with(&store, "db", |d| d.serves));
+}
+
+#[test]
+fn an_exponential_histogram_counts_in_the_same_buckets() {
+    let store = Store::new(16 << 20, T * S);
+    let point = telegen_model::ExponentialHistogramPoint {
+        attrs: get(200).into(),
+        start: 1,
+        time: 0,
+        count: 9,
+        sum: 0.0,
+        min: None,
+        max: None,
+        scale: 3,
+        zero_count: 2,
+        // 2^(-3) s = 125 ms and the bucket above it.
+        positive_offset: -24,
+        positive: vec![3, 4],
+        exemplars: Vec::new(),
+    };
+    let data = MetricData::ExponentialHistogram { temporality: Temporality::Cumulative, points: vec![point] };
+    let name = Str::new(s::HTTP_SERVER_REQUEST_DURATION);
+    let metric = Metric { name, description: Str::default(), unit: Str::new("s"), data };
+    store.metrics(&[metrics("web", vec![metric])], T * S);
+    let durations = with(&store, "web", |w| w.durations(T).durations);
+    assert_eq!((durations[0], durations[6], durations.iter().sum::<u32>()), (2, 7, 9));
+}
+
+#[test]
+fn services_are_bounded_and_the_rest_is_counted() {
+    let store = Store::new(1 << 20, T * S);
+    for i in 0..500 {
+        let one = histogram(s::HTTP_SERVER_REQUEST_DURATION, get(200), 1, counts(1));
+        store.metrics(&[metrics(&format!("s{i}"), vec![one])], T * S);
+    }
+    let counts = store.counts();
+    let held = counts.services.iter().count() as u64;
+    assert!((16..200).contains(&held), "{held}");
+    assert_eq!(counts.services.refused, 500 - held);
+    assert!(counts.services.used() + counts.readings.used() <= 1 << 20);
+}
+
+fn span(trace: u128, id: u64, parent: u64, millis: u64, failed: bool) -> Span {
+    Span {
+        trace_id: TraceId(trace.to_be_bytes()),
+        span_id: SpanId(id.to_be_bytes()),
+        parent_id: SpanId(parent.to_be_bytes()),
+        trace_state: Str::default(),
+        flags: 1,
+        name: Str::new("GET"),
+        kind: SpanKind::Server,
+        start: T * S,
+        end: T * S + millis * 1_000_000,
+        attrs: vec![KeyValue::new(s::URL_PATH, "/a/path/that/does/not/fit/inline")],
+        events: Vec::new(),
+        links: Vec::new(),
+        status: if failed { SpanStatus::Error } else { SpanStatus::Unset },
+        status_message: Str::default(),
+    }
+}
+
+fn spans(name: &str, list: Vec<Span>) -> Vec<ResourceGroup> {
+    vec![ResourceGroup { resource: resource(name), scope: scope(), records: Records::Spans(list) }]
+}
+
+fn trace(n: u128) -> TraceId {
+    TraceId(n.to_be_bytes())
+}
+
+#[test]
+fn a_trace_is_put_together_from_all_of_its_spans() {
+    let store = Store::new(16 << 20, T * S);
+    store.spans(&spans("web", vec![span(1, 2, 1, 5, false), span(1, 1, 0, 10, true)]), T * S);
+    store.spans(&spans("db", vec![span(1, 3, 9, 1, false)]), (T + 1) * S);
+    let traces = store.traces();
+    let one = traces.get(trace(1)).unwrap();
+    assert_eq!((one.spans.len(), one.errors, one.end - one.start), (3, 1, 10_000_000));
+    assert_eq!(one.root().unwrap().span.span_id, SpanId(1u64.to_be_bytes()));
+    assert_eq!(one.changed, traces.changes());
+}
+
+#[test]
+fn memory_is_bounded_and_failed_traces_stay_longer_than_ordinary_ones() {
+    let store = Store::new(1 << 20, T * S);
+    store.spans(&spans("web", vec![span(1, 1, 0, 1, true)]), T * S);
+    for second in 0..100u64 {
+        // Below the rate at which ordinary traces are passed over.
+        let list = (0..100).map(|i| span(u128::from(second * 100 + i + 10), 1, 0, 1, false)).collect();
+        store.spans(&spans("web", list), (T + second) * S);
+    }
+    let traces = store.traces();
+    assert!(traces.used() <= 1 << 20, "{}", traces.used());
+    assert!(traces.get(trace(1)).is_some());
+    assert!(traces.get(trace(10)).is_none());
+    assert!(traces.get(trace(10_009)).is_some());
+    assert_eq!(traces.seen, 10_001);
+    assert!(traces.left().is_some());
+    let bytes: usize = traces.iter().map(|(_, t)| t.bytes).sum();
+    assert_eq!(bytes, traces.used());
+}
+
+#[test]
+fn a_busy_service_does_not_push_out_a_quiet_one() {
+    let store = Store::new(1 << 20, T * S);
+    store.spans(&spans("quiet", vec![span(7, 1, 0, 1, false)]), T * S);
+    for second in 0..100u64 {
+        let list = (0..100).map(|i| span(u128::from(second * 100 + i + 10), 1, 0, 1, false)).collect();
+        store.spans(&spans("busy", list), (T + second) * S);
+    }
+    assert!(store.traces().get(trace(7)).is_some());
+}
+
+/// A trace id as random ones are.
+fn random(n: u64) -> u128 {
+    let mut z = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    u128::from(z ^ (z >> 27))
+}
+
+#[test]
+fn at_high_rates_a_share_of_the_traces_is_kept_and_each_of_them_whole() {
+    let store = Store::new(64 << 20, T * S);
+    let mut kept_before = 0;
+    for second in 0..20u64 {
+        kept_before = store.traces().kept;
+        for batch in 0..10u64 {
+            let ids = (0..1_000).map(|i| second * 10_000 + batch * 1_000 + i);
+            let list = ids
+                .flat_map(|n| [span(random(n), 1, 0, 1, false), span(random(n), 2, 1, 1, false)])
+                .collect();
+            store.spans(&spans("web", list), (T + second) * S);
+        }
+    }
+    let traces = store.traces();
+    let last = traces.kept - kept_before;
+    assert!((100..2_000).contains(&last), "{last} of 20,000 spans were kept in the last second");
+    assert!(traces.passes_over());
+    let halves = traces.iter().filter(|(_, t)| t.spans.len() != 2).count();
+    assert!(halves <= 1, "{halves} traces are not whole");
+}
+
+#[test]
+fn one_trace_cannot_take_all_of_the_memory() {
+    let store = Store::new(1 << 20, T * S);
+    for i in 0..5_000u64 {
+        store.spans(&spans("web", vec![span(1, i + 1, 0, 1, true)]), (T + i / 40) * S);
+    }
+    let traces = store.traces();
+    let one = traces.get(trace(1)).unwrap();
+    assert!(one.bytes <= (1 << 20) / 4 + 1_000, "{}", one.bytes);
+    assert_eq!(one.spans.len() + one.refused as usize, 5_000);
+}
+
+#[test]
+fn parents_that_go_round_in_a_circle_have_a_root_all_the_same() {
+    let store = Store::new(1 << 20, T * S);
+    store.spans(
+        &spans("web", vec![span(1, 1, 2, 1, false), span(1, 2, 1, 5, false), span(1, 3, 3, 1, false)]),
+        T * S,
+    );
+    assert!(store.traces().get(trace(1)).unwrap().root().is_some());
+}

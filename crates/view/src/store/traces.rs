@@ -130,6 +130,11 @@ impl Traces {
         }
     }
 
+    /// Changes the budget; what is over it leaves with the next span.
+    pub(crate) fn set_budget(&mut self, bytes: usize) {
+        self.budget = bytes;
+    }
+
     /// Whether a span is worth its memory. Cheap: called for every span there is.
     pub(crate) fn wants(&mut self, span: &Span, arrival: &Arrival) -> bool {
         self.seen += 1;
@@ -199,7 +204,7 @@ impl Traces {
         };
         trace.changed = self.changes;
         trace.hot |= hot;
-        if trace.spans.len() >= TRACE_SPANS || trace.bytes >= self.budget / 8 {
+        if trace.spans.len() >= TRACE_SPANS || trace.bytes >= self.budget / 4 {
             trace.refused += 1;
             return;
         }

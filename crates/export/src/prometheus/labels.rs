@@ -1,0 +1,100 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use telegen_model::{KeyValue, Resource, Value, semconv as s};
+
+use super::names;
+
+/// Labels that Telegen sets itself: an attribute of that name is called `exported_...`, as Prometheus does.
+const TAKEN: [&str; 3] = ["job", "instance", "le"];
+
+/// `job="..",instance=".."`: what says whose series it is.
+pub(super) fn identity(resource: &Resource) -> String {
+    let name = resource.text(s::SERVICE_NAME).unwrap_or("unknown_service");
+    let job = match resource.text(s::SERVICE_NAMESPACE) {
+        Some(namespace) if !namespace.is_empty() => Cow::Owned(format!("{namespace}/{name}")),
+        _ => Cow::Borrowed(name),
+    };
+    let instance = resource.text(s::SERVICE_INSTANCE_ID).unwrap_or_default();
+    format!("job=\"{}\",instance=\"{}\"", names::escaped(&job), names::escaped(instance))
+}
+
+/// The other attributes of a resource, for `target_info`.
+pub(super) fn target(identity: &str, resource: &Resource) -> String {
+    let identifying = [s::SERVICE_NAME, s::SERVICE_NAMESPACE, s::SERVICE_INSTANCE_ID];
+    series(identity, resource.attrs().iter().filter(|kv| !identifying.contains(&kv.key.as_str())))
+}
+
+/// The labels of a series, sorted behind its identity. Attributes whose names fall together are joined by
+/// `;` as the specification says; lists, maps and octets are no labels.
+pub(super) fn series<'a>(identity: &str, attrs: impl IntoIterator<Item = &'a KeyValue>) -> String {
+    let mut merged: BTreeMap<Cow<'a, str>, Cow<'a, str>> = BTreeMap::new();
+    for kv in attrs {
+        let Some(text) = text(&kv.value) else { continue };
+        let mut name = names::label(&kv.key);
+        if TAKEN.contains(&name.as_ref()) {
+            name = Cow::Owned(format!("exported_{name}"));
+        }
+        match merged.get_mut(&name) {
+            Some(value) => *value = Cow::Owned(format!("{value};{text}")),
+            None => {
+                merged.insert(name, text);
+            }
+        }
+    }
+    let mut out = String::with_capacity(identity.len() + 32 * merged.len());
+    out.push_str(identity);
+    for (name, value) in &merged {
+        let comma = if out.is_empty() { "" } else { "," };
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{comma}{name}=\"{}\"", names::escaped(value));
+    }
+    out
+}
+
+fn text(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::Str(v) => Some(Cow::Borrowed(v)),
+        Value::Int(v) => Some(Cow::Owned(v.to_string())),
+        Value::Double(v) => Some(Cow::Owned(names::float(*v))),
+        Value::Bool(v) => Some(Cow::Borrowed(if *v { "true" } else { "false" })),
+        Value::Bytes(_) | Value::Array(_) | Value::Map(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_fall_together_are_joined_and_those_of_the_scrape_are_kept_apart() {
+        let attrs = [
+            KeyValue::new("a.b", "1"),
+            KeyValue::new("a_b", 2i64),
+            KeyValue::new("job", "x"),
+            KeyValue::new("le", true),
+            KeyValue::new("0", "\\\"\n"),
+            KeyValue::new("list", Value::Array(vec![])),
+        ];
+        assert_eq!(
+            series("job=\"j\",instance=\"\"", &attrs),
+            "job=\"j\",instance=\"\",a_b=\"1;2\",exported_job=\"x\",exported_le=\"true\",key_0=\"\\\\\\\"\\n\""
+        );
+        assert_eq!(series("", &attrs[..1]), "a_b=\"1\"");
+    }
+
+    #[test]
+    fn a_target_is_named_by_its_service_and_described_by_the_rest() {
+        let resource = Resource::new(vec![
+            KeyValue::new("service.name", "shop"),
+            KeyValue::new("service.namespace", "web"),
+            KeyValue::new("service.instance.id", "i"),
+            KeyValue::new("host.name", "h"),
+        ]);
+        let identity = identity(&resource);
+        assert_eq!(identity, "job=\"web/shop\",instance=\"i\"");
+        assert_eq!(target(&identity, &resource), "job=\"web/shop\",instance=\"i\",host_name=\"h\"");
+        assert_eq!(super::identity(&Resource::default()), "job=\"unknown_service\",instance=\"\"");
+    }
+}

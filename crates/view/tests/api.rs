@@ -1,0 +1,332 @@
+//! The API behind a real server.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use telegen_model::{
+    HistogramPoint, KeyValue, Metric, MetricData, Records, Resource, ResourceGroup, Scope, Signal, Span,
+    SpanId, SpanKind, SpanStatus, Str, Temporality, TraceId, Value as Attr, semconv as s,
+};
+use telegen_pipeline::{Batch, Outcome, Sink};
+use telegen_selfmon::{BuildInfo, SelfMon};
+use telegen_server::settings::ServerSettings;
+use telegen_server::{Running, Server};
+use telegen_view::{About, View};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+struct Page {
+    view: View,
+    monitor: SelfMon,
+    server: Running,
+}
+
+async fn page() -> Page {
+    let monitor =
+        SelfMon::new(BuildInfo { version: "1.2.3".into(), commit: "abc".into(), target: "t".into() });
+    let about = About { host: "h1".to_owned(), ..About::default() };
+    let view = View::new(16 << 20, &monitor, about);
+    let settings = ServerSettings { listen: "127.0.0.1:0".parse().unwrap(), ..ServerSettings::default() };
+    let server = Server::new(settings, &monitor).merge(view.api()).merge_shell(view.shell());
+    let server = server.start().await.unwrap().unwrap();
+    Page { view, monitor, server }
+}
+
+impl Page {
+    /// Status, head and body of an answer.
+    async fn raw(&self, path: &str, headers: &str) -> (u16, String, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.server.address()).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+        let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head, answer[end..].to_vec())
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        let (status, _, body) = self.raw(path, "").await;
+        (status, serde_json::from_slice(&body).unwrap_or_else(|e| panic!("{path}: {e}")))
+    }
+}
+
+fn now() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
+}
+
+fn resource(name: &str) -> Arc<Resource> {
+    Arc::new(Resource::new(vec![
+        KeyValue::new(s::SERVICE_NAME, name),
+        KeyValue::new(s::SERVICE_NAMESPACE, "shop"),
+    ]))
+}
+
+fn group(name: &str, records: Records) -> ResourceGroup {
+    let scope = Scope { name: Str::new("telegen/trace"), version: Str::new("1") };
+    ResourceGroup { resource: resource(name), scope, records }
+}
+
+fn requests(name: &str, status: i64, bucket: usize, n: u64) -> ResourceGroup {
+    let bounds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+    let mut counts = vec![0; 15];
+    counts[bucket] = n;
+    let attrs = [
+        KeyValue::new(s::HTTP_REQUEST_METHOD, "GET"),
+        KeyValue::new(s::HTTP_RESPONSE_STATUS_CODE, Attr::Int(status)),
+    ];
+    let point = HistogramPoint {
+        attrs: attrs.into(),
+        start: 1,
+        time: now(),
+        count: n,
+        sum: 0.0,
+        min: None,
+        max: None,
+        bounds: bounds.into(),
+        counts,
+        exemplars: Vec::new(),
+    };
+    let data = MetricData::Histogram { temporality: Temporality::Cumulative, points: vec![point] };
+    let name_of = Str::new(s::HTTP_SERVER_REQUEST_DURATION);
+    let metric = Metric { name: name_of, description: Str::default(), unit: Str::new("s"), data };
+    group(name, Records::Metrics(vec![metric]))
+}
+
+fn span(trace: u8, id: u8, parent: u8, millis: u64, status: i64) -> Span {
+    let start = now() - 1_000_000_000;
+    Span {
+        trace_id: TraceId([trace; 16]),
+        span_id: SpanId([id; 8]),
+        parent_id: SpanId([parent; 8]),
+        trace_state: Str::default(),
+        flags: 1,
+        name: Str::new("GET /cart"),
+        kind: SpanKind::Server,
+        start,
+        end: start + millis * 1_000_000,
+        attrs: vec![
+            KeyValue::new(s::URL_PATH, "/cart/<img src=x onerror=alert(1)>"),
+            KeyValue::new(s::HTTP_RESPONSE_STATUS_CODE, Attr::Int(status)),
+        ],
+        events: Vec::new(),
+        links: Vec::new(),
+        status: if status >= 500 { SpanStatus::Error } else { SpanStatus::Unset },
+        status_message: Str::default(),
+    }
+}
+
+async fn send(page: &Page, name: &str, spans: Vec<Span>) {
+    let batch = Batch::new(Signal::Traces, vec![group(name, Records::Spans(spans))]);
+    assert_eq!(page.view.send(Arc::new(batch)).await, Outcome::Delivered);
+}
+
+#[tokio::test]
+async fn services_are_listed_as_the_contract_says() {
+    let page = page().await;
+    page.view.metrics(&[requests("checkout", 200, 1, 30), requests("cart", 500, 6, 4)], now());
+    let (status, services) = page.get("/api/v1/services").await;
+    assert_eq!(status, 200);
+    let rows = services.as_array().unwrap();
+    let keys = |v: &Value| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(
+        keys(&rows[0]),
+        [
+            "name",
+            "namespace",
+            "instances",
+            "requests_per_second",
+            "error_ratio",
+            "p50_ms",
+            "p95_ms",
+            "p99_ms"
+        ]
+    );
+    assert_eq!((&rows[0]["name"], &rows[0]["error_ratio"]), (&json!("cart"), &json!(1.0)));
+    assert_eq!((&rows[1]["name"], &rows[1]["namespace"]), (&json!("checkout"), &json!("shop")));
+    // Half of the way from 5 to 10 ms.
+    assert_eq!((&rows[1]["p50_ms"], &rows[1]["instances"]), (&json!(7.5), &json!(1)));
+    assert!(rows[1]["requests_per_second"].as_f64().unwrap() > 0.0);
+}
+
+#[tokio::test]
+async fn traces_are_found_by_service_duration_and_error_and_come_as_otlp() {
+    let page = page().await;
+    send(&page, "cart", vec![span(1, 1, 0, 50, 200), span(1, 2, 1, 20, 200)]).await;
+    send(&page, "cart", vec![span(2, 3, 0, 500, 503)]).await;
+    send(&page, "shop", vec![span(3, 4, 0, 5, 200)]).await;
+    let ids = async |query: &str| {
+        let (status, otlp) = page.get(&format!("/api/v1/traces{query}")).await;
+        assert_eq!(status, 200, "{query}");
+        let mut ids: Vec<String> = Vec::new();
+        for resource in otlp["resourceSpans"].as_array().unwrap() {
+            for span in resource["scopeSpans"][0]["spans"].as_array().unwrap() {
+                ids.push(span["spanId"].as_str().unwrap()[..2].to_owned());
+            }
+        }
+        ids.sort();
+        ids
+    };
+    assert_eq!(ids("").await, ["01", "02", "03", "04"]);
+    assert_eq!(ids("?service=cart").await, ["01", "02", "03"]);
+    assert_eq!(ids("?service=cart&limit=1").await, ["03"]);
+    assert_eq!(ids("?min_ms=40").await, ["01", "02", "03"]);
+    assert_eq!(ids("?error=true").await, ["03"]);
+    assert_eq!(ids("?service=none").await, Vec::<String>::new());
+    assert_eq!(
+        page.get("/api/v1/traces?limit=many").await,
+        (400, json!({"error": "limit: a number is needed"}))
+    );
+    let one = "01".repeat(16);
+    let (status, trace) = page.get(&format!("/api/v1/traces/{one}")).await;
+    assert_eq!(
+        (status, &trace["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"]),
+        (200, &json!(one))
+    );
+    assert_eq!(page.get(&format!("/api/v1/traces/{}", "09".repeat(16))).await.0, 404);
+    assert_eq!(page.get("/api/v1/traces/xyz").await.0, 400);
+}
+
+#[tokio::test]
+async fn features_and_the_ledger_are_those_of_the_program() {
+    let page = page().await;
+    page.monitor.features.off("traces", "CAP_BPF is missing", "run as root");
+    page.monitor.ledger.produced(Signal::Traces, "tap", 3);
+    let (_, features) = page.get("/api/v1/features").await;
+    let off = json!([{"name": "traces", "enabled": false, "reason": "CAP_BPF is missing", "remedy": "run as root"}]);
+    assert_eq!(features, off);
+    let (_, ledger) = page.get("/api/v1/ledger").await;
+    assert_eq!(ledger["traces"]["produced"], json!(3));
+    let (_, overview) = page.get("/api/v1/view/overview").await;
+    assert_eq!((&overview["tracing"], &overview["off"]), (&json!("CAP_BPF is missing"), &json!(1)));
+}
+
+#[tokio::test]
+async fn the_overview_sends_only_what_changed_since_the_cursor() {
+    let page = page().await;
+    page.view.metrics(&[requests("a", 200, 1, 100), requests("b", 200, 1, 10)], now());
+    let (_, first) = page.get("/api/v1/view/overview").await;
+    assert_eq!(
+        (first["rows"].as_array().unwrap().len(), &first["total"], &first["host"]),
+        (2, &json!(2), &json!("h1"))
+    );
+    let cursor = first["cursor"].as_u64().unwrap();
+    let (_, same) = page.get(&format!("/api/v1/view/overview?cursor={cursor}")).await;
+    assert_eq!((same["rows"].as_array().unwrap().len(), same["order"].as_array().unwrap().len()), (0, 2));
+    let (_, filtered) = page.get("/api/v1/view/overview?q=-a").await;
+    assert_eq!(filtered["matching"], json!(1));
+    let wrong = page.get("/api/v1/view/overview?q=p95%3Efast").await;
+    assert_eq!(wrong, (400, json!({"error": "p95>fast: a duration such as 200ms is needed"})));
+}
+
+#[tokio::test]
+async fn what_fails_stands_on_top_and_every_column_sorts() {
+    let page = page().await;
+    page.view.metrics(
+        &[requests("busy", 200, 1, 900), requests("failing", 500, 3, 9), requests("few", 500, 2, 4)],
+        now(),
+    );
+    let names = async |query: &str| {
+        let (_, json) = page.get(&format!("/api/v1/view/overview?{query}")).await;
+        let rows = json["rows"].as_array().unwrap();
+        rows.iter().map(|r| r[1].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // Four failures are too few to call it failing.
+    assert_eq!(names("").await, ["failing", "busy", "few"]);
+    assert_eq!(names("only=failing").await, ["failing"]);
+    assert_eq!(names("sort=name").await, ["busy", "failing", "few"]);
+    assert_eq!(names("sort=-name").await, ["few", "failing", "busy"]);
+    assert_eq!(names("sort=rate").await, ["busy", "failing", "few"]);
+    assert_eq!(names("sort=-p95").await, ["busy", "few", "failing"]);
+    assert_eq!(names("sort=name&limit=1&offset=1").await, ["failing"]);
+}
+
+#[tokio::test]
+async fn a_service_tells_its_numbers_its_routes_and_its_series() {
+    let page = page().await;
+    page.view.metrics(&[requests("cart", 200, 1, 40)], now());
+    let (status, json) = page.get("/api/v1/view/service?name=cart&ns=shop").await;
+    assert_eq!(status, 200);
+    assert_eq!((&json["head"]["count"], &json["head"]["errors"]), (&json!(40), &json!(0.0)));
+    assert_eq!((&json["routes"][0]["method"], &json["routes"][0]["count"]), (&json!("GET"), &json!(40)));
+    let points = json["series"]["points"].as_array().unwrap();
+    assert_eq!((points.len(), &points[0]), (60, &Value::Null));
+    let seen: u64 = points.iter().filter_map(|p| p[0].as_u64()).sum();
+    assert_eq!(seen, 40);
+    assert_eq!(page.get("/api/v1/view/service?name=cart&ns=other").await.0, 404);
+    assert_eq!(page.get("/api/v1/view/service?name=cart&range=7m").await.0, 400);
+    let (_, long) = page.get("/api/v1/view/service?name=cart&range=60m").await;
+    assert_eq!(long["series"]["points"].as_array().unwrap().len(), 60);
+}
+
+#[tokio::test]
+async fn a_trace_is_sent_as_rows_and_a_span_with_everything_it_says() {
+    let page = page().await;
+    send(&page, "cart", vec![span(1, 1, 0, 50, 503), span(1, 2, 1, 20, 200), span(1, 3, 9, 1, 200)]).await;
+    let id = "01".repeat(16);
+    let (_, trace) = page.get(&format!("/api/v1/view/trace?id={id}")).await;
+    assert_eq!((&trace["total"], &trace["errors"], &trace["parts"]), (&json!(3), &json!(1), &json!(2)));
+    assert_eq!(trace["services"], json!(["cart"]));
+    let same = page.get(&format!("/api/v1/view/trace?id={id}&changed={}", trace["changed"])).await.1;
+    assert_eq!((&same["unchanged"], &same["rows"]), (&json!(true), &Value::Null));
+    let (_, one) = page.get(&format!("/api/v1/view/span?trace={id}&span={}", "01".repeat(8))).await;
+    assert_eq!(one["attrs"][0], json!(["url.path", "/cart/<img src=x onerror=alert(1)>"]));
+    let (status, gone) = page.get(&format!("/api/v1/view/trace?id={}", "07".repeat(16))).await;
+    assert_eq!((status, gone["since"].is_number()), (404, true));
+    let (_, list) = page.get("/api/v1/view/traces?q=error:true").await;
+    assert_eq!((&list["matching"], &list["rows"][0][0]), (&json!(1), &json!(id)));
+}
+
+#[tokio::test]
+async fn a_large_trace_shows_its_errors_and_what_is_above_them() {
+    let page = page().await;
+    let deep = |n: u32, parent: u32| {
+        let mut one = span(1, 0, 0, 1, if n == 2_999 { 500 } else { 200 });
+        one.span_id = SpanId(u64::from(n + 1).to_be_bytes());
+        one.parent_id = SpanId(u64::from(parent).to_be_bytes());
+        one
+    };
+    // A chain of 30 links, then 2,969 spans below its end; the last one failed.
+    send(&page, "cart", (0..3_000).map(|n| deep(n, n.min(30))).collect()).await;
+    let (_, trace) = page.get(&format!("/api/v1/view/trace?id={}", "01".repeat(16))).await;
+    let rows = trace["rows"].as_array().unwrap();
+    assert_eq!((rows.len(), &trace["total"]), (2_000, &json!(3_000)));
+    assert!(rows.iter().any(|r| !r[7].is_null()), "the failed span is there");
+    for n in 1..=30u64 {
+        let id = format!("{n:016x}");
+        assert!(rows.iter().any(|r| r[0] == json!(id)), "link {n}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_has_its_policy_and_its_parts_never_change() {
+    let page = page().await;
+    let (status, head, body) = page.raw("/", "").await;
+    assert_eq!(status, 200);
+    assert!(head.contains("content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'\r\n"));
+    assert!(
+        head.contains("cache-control: no-cache\r\n")
+            && head.contains("cross-origin-opener-policy: same-origin\r\n")
+    );
+    let tag = head.lines().find_map(|l| l.strip_prefix("etag: ")).unwrap();
+    assert_eq!(page.raw("/", &format!("if-none-match: {tag}\r\n")).await.0, 304);
+    let html = String::from_utf8(body).unwrap();
+    let script = html.split("src=\"").nth(1).unwrap().split('"').next().unwrap();
+    let (status, head, _) = page.raw(script, "accept-encoding: gzip\r\n").await;
+    assert_eq!(status, 200);
+    for line in [
+        "cache-control: public, max-age=31536000, immutable\r\n",
+        "content-encoding: gzip\r\n",
+        "content-type: text/javascript; charset=utf-8\r\n",
+        "x-content-type-options: nosniff\r\n",
+    ] {
+        assert!(head.contains(line), "{line}: {head}");
+    }
+    assert_eq!(page.raw("/favicon.ico", "").await.0, 200);
+    assert_eq!(page.raw("/ui/0000000000000000/app.css", "").await.0, 404);
+    let (_, head, _) = page.raw("/api/v1/view/agent", "accept-encoding: gzip\r\n").await;
+    assert!(head.contains("content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"));
+    assert!(head.contains("cache-control: no-store\r\n") && head.contains("content-encoding: gzip\r\n"));
+}
