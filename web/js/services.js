@@ -8,7 +8,7 @@ import { drawSpark, sparkline } from './chart.js';
 import { Table, setCell } from './table.js';
 
 const EVERY = 5000;
-const PAGE = 200;
+const PAGE = 50;
 
 export function open({ route, setTitle, say, panel }) {
   const state = {

@@ -108,7 +108,7 @@ async fn a_backend_that_goes_and_comes_back_misses_nothing() {
 async fn a_backend_that_refuses_for_now_gets_every_span_once() {
     let busy = |n: usize, protocol: Protocol| match (protocol, n % 2) {
         (Protocol::Grpc, 0) => {
-            Reply::Grpc { code: 14, message: "busy".into(), retry_info: None, at_once: n % 4 == 0 }
+            Reply::Grpc { code: 14, message: "busy".into(), retry_info: None, at_once: n.is_multiple_of(4) }
         }
         (Protocol::Grpc, _) => Reply::Grpc {
             code: 8,

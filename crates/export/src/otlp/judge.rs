@@ -77,7 +77,7 @@ pub(super) fn grpc(refusal: Refusal) -> Judged {
 fn says_too_large(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     message.contains("message")
-        && ["larger than", "too large", "exceeds"].iter().any(|words| message.contains(words))
+        && ["larger than", "too large", "exceeds", "size limit"].iter().any(|words| message.contains(words))
 }
 
 /// The gRPC status that an HTTP status stands for when there is no `grpc-status`: gRPC's
@@ -155,6 +155,7 @@ mod tests {
             (8, "grpc: received message larger than max (5000000 vs. 4194304)"),
             (8, "Received message exceeds the maximum configured message size."),
             (8, "gRPC message exceeds maximum size 4194304: 5000000"),
+            (8, "Error decompressing: size limit, of 4194304 bytes, exceeded while decompressing message"),
             (11, "Error, decoded message length too large: found 5000000 bytes, the limit is: 4194304 bytes"),
         ] {
             assert_eq!(judged_grpc(code, message, None), Outcome::TooLarge, "{message}");

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use telegen_config::ByteSize;
-use telegen_export::{FileSink, OtlpSink};
-use telegen_pipeline::{Role, Sink, SinkConfig};
+use telegen_export::{ConsoleSink, FileSink, OtlpSink};
+use telegen_model::Signal;
+use telegen_pipeline::{Role, SignalSet, Sink, SinkConfig};
 use telegen_selfmon::SelfMon;
 
 use super::page::Page;
@@ -32,6 +33,12 @@ pub(crate) fn all(
     }
     for file in export.files() {
         sinks.push((Arc::new(FileSink::new(&file.config())?), SinkConfig::default()));
+    }
+    for console in export.console.iter().flat_map(|c| c.as_slice()) {
+        let name = console.name.as_deref().unwrap_or("console");
+        let signals: Vec<Signal> = console.signals.iter().map(|s| Signal::from(*s)).collect();
+        let config = SinkConfig { role: Role::Uncounted, ..SinkConfig::default() };
+        sinks.push((Arc::new(ConsoleSink::new(name, SignalSet::of(&signals))), config));
     }
     if let Some(view) = page.sink() {
         sinks.push(view);

@@ -141,15 +141,12 @@ fn start(args: SettingsArgs, mode: Option<Mode>) -> u8 {
         Ok(load) => load,
         Err(code) => return code,
     };
-    let settings = &load.loaded.settings;
-    #[cfg(not(feature = "agent"))]
-    if settings.mode == Mode::Agent {
-        complain("telegen agent: not in this build, which has the collector only: run telegen collector");
-        return USAGE;
-    }
-    #[cfg(not(feature = "collector"))]
-    if settings.mode == Mode::Collector {
-        complain("telegen collector: not in this build, which has the agent only: run telegen agent");
+    let missing = match load.loaded.settings.mode {
+        Mode::Agent => (!cfg!(feature = "agent")).then_some("agent: not in this build: run telegen collector"),
+        Mode::Collector => (!cfg!(feature = "collector")).then_some("collector: not in this build: run telegen agent"),
+    };
+    if let Some(what) = missing {
+        complain(&format!("telegen {what}"));
         return USAGE;
     }
     match crate::agent::run(load) {

@@ -1,0 +1,84 @@
+// Starts the page with a made-up store, and a browser that writes down everything that goes wrong.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-proxy-server'];
+
+let binary = null;
+
+/** Builds the example once. */
+function build() {
+  if (binary) return binary;
+  const built = spawnSync('cargo', ['build', '--quiet', '--locked', '-p', 'telegen-view', '--example', 'demo'], { cwd: ROOT, stdio: 'inherit' });
+  if (built.status !== 0) throw new Error('the example does not build');
+  binary = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'debug/examples/demo');
+  return binary;
+}
+
+/** Serves a store: `empty`, `off`, `demo`, `giant` or `hostile`. Gives its address and how to stop it. */
+export async function serve(kind, { listen = '127.0.0.1:0', token } = {}) {
+  const child = spawn(build(), [kind, listen, ...(token ? [token] : [])], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout });
+  const address = await new Promise((resolve, reject) => {
+    lines.on('line', (line) => line.startsWith('listening on ') && resolve(line.slice('listening on '.length)));
+    child.on('exit', (code) => reject(new Error(`the example ended with ${code}`)));
+  });
+  return {
+    address,
+    url: `http://${address}/`,
+    async json(path) {
+      const response = await fetch(`http://${address}${path}`);
+      return response.json();
+    },
+    async stop() {
+      if (child.exitCode !== null) return;
+      const ended = new Promise((resolve) => child.on('exit', resolve));
+      child.kill('SIGINT');
+      await ended;
+    },
+  };
+}
+
+/** A browser; CHROMIUM names another program than Debian's. */
+export function browse() {
+  const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+  if (!existsSync(executablePath)) throw new Error(`${executablePath} is not there: install chromium, or set CHROMIUM`);
+  return chromium.launch({ executablePath, args: ARGS });
+}
+
+/** A page that remembers what the browser complained about and what it asked for elsewhere. */
+export async function open(browser, origin, { width = 1280, height = 800, theme = 'light', clock } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, reducedMotion: 'reduce', timezoneId: 'UTC' });
+  const page = await context.newPage();
+  const troubles = [];
+  page.on('console', (message) => troubles.push(`console ${message.type()}: ${message.text()}`));
+  page.on('pageerror', (error) => troubles.push(`error: ${error.message}`));
+  page.on('requestfailed', (request) => {
+    // A question that is no longer of interest is given up on purpose.
+    if (request.failure()?.errorText !== 'net::ERR_ABORTED') troubles.push(`failed: ${request.url()} ${request.failure()?.errorText}`);
+  });
+  page.on('request', (request) => {
+    if (!request.url().startsWith(origin) && !request.url().startsWith('blob:')) troubles.push(`elsewhere: ${request.url()}`);
+  });
+  page.on('response', (response) => {
+    if (response.status() >= 400) troubles.push(`status ${response.status()}: ${response.url()}`);
+  });
+  page.on('dialog', (dialog) => {
+    troubles.push(`dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  if (clock) await page.clock.install({ time: clock });
+  return { page, troubles, close: () => context.close() };
+}
+
+/** Goes to a route and waits until it has shown its data. */
+export async function visit(page, base, route) {
+  await page.goto(`${base}#/${route}`);
+  await page.waitForFunction(() => !document.querySelector('main')?.textContent.includes('Loading…'));
+}

@@ -1,0 +1,253 @@
+// What people come for, with the keyboard alone and with the mouse; and what they see when something is wrong.
+
+import { after, before, test } from 'node:test';
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { browse, open, serve, visit } from './harness.mjs';
+
+let browser;
+let demo;
+
+before(async () => {
+  browser = await browse();
+  demo = await serve('demo');
+});
+
+after(async () => {
+  await browser?.close();
+  await demo?.stop();
+});
+
+const text = (page, selector) => page.locator(selector).first().textContent();
+
+test('by keyboard: find the failing service, its traces, a failed span, and the way back', async () => {
+  const { page, troubles, close } = await open(browser, demo.url);
+  await visit(page, demo.url, 'services');
+  await page.waitForSelector('tbody tr');
+  assert.equal(await text(page, 'tbody tr a'), 'payments');
+  await page.keyboard.press('j');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.tabs');
+  assert.match(page.url(), /#\/service\/payments\?ns=shop$/);
+  assert.equal(await page.evaluate(() => document.activeElement.tagName), 'H1');
+  await page.locator('[role=tab][aria-selected=true]').focus();
+  await page.keyboard.press('ArrowRight');
+  await page.keyboard.press('ArrowRight');
+  await page.waitForSelector('.traces tbody tr');
+  await page.keyboard.press('g');
+  await page.keyboard.press('t');
+  await page.waitForFunction(() => location.hash === '#/traces');
+  await page.keyboard.press('/');
+  await page.keyboard.type('error:true');
+  await page.waitForFunction(() => document.querySelector('.status').textContent.includes('match'));
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('j');
+  await page.waitForSelector('.traces tbody a:focus');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.wf-row');
+  await page.keyboard.press('n');
+  await page.waitForSelector('.wf-row.failed:focus');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('aside.panel:focus');
+  assert.match(await page.locator('aside').textContent(), /http\.response\.status_code/);
+  assert.match(page.url(), /span=[0-9a-f]{16}/);
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('.wf-row:focus');
+  assert.deepEqual(troubles, []);
+  await close();
+});
+
+test('by mouse: why a span has its parent, and a link that opens the same picture', async () => {
+  const { page, troubles, close } = await open(browser, demo.url);
+  const { rows } = await demo.json('/api/v1/view/traces?q=link:thread&limit=1');
+  await visit(page, demo.url, `trace/${rows[0][0]}`);
+  const row = page.locator('.wf-row', { hasText: 'thread' }).first();
+  assert.match(await row.getAttribute('aria-label'), /parent inferred by thread, confidence 0\.97/);
+  assert.equal(await row.locator('.guide.dotted').count(), 1);
+  await row.click();
+  await page.waitForFunction(() => document.querySelector('aside')?.textContent.includes('telegen.link.method'));
+  assert.match(await page.locator('aside').textContent(), /parent inferred: thread, confidence 0\.97/);
+  const second = await open(browser, demo.url);
+  await second.page.goto(page.url());
+  await second.page.waitForFunction(() => document.querySelector('aside')?.textContent.includes('telegen.link.method'));
+  assert.equal(await second.page.locator('aside h2').textContent(), await page.locator('aside h2').textContent());
+  assert.deepEqual([...troubles, ...second.troubles], []);
+  await second.close();
+  await close();
+});
+
+test('a child that starts before its parent stays where it is, and no bar is invisible', async () => {
+  const { page, close } = await open(browser, demo.url);
+  const { rows } = await demo.json('/api/v1/view/traces?q=spans%3E12&limit=1');
+  await visit(page, demo.url, `trace/${rows[0][0]}`);
+  await page.waitForSelector('.wf-bar');
+  const widths = await page.locator('.wf-bar').evaluateAll((bars) => bars.map((b) => b.getBoundingClientRect().width));
+  assert.ok(widths.every((w) => w >= 2), String(Math.min(...widths)));
+  const fold = page.locator('.wf-row', { hasText: '× 12' });
+  assert.equal(await fold.getAttribute('aria-expanded'), 'false');
+  await fold.click();
+  assert.equal(await page.locator('.wf-row', { hasText: 'GET /stock/{id}' }).count(), 13);
+  await close();
+});
+
+test('the page shows what the API says, and the ledger adds up', async () => {
+  const { page, close } = await open(browser, demo.url);
+  await visit(page, demo.url, 'telegen');
+  await page.waitForSelector('.account');
+  const ledger = await demo.json('/api/v1/ledger');
+  const { produced, discarded, lost, delivered, in_flight: flying } = ledger.traces;
+  const sum = (t) => Object.values(t).reduce((a, n) => a + (typeof n === 'number' ? n : sum(n)), 0);
+  assert.equal(produced, sum(discarded) + sum(lost) + delivered.otlp + flying);
+  assert.equal(await page.locator('.account .ok').count(), 1);
+  assert.match(await page.locator('main').textContent(), /profiles.*off.*not built yet/);
+  await visit(page, demo.url, 'services');
+  const services = await demo.json('/api/v1/services');
+  await page.waitForSelector('tbody tr');
+  const names = await page.locator('.services tbody a').allTextContents();
+  assert.deepEqual([...names].sort(), services.map((s) => s.name).sort());
+  await close();
+});
+
+test('three nothings look different: none, not applicable, not known', async () => {
+  const { page, close } = await open(browser, demo.url);
+  await visit(page, demo.url, 'services');
+  const cell = (name, col) => page.locator('tr', { has: page.locator(`a:text-is("${name}")`) }).locator(`td[data-col=${col}]`);
+  await page.waitForSelector('tbody tr');
+  assert.equal(await cell('cart', 'errors').textContent(), '0');
+  assert.match(await cell('postgres', 'rate').textContent(), /^–\(its traffic is seen, not read\)$/);
+  assert.equal(await cell('postgres', 'spark').locator('.hatched').count(), 1);
+  assert.equal(await cell('cart', 'spark').locator('.hatched').count(), 0);
+  assert.match(await cell('recommend', 'p99').textContent(), /^–\(\d+ requests in the last 60 s, 100 needed\)$/);
+  await close();
+});
+
+test('a filter that cannot be understood says where, and the last result stays', async () => {
+  const { page, close } = await open(browser, demo.url);
+  await visit(page, demo.url, 'services');
+  await page.waitForSelector('tbody tr');
+  const before = await page.locator('tbody tr').count();
+  await page.fill('#filter', 'p95>fast');
+  await page.waitForFunction(() => document.querySelector('.wrong').textContent !== '');
+  assert.equal(await text(page, '.wrong'), 'p95>fast: a duration such as 200ms is needed');
+  assert.equal(await page.locator('tbody tr').count(), before);
+  await page.fill('#filter', 'no-such-thing');
+  await page.waitForSelector('.empty:not([hidden])');
+  assert.equal(await text(page, '.empty p'), 'No service matches "no-such-thing". Clear filter (Esc)');
+  await page.keyboard.press('Escape');
+  await page.waitForFunction((n) => document.querySelectorAll('tbody tr').length === n, before);
+  await close();
+});
+
+test('no rights, nothing seen, nothing there: the words', async () => {
+  for (const [kind, route, words] of [
+    ['off', 'services', 'Tracing is off: CAP_BPF is missing. Run telegen doctor for the remedy.'],
+    ['empty', 'services', 'No requests seen in the last 15 minutes.'],
+    ['empty', 'traces', 'No traces in memory yet.'],
+  ]) {
+    const store = await serve(kind);
+    const { page, close } = await open(browser, store.url);
+    await visit(page, store.url, route);
+    await page.waitForSelector('.empty:not([hidden])');
+    assert.equal(await text(page, '.empty p'), words);
+    await close();
+    await store.stop();
+  }
+  const { page, close } = await open(browser, demo.url);
+  await visit(page, demo.url, `trace/${'ab'.repeat(16)}`);
+  await page.waitForSelector('.empty:not([hidden])');
+  assert.match(await text(page, '.empty p'), /^Trace abab… is not in memory \(holds .*, since .*\)\. It may be in your backend\.$/);
+  await visit(page, demo.url, 'no-such');
+  assert.equal(await text(page, 'h1'), 'No such page');
+  await close();
+});
+
+test('an agent that goes away is dated, what was shown stays, and a restart is told', async () => {
+  const store = await serve('demo');
+  const { page, close } = await open(browser, store.url);
+  await visit(page, store.url, 'services');
+  await page.waitForSelector('tbody tr');
+  const rows = await page.locator('tbody tr').count();
+  await store.stop();
+  await page.waitForSelector('.note.error', { timeout: 15_000 });
+  assert.match(await page.locator('#note').textContent(), /^Agent not reachable since \d\d:\d\d:\d\d\. Showing what was loaded then\. Retrying in \d+ s · Retry now$/);
+  assert.equal(await page.locator('tbody tr').count(), rows);
+  const again = await serve('demo', { listen: store.address });
+  await page.getByRole('button', { name: 'Retry now' }).click();
+  await page.waitForSelector('.note.warn', { timeout: 15_000 });
+  assert.match(await page.locator('#note').textContent(), /^The agent restarted at \d\d:\d\d:\d\d\. Memory before that is gone\. Dismiss$/);
+  await close();
+  await again.stop();
+});
+
+test('with a token the shell loads, asks for it, and keeps it in memory only', async () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'telegen-')), 'token');
+  writeFileSync(file, 'open-sesame\n');
+  const store = await serve('demo', { token: file });
+  const { page, close } = await open(browser, store.url);
+  await page.goto(`${store.url}#/services`);
+  await page.waitForSelector('#token');
+  assert.match(await page.locator('#note').textContent(), /This address needs the token\./);
+  await page.fill('#token', 'wrong');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#token');
+  await page.fill('#token', 'open-sesame');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('tbody tr');
+  assert.equal(await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage, c: document.cookie })), '{"c":""}');
+  await close();
+  await store.stop();
+});
+
+test('another host name gets 403 with the words', async () => {
+  const url = new URL(demo.url);
+  const answer = await new Promise((resolve, reject) => {
+    const request = http.get({ host: url.hostname, port: url.port, path: '/', headers: { host: 'evil.example' } }, (response) => {
+      let body = '';
+      response.on('data', (part) => { body += part; });
+      response.on('end', () => resolve([response.statusCode, body]));
+    });
+    request.on('error', reject);
+  });
+  assert.deepEqual(answer, [403, `This address is not allowed as Host. Add it to server.hosts, or open http://localhost:${url.port}.\n`]);
+});
+
+test('half an answer and an error keep the page alive, and it recovers by itself', async () => {
+  const { page, close } = await open(browser, demo.url);
+  await visit(page, demo.url, 'services');
+  await page.waitForSelector('tbody tr');
+  let mode = 'half';
+  await page.route('**/api/v1/view/**', (route) => {
+    if (mode === 'half') route.fulfill({ status: 200, contentType: 'application/json', body: '{"now": 1, "rows": [' });
+    else if (mode === 'error') route.fulfill({ status: 500, contentType: 'application/json', body: '{"error": "out of order"}' });
+    else route.continue();
+  });
+  await page.waitForSelector('.note.error', { timeout: 15_000 });
+  assert.match(await page.locator('#note').textContent(), /Agent not reachable/);
+  mode = 'error';
+  await page.waitForFunction(() => document.querySelector('#note').textContent.includes('out of order'), null, { timeout: 15_000 });
+  mode = 'fine';
+  await page.waitForFunction(() => document.querySelector('#note').textContent === '', null, { timeout: 30_000 });
+  assert.ok(await page.locator('tbody tr').count() > 0);
+  await close();
+});
+
+test('pausing holds the data still, and the theme is remembered', async () => {
+  const { page, close } = await open(browser, demo.url);
+  await visit(page, demo.url, 'services');
+  await page.keyboard.press('p');
+  assert.match(await page.locator('#note').textContent(), /^Paused at \d\d:\d\d:\d\d · Resume$/);
+  let asked = 0;
+  page.on('request', (request) => { if (request.url().includes('/api/')) asked += 1; });
+  await page.waitForTimeout(6_000);
+  assert.equal(asked, 0);
+  await page.keyboard.press('p');
+  await page.waitForFunction(() => document.querySelector('#note').textContent === '');
+  await page.getByLabel('Theme').selectOption('dark');
+  await page.reload();
+  assert.equal(await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor), 'rgb(18, 21, 19)');
+  await close();
+});
