@@ -3,9 +3,18 @@
 //! Every test starts its own agent with an OTLP/JSON file as exporter and reads that file once the agent has stopped.
 //! The tests need root and a kernel with the socket tracepoints; without they print `SKIPPED` and why.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a test fails by panicking and says why it was skipped"
+)]
+
 mod config;
 mod edges;
 mod harness;
 mod life;
 mod load;
+mod opaque;
 mod programs;

@@ -73,7 +73,7 @@ export class Waterfall {
     this.axis = h('div', { class: 'wf-axis', 'aria-hidden': 'true' });
     this.head = h('div', { class: 'wf-head', role: 'row' },
       h('div', { class: 'wf-name', role: 'columnheader' }, 'Service · operation'),
-      h('div', { class: 'wf-time', role: 'columnheader', 'aria-label': 'Time' }, this.axis),
+      h('div', { class: 'wf-time', role: 'columnheader' }, h('span', { class: 'sr' }, 'Time'), this.axis),
       h('div', { class: 'wf-dur', role: 'columnheader' }, 'Duration'));
     this.scroller = h('div', { class: 'wf-body' }, this.group);
     this.element = h('div', { class: 'wf', role: 'treegrid', 'aria-label': 'Spans of this trace' }, h('div', { class: 'wf-headgroup', role: 'rowgroup' }, this.head), this.scroller);

@@ -177,10 +177,10 @@ async fn a_peer_that_does_not_answer_is_left_after_the_timeout() {
 #[tokio::test]
 async fn a_peer_that_is_not_there_is_tried_again_and_found_when_it_comes_back() {
     for (protocol, name) in PROTOCOLS {
-        let peer = sink::OtlpSink::start().await.unwrap();
+        let mut peer = sink::OtlpSink::start().await.unwrap();
         let (addr, to) = (peer.addr(), exporter(target(peer.endpoint(), protocol)));
         assert_eq!(to.send(spans(1)).await, Outcome::Delivered, "{name}");
-        drop(peer);
+        peer.stop().await;
         assert_eq!(to.send(spans(1)).await, Outcome::Retry { after: None }, "{name}");
         let peer = sink::OtlpSink::start_at(addr).await.unwrap();
         assert_eq!(to.send(spans(2)).await, Outcome::Delivered, "{name}");

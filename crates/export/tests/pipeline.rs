@@ -83,7 +83,7 @@ fn once_each(numbers: std::ops::Range<u64>) -> BTreeMap<SpanId, usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_that_goes_and_comes_back_misses_nothing() {
     for protocol in PROTOCOLS {
-        let before = sink::OtlpSink::start().await.unwrap();
+        let mut before = sink::OtlpSink::start().await.unwrap();
         let addr = before.addr();
         let rig = Rig::new(vec![(otlp(before.endpoint(), protocol), config())]);
         rig.push(0..500).await;
@@ -91,8 +91,8 @@ async fn a_backend_that_goes_and_comes_back_misses_nothing() {
         while rig.delivered("otlp") < 500 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        before.stop().await;
         let first = before.spans();
-        drop(before);
         rig.push(500..2000).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         let after = sink::OtlpSink::start_at(addr).await.unwrap();

@@ -319,4 +319,29 @@ mod tests {
         assert_eq!(s.lost["tap"].len(), MAX_WORDS + 1);
         assert_eq!(s.lost["tap"]["other"], 300 - 256);
     }
+
+    #[test]
+    fn a_snapshot_never_shows_half_of_a_step() {
+        let l = Ledger::default();
+        let workers: Vec<_> = (0..3)
+            .map(|_| {
+                let l = l.clone();
+                std::thread::spawn(move || {
+                    for _ in 0..2000 {
+                        l.accepted(Signal::Traces, "a", 5);
+                        l.settle(Signal::Traces, "a", Settled { delivered: 3, lost: 2, reason: "x" });
+                    }
+                })
+            })
+            .collect();
+        while workers.iter().any(|w| !w.is_finished()) {
+            let s = l.snapshot().signal(Signal::Traces);
+            let delivered = s.delivered.get("a").copied().unwrap_or(0);
+            assert_eq!(2 * delivered, 3 * s.lost_at("export:a"));
+            assert!(s.in_flight.is_multiple_of(5) && s.in_flight <= 15);
+        }
+        workers.into_iter().for_each(|w| w.join().unwrap());
+        let s = l.snapshot().signal(Signal::Traces);
+        assert_eq!((s.delivered["a"], s.lost_at("export:a"), s.in_flight), (18_000, 12_000, 0));
+    }
 }

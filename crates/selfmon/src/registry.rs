@@ -269,3 +269,65 @@ fn points(values: Vec<(Attrs, i64)>, start: u64, time: u64) -> Vec<NumberPoint> 
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Window = Window { start: 5, now: 9 };
+
+    /// Values of a metric, in the order of its attributes.
+    fn values(r: &Registry, name: &str) -> Vec<i64> {
+        let metrics = r.metrics(WINDOW);
+        let metric = metrics.iter().find(|m| m.name == name).unwrap();
+        let (MetricData::Gauge(points) | MetricData::Sum { points, .. }) = &metric.data else {
+            unreachable!()
+        };
+        let value = |p: &NumberPoint| if let NumberValue::Int(i) = p.value { i } else { unreachable!() };
+        points.iter().map(value).collect()
+    }
+
+    #[test]
+    fn the_same_name_and_attributes_are_the_same_series() {
+        let r = Registry::default();
+        let (a, b) = (r.counter("c", "", "", &[("k", "1")]), r.counter("c", "", "", &[("k", "2")]));
+        a.add(2);
+        b.inc();
+        r.counter("c", "", "", &[("k", "1")]).inc();
+        let g = r.gauge("g", "By", "", &[]);
+        g.set(7);
+        g.add(-9);
+        r.observe("o", "", "", &[], true, Box::new(|| 42));
+        assert_eq!((values(&r, "c"), values(&r, "g"), values(&r, "o")), (vec![3, 1], vec![-2], vec![42]));
+    }
+
+    #[test]
+    fn counters_begin_with_the_program_and_gauges_do_not() {
+        let r = Registry::default();
+        r.counter("c", "{x}", "H.", &[]);
+        r.gauge("g", "", "", &[]);
+        let metrics = r.metrics(WINDOW);
+        let MetricData::Sum { temporality: Temporality::Cumulative, monotonic: true, points } =
+            &metrics[0].data
+        else {
+            unreachable!()
+        };
+        assert_eq!((points[0].start, points[0].time), (5, 9));
+        assert_eq!((metrics[0].unit.as_str(), metrics[0].description.as_str()), ("{x}", "H."));
+        let MetricData::Gauge(points) = &metrics[1].data else { unreachable!() };
+        assert_eq!((points[0].start, points[0].time), (0, 9));
+    }
+
+    #[test]
+    fn a_name_of_another_kind_and_series_beyond_the_bound_count_into_nowhere() {
+        let r = Registry::default();
+        r.counter("c", "", "", &[]).inc();
+        r.gauge("c", "", "", &[]).set(99);
+        for n in 0..MAX_SERIES {
+            r.counter("many", "", "", &[("n", &n.to_string())]).inc();
+        }
+        assert_eq!(values(&r, "c"), [1]);
+        assert_eq!(values(&r, "many").len(), MAX_SERIES - 1);
+        assert_eq!(values(&r, "telegen.self.series_refused"), [2]);
+    }
+}

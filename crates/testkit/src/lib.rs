@@ -1,4 +1,4 @@
-//! What tests share: OTLP sink, load generator, fixtures. A dev-dependency only.
+//! What tests share: OTLP sink, records, certificates. A dev-dependency only.
 
 pub mod records;
 pub mod sink;

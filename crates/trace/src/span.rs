@@ -74,7 +74,14 @@ impl Measured {
             side: if c.is_server { Side::Server } else { Side::Client },
             method: known_method(&x.method),
             status: x.status.unwrap_or(0),
-            version: if x.version == 0 { "1.0" } else { "1.1" },
+            // Of a brief head the version is not among the bytes that were passed.
+            version: if x.head_brief {
+                ""
+            } else if x.version == 0 {
+                "1.0"
+            } else {
+                "1.1"
+            },
             error,
             start,
             end,

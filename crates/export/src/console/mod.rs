@@ -8,18 +8,21 @@ use telegen_model::{
     KeyValue, LogRecord, Metric, MetricData, NumberValue, Records, ResourceGroup, Span, Value, semconv,
 };
 use telegen_pipeline::{Batch, BoxFuture, Outcome, SignalSet, Sink};
+use tokio::sync::Mutex;
 
 /// The console exporter; the ledger does not count it.
 #[derive(Debug)]
 pub struct ConsoleSink {
     name: String,
     signals: SignalSet,
+    /// One thread waits for a pipe that nobody reads, however many signals there are.
+    writing: Arc<Mutex<()>>,
 }
 
 impl ConsoleSink {
     /// Prints these signals.
     pub fn new(name: impl Into<String>, signals: SignalSet) -> ConsoleSink {
-        ConsoleSink { name: name.into(), signals }
+        ConsoleSink { name: name.into(), signals, writing: Arc::default() }
     }
 }
 
@@ -33,9 +36,11 @@ impl Sink for ConsoleSink {
     }
 
     fn send(&self, batch: Arc<Batch>) -> BoxFuture<'_, Outcome> {
+        let writing = self.writing.clone();
         Box::pin(async move {
-            // A pipe that nobody reads blocks: not on a thread that others need.
+            let turn = writing.lock_owned().await;
             let written = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
                 let text: String = batch.groups.iter().map(|g| lines(g)).collect();
                 std::io::stdout().lock().write_all(text.as_bytes())
             });

@@ -4,9 +4,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use telegen_pipeline::{Batch, BoxFuture, Outcome, SignalSet, Sink};
+use tokio::sync::Mutex;
 
 use crate::{ExportError, FileConfig};
 
@@ -55,10 +56,10 @@ impl Sink for FileSink {
     fn send(&self, batch: Arc<Batch>) -> BoxFuture<'_, Outcome> {
         let out = self.out.clone();
         Box::pin(async move {
-            // A disk can be slow: the runtime's threads are not for waiting on it.
+            // One thread waits for a disk that hangs, however many signals there are.
+            let mut out = out.lock_owned().await;
             let written = tokio::task::spawn_blocking(move || {
                 let line = batch.encoded_json();
-                let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
                 out.write(line).map_err(|e| (out.path.clone(), e))
             });
             match written.await {

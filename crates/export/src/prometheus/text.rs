@@ -5,7 +5,7 @@ use std::fmt::Write;
 use telegen_model::{Exemplar, ResourceGroup};
 
 use super::families::{Families, Family, number};
-use super::names::Kind;
+use super::names::{Kind, escaped};
 
 /// Which form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub fn render(groups: &[ResourceGroup], format: Format) -> String {
             Format::Plain => ("target_info", "gauge"),
             Format::OpenMetrics => ("target", "info"),
         };
-        head(&mut out, name, kind, "Attributes of the resource.");
+        head(&mut out, format, name, kind, "Attributes of the resource.");
         for labels in families.targets.values() {
             let _ = writeln!(out, "target_info{{{labels}}} 1");
         }
@@ -49,6 +49,7 @@ pub fn render(groups: &[ResourceGroup], format: Format) -> String {
     let name = "telegen_prometheus_left_out";
     head(
         &mut out,
+        format,
         name,
         "gauge",
         "Series of this scrape whose name or labels were taken, or that count deltas.",
@@ -71,8 +72,8 @@ fn family(out: &mut String, name: &str, f: &Family, format: Format) {
     };
     match (f.kind, format) {
         // The plain form names a counter as its sample is called.
-        (Kind::Counter, Format::Plain) => head(out, &format!("{name}_total"), kind, &f.help),
-        _ => head(out, name, kind, &f.help),
+        (Kind::Counter, Format::Plain) => head(out, format, &format!("{name}_total"), kind, &f.help),
+        _ => head(out, format, name, kind, &f.help),
     }
     if format == Format::OpenMetrics && !f.unit.is_empty() && name.ends_with(&format!("_{}", f.unit)) {
         let _ = writeln!(out, "# UNIT {name} {}", f.unit);
@@ -80,8 +81,12 @@ fn family(out: &mut String, name: &str, f: &Family, format: Format) {
     out.push_str(&f.samples.text);
 }
 
-fn head(out: &mut String, name: &str, kind: &str, help: &str) {
-    let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+fn head(out: &mut String, format: Format, name: &str, kind: &str, help: &str) {
+    let help = match format {
+        Format::Plain => help.replace('\\', "\\\\").replace('\n', "\\n"),
+        // Here quotes are escaped too.
+        Format::OpenMetrics => escaped(help).into_owned(),
+    };
     // Writing to a string cannot fail, here and below.
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }

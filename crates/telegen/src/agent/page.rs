@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::routing::get;
 use axum::{Json, Router};
-use telegen_model::{Resource, ResourceGroup};
 #[cfg(feature = "view")]
 use telegen_config::Listen;
+use telegen_model::{Resource, ResourceGroup};
 #[cfg(feature = "view")]
 use telegen_pipeline::{BatchConfig, QueueConfig, Role, WhenFull};
 use telegen_pipeline::{Pipeline, Sink, SinkConfig};

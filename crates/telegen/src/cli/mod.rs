@@ -142,8 +142,12 @@ fn start(args: SettingsArgs, mode: Option<Mode>) -> u8 {
         Err(code) => return code,
     };
     let missing = match load.loaded.settings.mode {
-        Mode::Agent => (!cfg!(feature = "agent")).then_some("agent: not in this build: run telegen collector"),
-        Mode::Collector => (!cfg!(feature = "collector")).then_some("collector: not in this build: run telegen agent"),
+        Mode::Agent => {
+            (!cfg!(feature = "agent")).then_some("agent: not in this build: run telegen collector")
+        }
+        Mode::Collector => {
+            (!cfg!(feature = "collector")).then_some("collector: not in this build: run telegen agent")
+        }
     };
     if let Some(what) = missing {
         complain(&format!("telegen {what}"));

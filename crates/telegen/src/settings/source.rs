@@ -23,6 +23,7 @@ pub(crate) struct Load {
     /// Environment variables that make no sense and were ignored, as the specification of OpenTelemetry asks for.
     pub(crate) ignored: Vec<String>,
     /// Where they come from, to read them again.
+    #[cfg_attr(not(feature = "view"), allow(dead_code, reason = "only the page shows it"))]
     pub(crate) source: Source,
 }
 

@@ -1,6 +1,6 @@
 //! An OTLP receiver for tests and measurements: takes everything, and tells on request how much.
 //!
-//! `otlp-sink --grpc ADDR --http ADDR [--out FILE] [--count-only]`. Prints one line when it listens. With
+//! `otlp-sink --grpc ADDR --http ADDR [--out FILE | --count-only]`. Prints one line when it listens. With
 //! `--out` every request goes to the file as one line of OTLP/JSON. On SIGTERM or SIGINT it
 //! prints the number of items it took, by signal, as JSON.
 
@@ -25,7 +25,7 @@ struct Args {
     #[arg(long)]
     out: Option<PathBuf>,
     /// Counts without decoding: nothing is kept.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "out")]
     count_only: bool,
 }
 

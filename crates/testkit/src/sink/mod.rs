@@ -97,13 +97,14 @@ pub struct OtlpSink {
     tls: bool,
     shared: Arc<Shared>,
     /// Dropped with the sink: connections end with it.
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Notify,
+    stop: Notify,
     keep: Keep,
     /// A file that taken records go to, beside memory.
     out: Option<Mutex<std::fs::File>>,
@@ -149,7 +150,14 @@ impl OtlpSink {
         let mut tasks = JoinSet::new();
         let encrypted = tls.is_some();
         tasks.spawn(server::accept(listener, shared.clone(), tls));
-        Ok(OtlpSink { addr, tls: encrypted, shared, _tasks: tasks })
+        Ok(OtlpSink { addr, tls: encrypted, shared, tasks })
+    }
+
+    /// Ends all connections and stops to listen; what was taken stays here to be looked at, and nothing more
+    /// is taken once this returns.
+    pub async fn stop(&mut self) {
+        self.shared.stop.notify_one();
+        while self.tasks.join_next().await.is_some() {}
     }
 
     /// Where it listens.

@@ -21,7 +21,11 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, tls: Opti
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok((tcp, _)) = listener.accept().await else { continue };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.stop.notified() => return connections.shutdown().await,
+        };
+        let Ok((tcp, _)) = accepted else { continue };
         let _ = tcp.set_nodelay(true);
         let shared = shared.clone();
         match tls.clone() {
