@@ -7,7 +7,7 @@ declare -a wanted=()
 for part in "$@"; do
   case "$part" in
     build) wanted+=(clang-19 gcc libc6-dev libelf-dev zlib1g-dev libzstd-dev linux-libc-dev pkg-config make git) ;;
-    test) wanted+=(nginx-light wrk curl python3 nodejs npm chromium cpio busybox-static iproute2 xz-utils gcc-multilib) ;;
+    test) wanted+=(nginx-light wrk curl python3 nodejs golang-go default-jdk-headless gcc-multilib bpftool util-linux) ;;
     *) echo "setup: unknown part '$part' (build, test)" >&2; exit 2 ;;
   esac
 done
@@ -18,7 +18,9 @@ command -v cargo >/dev/null || { echo "setup: Rust is missing: see https://rustu
 present() {
   case "$1" in
     nodejs) command -v node >/dev/null && return 0 ;;
-    npm | python3 | wrk | curl | git | make | gcc | chromium) command -v "$1" >/dev/null && return 0 ;;
+    golang-go) command -v go >/dev/null && return 0 ;;
+    default-jdk-headless) command -v javac >/dev/null && return 0 ;;
+    python3 | wrk | curl | git | make | gcc | bpftool) command -v "$1" >/dev/null && return 0 ;;
     nginx-light) command -v nginx >/dev/null && return 0 ;;
   esac
   [[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]

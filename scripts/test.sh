@@ -1,19 +1,27 @@
 #!/usr/bin/env bash
-# Every test, in the order in which a failure says most: style, units, other builds, real programs, other kernels.
+# Every test, in the order in which a failure says most: style, units and real programs, the other build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 
 echo "== format"
 cargo fmt --all --check
 echo "== lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
-echo "== unit and integration tests"
-cargo test --workspace --locked -- --nocapture 2>&1 | tee "${TMPDIR:-/tmp}/telegen-test.log" | grep -vE '^(running 0 tests|$)'
+echo "== tests"
+status=0
+cargo test --workspace --locked --no-fail-fast -- --nocapture > "$log" 2>&1 || status=$?
+grep -E '^(test |test result|error|SKIPPED|failures:|thread .* panicked|     Running)' "$log" || true
+if ((status != 0)); then
+  grep -A 15 'panicked at' "$log" | head -200
+fi
 echo "== collector-only build"
 cargo build --locked -p telegen --no-default-features --features collector
-skipped=$(grep -c '^SKIPPED' "${TMPDIR:-/tmp}/telegen-test.log" || true)
-grep '^SKIPPED' "${TMPDIR:-/tmp}/telegen-test.log" || true
-passed=$(awk '/^test result:/ {p += $4} END {print p + 0}' "${TMPDIR:-/tmp}/telegen-test.log")
-failed=$(awk '/^test result:/ {f += $6} END {print f + 0}' "${TMPDIR:-/tmp}/telegen-test.log")
-echo "tests that cannot run here: $skipped"
+
+skipped=$(grep -c 'SKIPPED' "$log" || true)
+passed=$(awk '/^test result:/ {p += $4} END {print p + 0}' "$log")
+failed=$(awk '/^test result:/ {f += $6} END {print f + 0}' "$log")
+echo "tests, or parts of them, that could not run here: $skipped"
 echo "$passed passed, $failed failed, $skipped skipped"
+exit "$status"

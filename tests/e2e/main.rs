@@ -4,6 +4,8 @@
 //! The tests need root and a kernel with the socket tracepoints; without they print `SKIPPED` and why.
 
 #![allow(
+    unreachable_pub,
+    dead_code,
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,

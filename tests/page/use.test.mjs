@@ -43,7 +43,6 @@ test('by keyboard: find the failing service, its traces, a failed span, and the 
   await page.keyboard.press('/');
   await page.keyboard.type('error:true');
   await page.waitForFunction(() => document.querySelector('.status').textContent.includes('match'));
-  await page.keyboard.press('Escape');
   await page.keyboard.press('Tab');
   await page.keyboard.press('j');
   await page.waitForSelector('.traces tbody a:focus');

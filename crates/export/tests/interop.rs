@@ -22,11 +22,14 @@ use tonic::{Code, Request, Response, Status};
 
 type Answer = Result<ExportTraceServiceResponse, Status>;
 
+/// Spans of a request and the value of its header.
+type Seen = (usize, Option<String>);
+
 /// Answers as written; keeps the number of spans and one header of each request.
 #[derive(Clone, Default)]
 struct Service {
     answers: Arc<Mutex<Vec<Answer>>>,
-    seen: Arc<Mutex<Vec<(usize, Option<String>)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 #[tonic::async_trait]

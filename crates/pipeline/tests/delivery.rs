@@ -347,3 +347,18 @@ async fn a_source_hears_once_how_far_its_records_came() {
         assert_eq!(*told.lock().unwrap(), [heard.unwrap_or(Acked::Lost)], "{wants:?} {outcome:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_starved_runtime_cannot_make_into_batches_is_lost_and_counted() {
+    let (a, b) = (Arc::new(Script::new("a").encoded_only()), Arc::new(Script::new("b")));
+    let rig = Rig::new(vec![(a.clone(), batches_of(8192)), (b.clone(), batches_of(8192))]);
+    // No await in between: the tasks of the pipeline never run while 20 MB come in.
+    for n in 0..100 {
+        rig.push(n * 1000..n * 1000 + 1000);
+    }
+    let lost = rig.lost("a", "queue_full");
+    assert!((30_000..70_000).contains(&lost), "{lost}");
+    assert_eq!((rig.lost("b", "queue_full"), rig.ledger().in_flight), (lost, 100_000 - lost));
+    rig.settled().await;
+    assert_eq!((rig.delivered("a"), rig.delivered("b")), (100_000 - lost, 100_000 - lost));
+}

@@ -1,5 +1,13 @@
 //! The page with made-up data: `demo [empty|off|demo|giant|hostile] [ADDRESS [TOKEN_FILE]]`. For looking at it, and for its tests.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
 #[path = "demo/data.rs"]
 mod data;
 

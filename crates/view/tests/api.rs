@@ -1,5 +1,13 @@
 //! The API behind a real server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 

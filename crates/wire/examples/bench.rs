@@ -2,6 +2,14 @@
 //!
 //! `cargo run --release -p telegen-wire --example bench`
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,6 +1,6 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, TE};
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::Full;
 use telegen_otlp::{Answer, Refusal, decode_response, decode_status};
 use telegen_pipeline::Batch;

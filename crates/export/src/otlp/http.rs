@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use http_body_util::Full;
 use telegen_otlp::{Answer, decode_response, decode_status};
 use telegen_pipeline::Batch;
@@ -22,7 +22,9 @@ pub(super) async fn send(target: &Target, batch: &Batch) -> Judged {
         _ => (batch.encoded(), "application/x-protobuf"),
     };
     let (body, encoding) = compressed(body, target.compression);
-    let mut request = Request::post(target.uri(batch.signal)).body(Full::new(body)).unwrap_or_default();
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = target.uri(batch.signal);
     let headers = request.headers_mut();
     headers.extend(target.headers.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
