@@ -246,38 +246,34 @@ static __noinline int announce(struct conn *c, struct sock *sk, const struct liv
 	return 0;
 }
 
-/* Tells of a response by what its head said, instead of by its bytes. */
-static __always_inline void tell_response(struct conn *c, const struct live_settings *settings, u32 dir)
+/* A response told by what its head said, instead of by its bytes. */
+static __always_inline void fill_response(struct record_data *r, struct conn *c, u32 dir)
 {
 	struct dir_state *d = &c->dir[dir & 1];
 	const struct dir_state *o = &c->dir[!(dir & 1)];
 	u64 since = d->ts - d->held_ts, id = bpf_get_current_pid_tgid();
-	struct record_data r = {
-		.type = REC_DATA,
-		.dir = (u8)dir,
-		.flags = DATA_RESPONSE | DATA_HEAD_START,
-		.record = next_record(c),
-		.cookie = c->cookie,
-		.ts = d->ts,
-		.pos = d->held_pos,
-		.len = (u32)(d->pos - d->held_pos),
-		.lost = c->lost,
-		.tgid = id >> 32,
-		.tid = (u32)id,
-		.token = c->token,
-		.other_pos = o->pos,
-		.other_ts = o->ts,
-		.answer = {
-			.status = d->held_status,
-			.head = d->held_head,
-			.since = since > 0xffffffff ? 0xffffffff : (u32)since,
-		},
-		.body = d->held_length,
-	};
 
+	r->type = REC_DATA;
+	r->dir = (u8)dir;
+	r->flags = DATA_RESPONSE | DATA_HEAD_START;
+	r->record = next_record(c);
+	r->cookie = c->cookie;
+	r->ts = d->ts;
+	r->pos = d->held_pos;
+	r->seq = 0;
+	r->len = (u32)(d->pos - d->held_pos);
+	r->cap = 0;
+	r->lost = c->lost;
+	r->tgid = id >> 32;
+	r->tid = (u32)id;
+	r->token = c->token;
+	r->other_pos = o->pos;
+	r->other_ts = o->ts;
+	r->answer.status = d->held_status;
+	r->answer.head = d->held_head;
+	r->answer.since = since > 0xffffffff ? 0xffffffff : (u32)since;
+	r->body = d->held_length;
 	d->held_ts = 0;
-	if (!emit(settings, &r, sizeof(r), c->record))
-		c->lost++;
 }
 
 static __always_inline void tell_end(struct conn *c, const struct live_settings *settings, u32 what, u32 flags, int error)

@@ -231,6 +231,19 @@ static __always_inline void count_body(struct dir_state *d, struct scratch *s, c
 	}
 }
 
+/* Tells of a response in the scratch's record: stacks are 512 bytes deep over all calls. */
+__noinline int tell_response(struct conn *c, struct scratch *s, u32 dir)
+{
+	const struct live_settings *settings = live_settings();
+
+	if (!c || !s || !settings)
+		return 0;
+	fill_response(&s->r, c, dir);
+	if (!emit(settings, &s->r, sizeof(s->r), s->r.record))
+		c->lost++;
+	return 0;
+}
+
 /* A response's status, or 0. A tunnel is left alone from here on. */
 static __always_inline u32 look_at_status(struct conn *c, const struct scratch *s)
 {
@@ -249,8 +262,8 @@ static __always_inline u32 look_at_status(struct conn *c, const struct scratch *
  * A response whose head lies whole in the scratch and says how long its body is: one record tells of it, once its last
  * byte has moved. Gives false where the head has to be passed itself.
  */
-static __always_inline bool take_response(struct conn *c, struct dir_state *d, const struct chunk *k, u32 status,
-					  const struct live_settings *settings)
+static __always_inline bool take_response(struct conn *c, struct scratch *s, struct dir_state *d, const struct chunk *k,
+					  u32 status)
 {
 	if (status < 200 || c->flags & (CONN_TUNNEL | CONN_PIPELINED | CONN_BRIEF | CONN_MUTE))
 		return false;
@@ -271,7 +284,7 @@ static __always_inline bool take_response(struct conn *c, struct dir_state *d, c
 	d->phase = PHASE_BODY;
 	if (!d->left) {
 		d->framing = FRAMING_UNKNOWN;
-		tell_response(c, settings, k->dir);
+		tell_response(c, s, k->dir);
 	}
 	return true;
 }

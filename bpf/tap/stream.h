@@ -81,7 +81,7 @@ static __always_inline void send(struct conn *c, struct scratch *s, const struct
 }
 
 /* Refills and takes from the owner's budget: 0 in it, 1 over it (brief), 2 over the second bound. */
-static __always_inline u32 take_budget(u32 tgid, u64 now)
+__noinline u32 take_budget(u32 tgid, u64 now)
 {
 	if (!budget_per_second)
 		return 0;
@@ -125,7 +125,7 @@ static __always_inline u32 take_budget(u32 tgid, u64 now)
 }
 
 /* A request begins: draws its token, and sets how much of it and of its response is passed. */
-static __always_inline void begin_request(struct conn *c, const struct scratch *s, u32 dir, u64 now)
+static __always_inline void begin_request(struct conn *c, struct scratch *s, u32 dir, u64 now)
 {
 	u32 method = *(const u32 *)s->payload;
 
@@ -152,12 +152,8 @@ static __always_inline void begin_request(struct conn *c, const struct scratch *
 	struct dir_state *answer = &c->dir[!(dir & 1)];
 
 	answer->framing = FRAMING_UNKNOWN;
-	if (answer->held_ts) {
-		const struct live_settings *settings = live_settings();
-
-		if (settings)
-			tell_response(c, settings, !(dir & 1));
-	}
+	if (answer->held_ts)
+		tell_response(c, s, !(dir & 1));
 	u32 over = take_budget(c->tgid, now);
 
 	if (over == 1)
@@ -225,7 +221,7 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 		scan_head(d, s, got);
 		u32 end = d->end;
 
-		if (status && end && take_response(c, d, k, status, settings))
+		if (status && end && take_response(c, s, d, k, status))
 			return 0;
 		bool more = left > got;
 		bool whole = c->flags & CONN_PIPELINED;
@@ -363,7 +359,7 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 			bool whole = d->framing == FRAMING_LENGTH;
 
 			d->framing = FRAMING_UNKNOWN;
-			tell_response(c, settings, k->dir);
+			tell_response(c, s, k->dir);
 			if (whole)
 				return 0;
 		}

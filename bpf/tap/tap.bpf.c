@@ -54,8 +54,13 @@ int BPF_PROG(tap_state, struct sock *sk, int old, int new)
 	bool peer_fin = old == TCP_CLOSE_WAIT || old == TCP_LAST_ACK || (c->flags & CONN_PEER_FIN);
 
 	for (u32 dir = 0; dir < 2; dir++) {
-		if (c->dir[dir].held_ts)
-			tell_response(c, settings, dir);
+		if (c->dir[dir].held_ts) {
+			struct record_data r;
+
+			fill_response(&r, c, dir);
+			if (!emit(settings, &r, sizeof(r), r.record))
+				c->lost++;
+		}
 	}
 	if (c->protocol == PROTO_HTTP1)
 		tell_end(c, settings, END_CLOSE, peer_fin ? CLOSE_PEER_FIN : 0, sk->sk_err);

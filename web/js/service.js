@@ -5,7 +5,7 @@ import { NEEDED, NONE, about, bytes, count, duration, percent, quantile, rate, t
 import { Refusal, agentNow, poll } from './api.js';
 import { remember } from './router.js';
 import { chart } from './chart.js';
-import { Table, setCell } from './table.js';
+import { Table, scroller, setCell } from './table.js';
 import { TraceList } from './traces.js';
 
 const EVERY = 2000;
@@ -198,7 +198,7 @@ function unread(json) {
   const reasons = {
     tls: 'encrypted: what is inside is not seen', http2: 'HTTP/2 is recognised and not read yet',
   };
-  return h('div', { class: 'scroller' }, h('table', { class: 'rows' },
+  return scroller('Traffic that is seen and not read', h('table', { class: 'rows' },
     h('caption', { class: 'sr' }, 'Traffic that is seen and not read'),
     h('thead', {}, h('tr', {}, ['Protocol', 'Why it is not read', 'Now', 'In all'].map((t, i) => h('th', { scope: 'col', class: i > 1 ? 'number' : '' }, t)))),
     h('tbody', {}, json.unread.map(([protocol, reason, perSecond, total]) => h('tr', {},

@@ -18,7 +18,7 @@ export class Table {
     this.caption = h('caption', { class: 'sr' }, caption);
     this.empty = h('div', { class: 'empty', hidden: true }, empty ?? '');
     this.table = h('table', { class: `rows ${className}` }, this.caption, h('thead', {}, h('tr', {}, this.heads)), this.body);
-    this.element = h('div', { class: 'scroller' }, this.table, this.empty);
+    this.element = open ? h('div', { class: 'scroller' }, this.table, this.empty) : scroller(caption, this.table, this.empty);
     this.body.addEventListener('click', (event) => {
       if (event.target.closest('a, button, input')) return;
       // Who selects a text does not want to leave.
@@ -118,6 +118,11 @@ export class Table {
     const next = at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + step));
     links[next].focus();
   }
+}
+
+/** What may be wider than the screen, in reach of the keyboard: arrow keys scroll it. */
+export function scroller(label, ...content) {
+  return h('div', { class: 'scroller', role: 'group', tabindex: '0', 'aria-label': label }, content);
 }
 
 /** A text cell with its reason, when it has one, for the pointer and the screen reader alike. */

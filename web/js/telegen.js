@@ -3,6 +3,7 @@
 import { h, fill, wire, copyButton } from './dom.js';
 import { about, bytes, count, percent, span, time } from './format.js';
 import { poll } from './api.js';
+import { scroller } from './table.js';
 
 const EVERY = 5000;
 const SIGNALS = ['traces', 'metrics', 'logs', 'profiles'];
@@ -41,7 +42,7 @@ export function open({ setTitle, panel }) {
     features.dataset.key = key;
     const on = json.features.filter((f) => f.enabled).length;
     fill(features, h('h2', {}, 'Features', h('span', { class: 'n' }, `${on} on, ${json.features.length - on} off`)),
-      h('div', { class: 'scroller' }, h('table', { class: 'rows features' }, h('caption', { class: 'sr' }, 'Features and why they are off'),
+      scroller('Features', h('table', { class: 'rows features' }, h('caption', { class: 'sr' }, 'Features and why they are off'),
         h('thead', {}, h('tr', {}, ['Feature', 'State', 'Reason', 'Remedy'].map((t) => h('th', { scope: 'col' }, t)))),
         h('tbody', {}, [...json.features].sort((a, b) => a.enabled - b.enabled || a.name.localeCompare(b.name)).map((f) => h('tr', {},
           h('th', { scope: 'row' }, wire(f.name, 80)),
@@ -69,7 +70,7 @@ export function open({ setTitle, panel }) {
   const drawCounters = panel(counters, (json) => {
     const open = counters.querySelector('details')?.open ?? false;
     fill(counters, h('details', { open }, h('summary', {}, h('h2', {}, 'All counters', h('span', { class: 'n' }, String(json.counters.length)))),
-      h('div', { class: 'scroller' }, h('table', { class: 'rows' }, h('caption', { class: 'sr' }, 'Counters'),
+      scroller('Counters', h('table', { class: 'rows' }, h('caption', { class: 'sr' }, 'Counters'),
         h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Counter'), h('th', { scope: 'col', class: 'number' }, 'Value'), h('th', { scope: 'col' }, 'What it counts'))),
         h('tbody', {}, json.counters.map(([name, unit, help, attrs, value]) => h('tr', {},
           h('th', { scope: 'row' }, h('code', {}, wire(name, 120)), attrs.length ? h('span', { class: 'sub' }, wire(attrs.map(([k, v]) => `${k}=${v}`).join(', '), 200)) : null),

@@ -13,6 +13,7 @@ export function open({ route, setTitle, say, panel }) {
   const id = route.parts[1] ?? '';
   let wanted = route.query.get('span');
   let changed = -1;
+  let opened = false;
   let top = null;
   let chosen = null;
 
@@ -34,7 +35,7 @@ export function open({ route, setTitle, say, panel }) {
     const spans = objects(json);
     waterfall.show(json, spans);
     top = spans.find((s) => s.parent === null) ?? spans[0];
-    fill(heading, h('span', { class: 'svc' }, wire(json.services[top.service] || 'unknown', 80)), ' ', wire(top.name, 160));
+    fill(heading, h('span', { class: 'svc' }, wire(json.services[top.service] || 'unknown', 80)), ' ', wire(top.name, 160), top.path ? [' ', h('span', { class: 'path' }, wire(top.path, 160))] : null);
     const parts = [
       duration(json.dur), `${count(json.total)} ${json.total === 1 ? 'span' : 'spans'}`,
       json.services.length === 1 ? '1 service' : `${json.services.length} services`,
@@ -60,7 +61,11 @@ export function open({ route, setTitle, say, panel }) {
       const row = waterfall.reveal(wanted);
       wanted = null;
       if (row) waterfall.select(row, false);
+    } else if (json.rows.length === 1 && !opened) {
+      // One span alone is all there is to look at.
+      waterfall.select(waterfall.rows.find((r) => r.kind === 'span'), false);
     }
+    opened = true;
   }, (refusal) => {
     poller.stop();
     split.hidden = true;

@@ -145,7 +145,7 @@ function rootCell(t) {
   if (t.inferred) marks.push(`${t.inferred} inferred`);
   if (t.parts > 1) marks.push(`${t.parts} parts`);
   return [
-    h('a', { href: address(['trace', t.id]) }, h('span', { class: 'svc' }, wire(t.service || 'unknown', 80)), ' ', wire(t.name, 160)),
+    h('a', { href: address(['trace', t.id]) }, h('span', { class: 'svc' }, wire(t.service || 'unknown', 80)), ' ', wire(t.name, 160), t.path ? [' ', h('span', { class: 'path' }, wire(t.path, 160))] : null),
     h('span', { class: 'sub' }, errors, errors && marks.length ? ' · ' : null, marks.join(' · ')),
   ];
 }

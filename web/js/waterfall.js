@@ -211,7 +211,7 @@ export class Waterfall {
       inferred && !fold ? h('span', { class: 'inferred mark' }, '~') : null,
       failed ? h('span', { class: 'bad mark' }, '▲') : null,
       fold ? h('span', { class: 'times mark' }, `× ${row.fold.length}`) : null,
-      h('span', { class: 'svc' }, wire(service, 60)), ' ', h('span', { class: 'op' }, wire(span.name, 120)),
+      h('span', { class: 'svc' }, wire(service, 60)), ' ', h('span', { class: 'op' }, wire(span.name, 120), span.path ? [' ', h('span', { class: 'path' }, wire(span.path, 120))] : null),
       inferred && !fold ? h('span', { class: 'inferred' }, ' ', wire(`${span.link}${span.confidence ? ` ${Number(span.confidence).toFixed(2).replace(/^0/, '')}` : ''}`, 40)) : null);
     const el = h('div', {
       class: `wf-row${failed ? ' failed' : ''}${row.id === this.selected ? ' selected' : ''}${row.hit ? ' hit' : ''}`,
@@ -265,7 +265,7 @@ export class Waterfall {
   spoken(row, service) {
     if (row.kind === 'fold') return `${row.fold.length} times ${plain(service, 60)} ${plain(row.fold[0].span.name, 80)}`;
     const s = row.node.span;
-    const parts = [`${plain(service, 60)} ${plain(s.name, 80)}`];
+    const parts = [`${plain(service, 60)} ${plain(s.name, 80)}${s.path ? ` ${plain(s.path, 80)}` : ''}`];
     if (s.error !== null) parts.push(`error ${plain(s.error || s.status || '', 40)}`);
     parts.push(`starts at ${duration(s.start)}`, `takes ${duration(s.dur)}`);
     const up = row.node.up?.span;

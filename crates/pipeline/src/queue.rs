@@ -20,7 +20,7 @@ pub(crate) struct Entry {
     sending: bool,
 }
 
-/// What the front of a lane is, for the one who sends it.
+/// What the front of a line is, for the one who sends it.
 #[derive(Debug)]
 pub(crate) struct Front {
     pub(crate) id: u64,
@@ -28,7 +28,7 @@ pub(crate) struct Front {
     pub(crate) first_try: Instant,
 }
 
-/// The queue of one sink: a first-in-first-out lane a signal, one bound in bytes over all.
+/// The queue of one sink: a first-in-first-out line a signal, one bound in bytes over all.
 pub(crate) struct Queue {
     state: Mutex<State>,
     /// Bytes held, for `telegen.export.queue.size`.
@@ -37,7 +37,7 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    lanes: [VecDeque<Entry>; 4],
+    lines: [VecDeque<Entry>; 4],
     bytes: usize,
     next: u64,
     config: QueueConfig,
@@ -70,16 +70,16 @@ impl Queue {
             refused.push(entry);
         } else {
             state.bytes += entry.batch.bytes;
-            state.lanes[entry.batch.signal.index()].push_back(entry);
+            state.lines[entry.batch.signal.index()].push_back(entry);
         }
         self.size.set(to_i64(state.bytes));
         refused
     }
 
-    /// The oldest batch of a lane, which is in the sender's hands from now on.
+    /// The oldest batch of a line, which is in the sender's hands from now on.
     pub(crate) fn begin(&self, signal: Signal, now: Instant) -> Option<Front> {
         let mut state = self.lock();
-        let entry = state.lanes[signal.index()].front_mut()?;
+        let entry = state.lines[signal.index()].front_mut()?;
         entry.sending = true;
         let first_try = *entry.first_try.get_or_insert(now);
         Some(Front { id: entry.id, batch: entry.batch.clone(), first_try })
@@ -96,7 +96,7 @@ impl Queue {
     pub(crate) fn finish(&self, signal: Signal, id: u64) -> Option<Entry> {
         let mut state = self.lock();
         state.front(signal, id)?;
-        let entry = state.lanes[signal.index()].pop_front()?;
+        let entry = state.lines[signal.index()].pop_front()?;
         state.bytes -= entry.batch.bytes;
         self.size.set(to_i64(state.bytes));
         Some(entry)
@@ -108,7 +108,7 @@ impl Queue {
         if state.front(signal, id).is_none() {
             return;
         }
-        let Some(whole) = state.lanes[signal.index()].pop_front() else { return };
+        let Some(whole) = state.lines[signal.index()].pop_front() else { return };
         state.bytes -= whole.batch.bytes;
         for part in parts.into_iter().rev() {
             let entry = Entry {
@@ -121,7 +121,7 @@ impl Queue {
             };
             state.next += 1;
             state.bytes += entry.batch.bytes;
-            state.lanes[signal.index()].push_front(entry);
+            state.lines[signal.index()].push_front(entry);
         }
         // The parts answer in its stead.
         if let Some(mut hold) = whole.hold {
@@ -135,7 +135,7 @@ impl Queue {
         let mut state = self.lock();
         state.bytes = 0;
         self.size.set(0);
-        state.lanes.iter_mut().flat_map(std::mem::take).collect()
+        state.lines.iter_mut().flat_map(std::mem::take).collect()
     }
 
     pub(crate) fn when_full(&self) -> WhenFull {
@@ -149,17 +149,17 @@ impl Queue {
 
 impl State {
     fn front(&mut self, signal: Signal, id: u64) -> Option<&mut Entry> {
-        self.lanes[signal.index()].front_mut().filter(|e| e.id == id)
+        self.lines[signal.index()].front_mut().filter(|e| e.id == id)
     }
 
-    /// Removes the oldest batch of all lanes that is not being sent.
+    /// Removes the oldest batch of all lines that is not being sent.
     fn evict(&mut self) -> Option<Entry> {
         let oldest =
-            |lane: &VecDeque<Entry>| lane.iter().position(|e| !e.sending).map(|at| (lane[at].id, at));
-        let (_, at, lane) = (0..self.lanes.len())
-            .filter_map(|lane| oldest(&self.lanes[lane]).map(|(id, at)| (id, at, lane)))
+            |line: &VecDeque<Entry>| line.iter().position(|e| !e.sending).map(|at| (line[at].id, at));
+        let (_, at, line) = (0..self.lines.len())
+            .filter_map(|line| oldest(&self.lines[line]).map(|(id, at)| (id, at, line)))
             .min()?;
-        let entry = self.lanes[lane].remove(at)?;
+        let entry = self.lines[line].remove(at)?;
         self.bytes -= entry.batch.bytes;
         Some(entry)
     }

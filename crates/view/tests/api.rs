@@ -301,7 +301,7 @@ async fn a_large_trace_shows_its_errors_and_what_is_above_them() {
     let (_, trace) = page.get(&format!("/api/v1/view/trace?id={}", "01".repeat(16))).await;
     let rows = trace["rows"].as_array().unwrap();
     assert_eq!((rows.len(), &trace["total"]), (2_000, &json!(3_000)));
-    assert!(rows.iter().any(|r| !r[7].is_null()), "the failed span is there");
+    assert!(rows.iter().any(|r| !r[8].is_null()), "the failed span is there");
     for n in 1..=30u64 {
         let id = format!("{n:016x}");
         assert!(rows.iter().any(|r| r[0] == json!(id)), "link {n}");

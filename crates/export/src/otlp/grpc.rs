@@ -7,25 +7,26 @@ use telegen_pipeline::Batch;
 
 use super::body::{ReadError, chain, compressed, read};
 use super::http::BATCH_ID;
-use super::judge::{self, Judged};
 use super::target::Target;
+use super::verdict::{self, Verdict};
 
 /// Length of a gRPC message's prefix: a compression flag and four bytes of length.
 const PREFIX: usize = 5;
 
 /// One unary call: the gRPC protocol over HTTP/2 ("PROTOCOL-HTTP2.md" of the gRPC project), spoken directly
 /// because the message is encoded already.
-pub(super) async fn send(target: &Target, batch: &Batch) -> Judged {
+pub(super) async fn send(target: &Target, batch: &Batch) -> Verdict {
     let (message, encoding) = compressed(batch.encoded(), target.compression);
     let Ok(length) = u32::try_from(message.len()) else {
-        return Judged::TooLarge { why: "larger than a gRPC message can be".to_string() };
+        return Verdict::TooLarge { why: "larger than a gRPC message can be".to_string() };
     };
     let mut body = BytesMut::with_capacity(PREFIX + message.len());
     body.put_u8(u8::from(encoding.is_some()));
     body.put_u32(length);
     body.put(message);
-    let mut request =
-        Request::post(target.uri(batch.signal)).body(Full::new(body.freeze())).unwrap_or_default();
+    let mut request = Request::new(Full::new(body.freeze()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = target.uri(batch.signal);
     let headers = request.headers_mut();
     headers.extend(target.headers.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -42,26 +43,26 @@ pub(super) async fn send(target: &Target, batch: &Batch) -> Judged {
     }
     let response = match target.client.request(request).await {
         Ok(response) => response,
-        Err(e) => return Judged::retry(chain(&e)),
+        Err(e) => return Verdict::retry(chain(&e)),
     };
     let (head, body) = response.into_parts();
     // A call that fails at once has its status in the head, without a body.
     if let Some(refusal) = status(&head.headers).filter(|r| r.code != 0) {
-        return judge::grpc(refusal);
+        return verdict::grpc(refusal);
     }
     let (body, trailers) = match read(body).await {
         Ok(read) => read,
-        Err(ReadError::TooLarge) => return Judged::response_too_large(),
-        Err(ReadError::Broken(why)) => return Judged::retry(why),
+        Err(ReadError::TooLarge) => return Verdict::response_too_large(),
+        Err(ReadError::Broken(why)) => return Verdict::retry(why),
     };
     let end = trailers.as_ref().and_then(status).or_else(|| status(&head.headers));
     match end {
-        Some(refusal) if refusal.code != 0 => judge::grpc(refusal),
-        Some(_) => Judged::taken(answer(body)),
+        Some(refusal) if refusal.code != 0 => verdict::grpc(refusal),
+        Some(_) => Verdict::taken(answer(body)),
         None => {
             let http = head.status.as_u16();
             let message = format!("no gRPC status in an answer with HTTP status {http}");
-            judge::grpc(Refusal { code: judge::grpc_code_of(http), message, retry_after: None })
+            verdict::grpc(Refusal { code: verdict::grpc_code_of(http), message, retry_after: None })
         }
     }
 }

@@ -8,15 +8,15 @@ use telegen_otlp::{Answer, decode_response, decode_status};
 use telegen_pipeline::Batch;
 
 use super::body::{ReadError, chain, compressed, read};
-use super::judge::{self, Judged};
 use super::target::Target;
+use super::verdict::{self, Verdict};
 use crate::Protocol;
 
 /// Name of the batch, the same whenever it is sent again.
 pub(super) const BATCH_ID: HeaderName = HeaderName::from_static("telegen-batch-id");
 
 /// One try over HTTP: OTLP specification, "OTLP/HTTP".
-pub(super) async fn send(target: &Target, batch: &Batch) -> Judged {
+pub(super) async fn send(target: &Target, batch: &Batch) -> Verdict {
     let (body, kind) = match target.protocol {
         Protocol::HttpJson => (batch.encoded_json(), "application/json"),
         _ => (batch.encoded(), "application/x-protobuf"),
@@ -36,22 +36,22 @@ pub(super) async fn send(target: &Target, batch: &Batch) -> Judged {
     }
     let response = match target.client.request(request).await {
         Ok(response) => response,
-        Err(e) => return Judged::retry(chain(&e)),
+        Err(e) => return Verdict::retry(chain(&e)),
     };
     let (head, body) = response.into_parts();
     let body = match read(body).await {
         Ok((body, _)) => body,
-        Err(ReadError::TooLarge) => return Judged::response_too_large(),
+        Err(ReadError::TooLarge) => return Verdict::response_too_large(),
         // The peer may have taken it; sending it again is what at-least-once means.
-        Err(ReadError::Broken(why)) if head.status.is_success() => return Judged::retry(why),
+        Err(ReadError::Broken(why)) if head.status.is_success() => return Verdict::retry(why),
         Err(ReadError::Broken(_)) => Bytes::new(),
     };
     if head.status.is_success() {
-        return Judged::taken(answer(&head.headers, body));
+        return Verdict::taken(answer(&head.headers, body));
     }
     let after = head.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok());
-    let after = after.and_then(|v| judge::retry_after(v, SystemTime::now()));
-    judge::http(head.status.as_u16(), after, &said(&head.headers, body))
+    let after = after.and_then(|v| verdict::retry_after(v, SystemTime::now()));
+    verdict::http(head.status.as_u16(), after, &said(&head.headers, body))
 }
 
 /// What a peer that took the request says. A body that is none of OTLP's is no reason to doubt the status.

@@ -1,13 +1,13 @@
-//! OTLP over gRPC and HTTP: the request goes out as it was encoded once, answers are judged by the
+//! OTLP over gRPC and HTTP: the request goes out as it was encoded once, answers are verdict by the
 //! specification's table, and nothing here waits for longer than the timeout.
 
 mod body;
 mod connect;
 mod grpc;
 mod http;
-mod judge;
 mod target;
 mod tls;
+mod verdict;
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use telegen_model::Signal;
 use telegen_pipeline::{Batch, BoxFuture, Outcome, SignalSet, Sink};
 
 use crate::{ExportError, OtlpConfig, Protocol};
-use judge::Judged;
 use target::Target;
+use verdict::Verdict;
 
 /// Answers are read up to this size (4 MiB): a peer cannot fill memory with one.
 const MAX_ANSWER: usize = 4 << 20;
@@ -43,24 +43,24 @@ impl OtlpSink {
 
     async fn try_send(&self, batch: &Batch) -> Outcome {
         let target = &self.targets[batch.signal.index()];
-        let judged = match tokio::time::timeout(target.timeout, request(target, batch)).await {
-            Ok(judged) => judged,
-            Err(_) => Judged::retry(format!("no answer within {:?}", target.timeout)),
+        let verdict = match tokio::time::timeout(target.timeout, request(target, batch)).await {
+            Ok(verdict) => verdict,
+            Err(_) => Verdict::retry(format!("no answer within {:?}", target.timeout)),
         };
-        self.tell(batch.signal, target, &judged);
-        judged.outcome(batch.items as u64)
+        self.tell(batch.signal, target, &verdict);
+        verdict.outcome(batch.items as u64)
     }
 
     /// Puts into the log what a user should know; values of headers never come here.
-    fn tell(&self, signal: Signal, target: &Target, judged: &Judged) {
+    fn tell(&self, signal: Signal, target: &Target, verdict: &Verdict) {
         let (exporter, endpoint) = (self.name.as_str(), target.shown.as_str());
         let signal = signal.name();
-        match judged {
-            Judged::Delivered { warning } if warning.is_empty() => {}
-            Judged::Delivered { warning } => {
+        match verdict {
+            Verdict::Delivered { warning } if warning.is_empty() => {}
+            Verdict::Delivered { warning } => {
                 tracing::warn!(exporter, endpoint, signal, warning, "the peer took a request with a warning");
             }
-            Judged::Rejected { n, why } => {
+            Verdict::Rejected { n, why } => {
                 tracing::warn!(
                     exporter,
                     endpoint,
@@ -70,13 +70,13 @@ impl OtlpSink {
                     "the peer rejected a part of a request"
                 );
             }
-            Judged::Retry { why, .. } => {
+            Verdict::Retry { why, .. } => {
                 tracing::warn!(exporter, endpoint, signal, why, "the request will be sent again");
             }
-            Judged::TooLarge { why } => {
+            Verdict::TooLarge { why } => {
                 tracing::info!(exporter, endpoint, signal, why, "the request is too large and will be split");
             }
-            Judged::Lost { reason, why } => {
+            Verdict::Lost { reason, why } => {
                 tracing::error!(
                     exporter,
                     endpoint,
@@ -90,7 +90,7 @@ impl OtlpSink {
     }
 }
 
-async fn request(target: &Target, batch: &Batch) -> Judged {
+async fn request(target: &Target, batch: &Batch) -> Verdict {
     match target.protocol {
         Protocol::Grpc => grpc::send(target, batch).await,
         Protocol::HttpProtobuf | Protocol::HttpJson => http::send(target, batch).await,

@@ -32,7 +32,7 @@ struct ServiceRow<'a> {
 }
 
 impl<'a> ServiceRow<'a> {
-    fn new(service: &'a Service, now_s: u64) -> ServiceRow<'a> {
+    fn new(service: &'a Service, now_s: u64, started_s: u64) -> ServiceRow<'a> {
         let (count, errors) = service.recent(now_s);
         let durations = service.durations(now_s);
         // Without a request in the window a duration would be that of older ones.
@@ -44,7 +44,7 @@ impl<'a> ServiceRow<'a> {
             name: &service.name,
             namespace: &service.namespace,
             instances: service.instance_count(now_s),
-            requests_per_second: rounded(f64::from(count) / covered(SHORT_S, now_s, service.since)),
+            requests_per_second: rounded(f64::from(count) / covered(SHORT_S, now_s, started_s)),
             error_ratio: if count == 0 { 0.0 } else { f64::from(errors) / f64::from(count) },
             p50_ms: quantile(0.50),
             p95_ms: quantile(0.95),
@@ -54,10 +54,10 @@ impl<'a> ServiceRow<'a> {
 }
 
 pub(super) async fn services(State(inner): State<Arc<Inner>>, ask: Ask) -> Response {
-    let now_s = unix_now() / 1_000_000_000;
+    let (now_s, started_s) = (unix_now() / 1_000_000_000, inner.store.started() / 1_000_000_000);
     let counts = inner.store.counts();
     let mut rows: Vec<ServiceRow<'_>> =
-        counts.services.iter().map(|(_, s)| ServiceRow::new(s, now_s)).collect();
+        counts.services.iter().map(|(_, s)| ServiceRow::new(s, now_s, started_s)).collect();
     rows.sort_by(|a, b| (a.name, a.namespace).cmp(&(b.name, b.namespace)));
     ask.json(&rows)
 }

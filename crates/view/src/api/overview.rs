@@ -49,10 +49,10 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn new(id: u32, service: &'a Service, now_s: u64) -> Line<'a> {
+    pub(super) fn new(id: u32, service: &'a Service, now_s: u64, started_s: u64) -> Line<'a> {
         let (count, failed) = service.recent(now_s);
         let durations = service.durations(now_s);
-        let seconds = covered(SHORT_S, now_s, service.since);
+        let seconds = covered(SHORT_S, now_s, started_s);
         let quantiles = [0.50, 0.95, 0.99]
             .map(|q| service.quantile(&durations, q).filter(|_| count > 0).map(|s| rounded(s * 1e3)));
         let ratio = (count > 0).then(|| f64::from(failed) / f64::from(count));
@@ -85,7 +85,7 @@ impl<'a> Line<'a> {
             p99,
             spark(self.service, now_s, started_s),
             self.idle(now_s),
-            unread(self.service, now_s),
+            unread(self.service, now_s, started_s),
             self.service.rows.len(),
         ])
     }
@@ -134,12 +134,12 @@ pub(super) fn spark(service: &Service, now_s: u64, started_s: u64) -> Vec<Option
 }
 
 /// What is recognised and not read: protocol, reason, bytes a second of the last 60 s, bytes in all.
-pub(super) fn unread(service: &Service, now_s: u64) -> Vec<Value> {
+pub(super) fn unread(service: &Service, now_s: u64, started_s: u64) -> Vec<Value> {
     let to = now_s / ROW_S;
     let from = to.saturating_sub(WINDOW_S / ROW_S - 1);
     let rows = service.unread.iter().map(|((protocol, reason), unread)| {
         let bytes: u64 = unread.bytes.range(from, to).flatten().sum();
-        json!([protocol, reason, rounded(bytes as f64 / covered(ROW_S, now_s, service.since)), unread.total])
+        json!([protocol, reason, rounded(bytes as f64 / covered(ROW_S, now_s, started_s)), unread.total])
     });
     rows.collect()
 }
@@ -153,7 +153,8 @@ pub(super) async fn overview(State(inner): State<Arc<Inner>>, ask: Ask) -> Resul
     let now = unix_now();
     let (now_s, started_s) = (now / 1_000_000_000, inner.store.started() / 1_000_000_000);
     let counts = inner.store.counts();
-    let all: Vec<Line<'_>> = counts.services.iter().map(|(id, s)| Line::new(id, s, now_s)).collect();
+    let all: Vec<Line<'_>> =
+        counts.services.iter().map(|(id, s)| Line::new(id, s, now_s, started_s)).collect();
     let rate: f64 = all.iter().map(|l| l.rate).sum();
     let errors: f64 = all.iter().map(|l| l.errors).sum();
     let total = all.len();

@@ -37,10 +37,9 @@ pub(super) async fn service(State(inner): State<Arc<Inner>>, ask: Ask) -> Result
     let Some((id, service)) = counts.services.find(name, ask.any("ns")) else {
         return Err(Wrong::absent("no such service in memory"));
     };
-    let (routes, calls) = rows(service, now_s);
+    let (routes, calls) = rows(service, now_s, started_s);
     let (count, errors) = service.recent(now_s);
-    let head =
-        numbers(service, count, errors, &service.durations(now_s), covered(SHORT_S, now_s, service.since));
+    let head = numbers(service, count, errors, &service.durations(now_s), covered(SHORT_S, now_s, started_s));
     let answer = json!({
         "id": id,
         "name": service.name,
@@ -54,7 +53,7 @@ pub(super) async fn service(State(inner): State<Arc<Inner>>, ask: Ask) -> Result
         "series": series(service, now_s, range, started_s),
         "routes": routes,
         "calls": calls,
-        "unread": unread(service, now_s),
+        "unread": unread(service, now_s, started_s),
         "about": about(service),
     });
     Ok(ask.json(&super::with_status(&inner, now, answer)))
@@ -74,11 +73,11 @@ fn numbers(service: &Service, count: u32, errors: u32, durations: &Step, seconds
     })
 }
 
-fn rows(service: &Service, now_s: u64) -> (Vec<Value>, Vec<Value>) {
+fn rows(service: &Service, now_s: u64, started_s: u64) -> (Vec<Value>, Vec<Value>) {
     let (mut routes, mut calls) = (Vec::new(), Vec::new());
     for (key, ring) in &service.rows {
         let step = sum(ring, now_s);
-        let seconds = covered(ROW_S, now_s, service.since);
+        let seconds = covered(ROW_S, now_s, started_s);
         let mut row = numbers(service, step.count(), step.errors, &step, seconds);
         match key {
             RowKey::Route(method, route) => {

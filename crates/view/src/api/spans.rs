@@ -18,8 +18,20 @@ use crate::store::traces::{Kept, Trace};
 /// Rows of one answer at most. All spans are in `/api/v1/traces/ID`.
 const ROWS: usize = 2_000;
 
-const COLS: [&str; 11] =
-    ["id", "parent", "service", "name", "kind", "start", "dur", "error", "status", "link", "confidence"];
+const COLS: [&str; 12] = [
+    "id",
+    "parent",
+    "service",
+    "name",
+    "path",
+    "kind",
+    "start",
+    "dur",
+    "error",
+    "status",
+    "link",
+    "confidence",
+];
 
 pub(super) async fn trace(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<Response, Wrong> {
     let Some(id) = ask.text("id").and_then(|t| TraceId::from_hex(t.as_bytes())) else {
@@ -74,6 +86,7 @@ fn row(kept: &Kept, service: usize, start: u64) -> Value {
         span.parent_id.is_valid().then(|| span.parent_id.to_hex()),
         service,
         span.name.as_str(),
+        super::traces::shown_path(kept),
         span.kind as u8,
         ms(span.start.saturating_sub(start)),
         ms(span.end.saturating_sub(span.start)),

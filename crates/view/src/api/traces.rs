@@ -19,9 +19,9 @@ use crate::store::traces::{Kept, Trace};
 const LINES: usize = 50;
 const LINES_MAX: usize = 200;
 
-const COLS: [&str; 12] = [
-    "id", "start", "dur", "service", "name", "status", "error", "spans", "services", "errors", "inferred",
-    "parts",
+const COLS: [&str; 13] = [
+    "id", "start", "dur", "service", "name", "path", "status", "error", "spans", "services", "errors",
+    "inferred", "parts",
 ];
 
 /// Names of services by number.
@@ -52,6 +52,7 @@ impl Line<'_> {
             self.dur(),
             root.map_or("", |r| self.name(r)),
             root.map_or("", |r| r.span.name.as_str()),
+            root.and_then(shown_path),
             status,
             root.is_some_and(|r| r.span.status == SpanStatus::Error),
             self.trace.spans.len() + self.trace.refused as usize,
@@ -111,6 +112,15 @@ impl Row for Line<'_> {
             _ => None,
         }
     }
+}
+
+/// Longest path in a list, in bytes.
+const PATH: usize = 200;
+
+/// The path of a span whose name has none, cut.
+pub(super) fn shown_path(kept: &Kept) -> Option<&str> {
+    let path = path(kept).filter(|_| !kept.span.name.contains('/'))?;
+    Some(&path[..path.floor_char_boundary(PATH)])
 }
 
 fn path(kept: &Kept) -> Option<&str> {

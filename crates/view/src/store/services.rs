@@ -94,8 +94,6 @@ pub(crate) struct Service {
     pub(crate) serves: bool,
     /// Second of its last request, call or byte.
     pub(crate) active: u64,
-    /// Second it was first seen.
-    pub(crate) since: u64,
     /// Number of the reading that last changed what a table shows of it.
     pub(crate) changed: u64,
     /// Spans slower than this are kept in preference, ns.
@@ -116,7 +114,6 @@ impl Service {
             instances: HashMap::default(),
             serves: false,
             active: now_s,
-            since: now_s,
             changed: 0,
             slow: 1_000_000_000,
         }
@@ -161,12 +158,12 @@ pub(crate) fn sum(ring: &Ring<Step, ROW>, now_s: u64) -> Step {
     all
 }
 
-/// Seconds that a window of steps of this length covers, for what was seen since `since`: the step under way counts only
-/// as far as it has come.
-pub(crate) fn covered(step_s: u64, now_s: u64, since: u64) -> f64 {
+/// Seconds that a window of steps of this length covers, as far as the program was there: it began at `started_s`, and the
+/// step under way counts only as far as it has come. A service that is new did nothing before, which is known.
+pub(crate) fn covered(step_s: u64, now_s: u64, started_s: u64) -> f64 {
     let to = now_s / step_s;
     let from = to.saturating_sub(WINDOW_S / step_s - 1) * step_s;
-    (now_s.saturating_sub(from.max(since)) as f64).max(1.0)
+    (now_s.saturating_sub(from.max(started_s)) as f64).max(1.0)
 }
 
 /// All services.

@@ -6,7 +6,7 @@ use telegen_pipeline::Outcome;
 
 /// What an answer means, with what the log is to say about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Judged {
+pub(super) enum Verdict {
     Delivered { warning: String },
     Rejected { n: u64, why: String },
     Retry { after: Option<Duration>, why: String },
@@ -14,33 +14,33 @@ pub(super) enum Judged {
     Lost { reason: Cow<'static, str>, why: String },
 }
 
-impl Judged {
-    pub(super) fn retry(why: impl Into<String>) -> Judged {
-        Judged::Retry { after: None, why: why.into() }
+impl Verdict {
+    pub(super) fn retry(why: impl Into<String>) -> Verdict {
+        Verdict::Retry { after: None, why: why.into() }
     }
 
     /// The answer is larger than Telegen reads; whether the peer took the request is not known.
-    pub(super) fn response_too_large() -> Judged {
+    pub(super) fn response_too_large() -> Verdict {
         let why = format!("the answer is larger than {} bytes", super::MAX_ANSWER);
-        Judged::Lost { reason: "response_too_large".into(), why }
+        Verdict::Lost { reason: "response_too_large".into(), why }
     }
 
     /// A request that the peer took, with what it says about it.
-    pub(super) fn taken(answer: Answer) -> Judged {
+    pub(super) fn taken(answer: Answer) -> Verdict {
         match answer.rejected {
-            0 => Judged::Delivered { warning: answer.message },
-            n => Judged::Rejected { n, why: answer.message },
+            0 => Verdict::Delivered { warning: answer.message },
+            n => Verdict::Rejected { n, why: answer.message },
         }
     }
 
     /// For a batch of so many items.
     pub(super) fn outcome(self, items: u64) -> Outcome {
         match self {
-            Judged::Delivered { .. } => Outcome::Delivered,
-            Judged::Rejected { n, .. } => Outcome::Rejected { n: n.min(items) },
-            Judged::Retry { after, .. } => Outcome::Retry { after },
-            Judged::TooLarge { .. } => Outcome::TooLarge,
-            Judged::Lost { reason, .. } => Outcome::Lost { n: items, reason },
+            Verdict::Delivered { .. } => Outcome::Delivered,
+            Verdict::Rejected { n, .. } => Outcome::Rejected { n: n.min(items) },
+            Verdict::Retry { after, .. } => Outcome::Retry { after },
+            Verdict::TooLarge { .. } => Outcome::TooLarge,
+            Verdict::Lost { reason, .. } => Outcome::Lost { n: items, reason },
         }
     }
 }
@@ -56,20 +56,20 @@ mod code {
     pub(super) const DATA_LOSS: i32 = 15;
 }
 
-/// Judges a gRPC status other than OK: OTLP specification, "OTLP/gRPC Response", failures.
-pub(super) fn grpc(refusal: Refusal) -> Judged {
+/// Reads a gRPC status other than OK: OTLP specification, "OTLP/gRPC Response", failures.
+pub(super) fn grpc(refusal: Refusal) -> Verdict {
     use code::*;
     let Refusal { code, message, retry_after } = refusal;
     let why = format!("gRPC status {code}: {message}");
     match code {
         // Servers refuse a large message with one or the other; sending it again as it is would never end.
-        RESOURCE_EXHAUSTED | OUT_OF_RANGE if says_too_large(&message) => Judged::TooLarge { why },
+        RESOURCE_EXHAUSTED | OUT_OF_RANGE if says_too_large(&message) => Verdict::TooLarge { why },
         CANCELLED | DEADLINE_EXCEEDED | ABORTED | OUT_OF_RANGE | UNAVAILABLE | DATA_LOSS => {
-            Judged::Retry { after: retry_after, why }
+            Verdict::Retry { after: retry_after, why }
         }
         // Without RetryInfo the specification has it that the server will not recover.
-        RESOURCE_EXHAUSTED if retry_after.is_some() => Judged::Retry { after: retry_after, why },
-        _ => Judged::Lost { reason: format!("grpc_{code}").into(), why },
+        RESOURCE_EXHAUSTED if retry_after.is_some() => Verdict::Retry { after: retry_after, why },
+        _ => Verdict::Lost { reason: format!("grpc_{code}").into(), why },
     }
 }
 
@@ -93,16 +93,16 @@ pub(super) fn grpc_code_of(http: u16) -> i32 {
     }
 }
 
-/// Judges an HTTP status outside 200 to 299: OTLP specification, "OTLP/HTTP Response", failures.
-pub(super) fn http(status: u16, retry_after: Option<Duration>, said: &str) -> Judged {
+/// Reads an HTTP status outside 200 to 299: OTLP specification, "OTLP/HTTP Response", failures.
+pub(super) fn http(status: u16, retry_after: Option<Duration>, said: &str) -> Verdict {
     let why = match said {
         "" => format!("HTTP status {status}"),
         said => format!("HTTP status {status}: {said}"),
     };
     match status {
-        429 | 502 | 503 | 504 => Judged::Retry { after: retry_after, why },
-        413 => Judged::TooLarge { why },
-        _ => Judged::Lost { reason: format!("http_{status}").into(), why },
+        429 | 502 | 503 | 504 => Verdict::Retry { after: retry_after, why },
+        413 => Verdict::TooLarge { why },
+        _ => Verdict::Lost { reason: format!("http_{status}").into(), why },
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
 
     const SECOND: Option<Duration> = Some(Duration::from_secs(1));
 
-    fn judged_grpc(code: i32, message: &str, retry_after: Option<Duration>) -> Outcome {
+    fn read_grpc(code: i32, message: &str, retry_after: Option<Duration>) -> Outcome {
         grpc(Refusal { code, message: message.to_string(), retry_after }).outcome(5)
     }
 
@@ -137,16 +137,16 @@ mod tests {
         let lost_for_good = [2, 3, 5, 6, 7, 8, 9, 12, 13, 16];
         assert_eq!(retried.len() + lost_for_good.len(), 16);
         for code in retried {
-            assert_eq!(judged_grpc(code, "m", None), Outcome::Retry { after: None }, "{code}");
-            assert_eq!(judged_grpc(code, "m", SECOND), Outcome::Retry { after: SECOND }, "{code}");
+            assert_eq!(read_grpc(code, "m", None), Outcome::Retry { after: None }, "{code}");
+            assert_eq!(read_grpc(code, "m", SECOND), Outcome::Retry { after: SECOND }, "{code}");
         }
         for code in lost_for_good {
             let want = Outcome::Lost { n: 5, reason: format!("grpc_{code}").into() };
-            assert_eq!(judged_grpc(code, "m", None), want, "{code}");
+            assert_eq!(read_grpc(code, "m", None), want, "{code}");
             let with_info = if code == 8 { Outcome::Retry { after: SECOND } } else { want };
-            assert_eq!(judged_grpc(code, "m", SECOND), with_info, "{code}");
+            assert_eq!(read_grpc(code, "m", SECOND), with_info, "{code}");
         }
-        assert_eq!(judged_grpc(99, "", SECOND), lost("grpc_99"));
+        assert_eq!(read_grpc(99, "", SECOND), lost("grpc_99"));
     }
 
     #[test]
@@ -158,11 +158,11 @@ mod tests {
             (8, "Error decompressing: size limit, of 4194304 bytes, exceeded while decompressing message"),
             (11, "Error, decoded message length too large: found 5000000 bytes, the limit is: 4194304 bytes"),
         ] {
-            assert_eq!(judged_grpc(code, message, None), Outcome::TooLarge, "{message}");
-            assert_eq!(judged_grpc(code, message, SECOND), Outcome::TooLarge, "{message}");
+            assert_eq!(read_grpc(code, message, None), Outcome::TooLarge, "{message}");
+            assert_eq!(read_grpc(code, message, SECOND), Outcome::TooLarge, "{message}");
         }
-        assert_eq!(judged_grpc(3, "message too large", None), lost("grpc_3"));
-        assert_eq!(judged_grpc(8, "quota exceeded", None), lost("grpc_8"));
+        assert_eq!(read_grpc(3, "message too large", None), lost("grpc_3"));
+        assert_eq!(read_grpc(8, "quota exceeded", None), lost("grpc_8"));
     }
 
     #[test]
@@ -189,10 +189,10 @@ mod tests {
     #[test]
     fn partial_success_is_rejected_and_a_message_alone_is_a_warning() {
         let answer = |rejected, message: &str| Answer { rejected, message: message.to_string() };
-        assert_eq!(Judged::taken(answer(0, "")).outcome(5), Outcome::Delivered);
-        assert_eq!(Judged::taken(answer(0, "m")), Judged::Delivered { warning: "m".to_string() });
-        assert_eq!(Judged::taken(answer(3, "m")).outcome(5), Outcome::Rejected { n: 3 });
-        assert_eq!(Judged::taken(answer(9, "m")).outcome(5), Outcome::Rejected { n: 5 });
+        assert_eq!(Verdict::taken(answer(0, "")).outcome(5), Outcome::Delivered);
+        assert_eq!(Verdict::taken(answer(0, "m")), Verdict::Delivered { warning: "m".to_string() });
+        assert_eq!(Verdict::taken(answer(3, "m")).outcome(5), Outcome::Rejected { n: 3 });
+        assert_eq!(Verdict::taken(answer(9, "m")).outcome(5), Outcome::Rejected { n: 5 });
     }
 
     #[test]
