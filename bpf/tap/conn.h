@@ -276,8 +276,13 @@ static __always_inline void fill_response(struct record_data *r, struct conn *c,
 	d->held_ts = 0;
 }
 
-static __always_inline void tell_end(struct conn *c, const struct live_settings *settings, u32 what, u32 flags, int error)
+/* A frame of its own, as all that builds a record on the stack: stacks are 512 bytes deep over all calls. */
+__noinline int tell_end(struct conn *c, u32 what, u32 flags, int error)
 {
+	const struct live_settings *settings = live_settings();
+
+	if (!c || !settings)
+		return 0;
 	struct record_end r = {
 		.type = REC_END,
 		.what = what,
@@ -295,10 +300,15 @@ static __always_inline void tell_end(struct conn *c, const struct live_settings 
 
 	if (!emit(settings, &r, sizeof(r), c->record))
 		c->lost++;
+	return 0;
 }
 
-static __always_inline void tell_traffic(struct conn *c, const struct live_settings *settings, u64 now, bool final)
+__noinline int tell_traffic(struct conn *c, u64 now, u32 final)
 {
+	const struct live_settings *settings = live_settings();
+
+	if (!c || !settings)
+		return 0;
 	struct record_traffic r = {
 		.type = REC_TRAFFIC,
 		.protocol = c->protocol,
@@ -312,6 +322,7 @@ static __always_inline void tell_traffic(struct conn *c, const struct live_setti
 
 	c->reported = now;
 	emit(settings, &r, sizeof(r), c->record);
+	return 0;
 }
 
 #endif

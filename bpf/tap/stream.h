@@ -339,7 +339,7 @@ __noinline int pass_unread(struct conn *c, struct scratch *s, const struct chunk
 		return 0;
 	send_sample(c, s, k, settings);
 	if (k->now - c->reported > TRAFFIC_INTERVAL)
-		tell_traffic(c, settings, k->now, false);
+		tell_traffic(c, k->now, 0);
 	return 0;
 }
 
@@ -505,10 +505,10 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 			/* A read of no bytes is an end only when the peer has ended its stream. */
 			if (dir == DIR_RX && (sk->sk_shutdown & RCV_SHUTDOWN) && !(c->flags & CONN_PEER_FIN)) {
 				c->flags |= CONN_PEER_FIN;
-				tell_end(c, settings, END_EOF, 0, 0);
+				tell_end(c, END_EOF, 0, 0);
 			}
 		} else if (ret == -ECONNRESET || ret == -EPIPE || ret == -ETIMEDOUT) {
-			tell_end(c, settings, END_ERROR, 0, -ret);
+			tell_end(c, END_ERROR, 0, -ret);
 		}
 		return 0;
 	}
@@ -520,7 +520,7 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 		announce(c, sk, settings);
 	if (c->protocol > PROTO_HTTP1 && (c->flags & (dir == DIR_RX ? CONN_SAMPLED_RX : CONN_SAMPLED_TX))) {
 		if (k.now - c->reported > TRAFFIC_INTERVAL)
-			tell_traffic(c, settings, k.now, false);
+			tell_traffic(c, k.now, 0);
 		return 0;
 	}
 	if (c->role != ROLE_UNKNOWN && (c->role == ROLE_SERVER) == (dir == DIR_TX))

@@ -63,9 +63,9 @@ int BPF_PROG(tap_state, struct sock *sk, int old, int new)
 		}
 	}
 	if (c->protocol == PROTO_HTTP1)
-		tell_end(c, settings, END_CLOSE, peer_fin ? CLOSE_PEER_FIN : 0, sk->sk_err);
+		tell_end(c, END_CLOSE, peer_fin ? CLOSE_PEER_FIN : 0, sk->sk_err);
 	else if (c->flags & CONN_ANNOUNCED)
-		tell_traffic(c, settings, bpf_ktime_get_ns(), true);
+		tell_traffic(c, bpf_ktime_get_ns(), 1);
 	return 0;
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use telegen_selfmon::{BuildInfo, SelfMon};
-use telegen_server::settings::{AuthSettings, ServerSettings};
+use telegen_server::settings::{AuthSettings, ServerSettings, TlsSettings};
 use telegen_server::{Running, Server, ServerError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -209,4 +209,41 @@ async fn a_port_that_is_taken_is_named() {
 async fn an_empty_address_switches_the_server_off() {
     let monitor = SelfMon::new(BuildInfo::default());
     assert!(Server::new(settings(""), &monitor).start().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn with_a_certificate_only_https_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let tls = TlsSettings { cert: folder.path().join("crt"), key: folder.path().join("key") };
+    std::fs::write(&tls.cert, made.cert.pem()).unwrap();
+    std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
+    let (server, _) =
+        start(ServerSettings { tls: Some(tls.clone()), ..settings("127.0.0.1:0") }).await.unwrap();
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    let stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    let answer =
+        exchange(stream, "GET /api/v1/data HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.ends_with("data"), "{answer}");
+
+    let mut plain = TcpStream::connect(server.address()).await.unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    // It may be cut with a reset: no answer in either case.
+    let _ = plain.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP"));
+
+    std::fs::write(&tls.key, "no key").unwrap();
+    let refused = start(ServerSettings { tls: Some(tls.clone()), ..settings("127.0.0.1:0") }).await;
+    assert!(matches!(refused, Err(ServerError::Tls { path, .. }) if path == tls.key));
 }
