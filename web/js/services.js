@@ -28,7 +28,7 @@ export function open({ route, setTitle, say, panel }) {
   const only = h('input', { type: 'checkbox', id: 'only', checked: state.only });
   const held = h('button', { type: 'button', class: 'link', hidden: true, on: { click: () => { document.activeElement?.blur(); draw(true); } } });
   const pager = h('div', { class: 'pager', hidden: true });
-  const resort = h('button', { type: 'button', class: 'quiet', on: { click: () => sortBy('failing') } }, 'failing first');
+  const resort = h('button', { type: 'button', class: 'quiet', 'aria-pressed': String(state.sort === 'failing'), on: { click: () => sortBy('failing') } }, 'failing first');
 
   const table = new Table({
     caption: 'Services: requests served in the last 60 seconds',
@@ -81,6 +81,7 @@ export function open({ route, setTitle, say, panel }) {
     state.sort = state.sort === key && key !== 'failing' ? `-${key}` : key;
     remember({ sort: state.sort === 'failing' ? null : state.sort });
     table.setSort(state.sort);
+    resort.setAttribute('aria-pressed', String(state.sort === 'failing'));
     poller.wake();
   }
 

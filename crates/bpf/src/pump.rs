@@ -12,7 +12,7 @@ use crate::record::Record;
 
 /// Reads all rings on one thread. Not `Send`: it is made on the thread that runs it.
 pub struct Pump {
-    control: RingBuffer<'static>,
+    control: Rc<RingBuffer<'static>>,
     streams: RingBuffer<'static>,
     waiter: OwnedFd,
     unknown: Rc<RefCell<u64>>,
@@ -47,17 +47,22 @@ impl Pump {
         let mut control = RingBufferBuilder::new();
         control.add(&common.control, callback(&handler, &unknown)).context("control ring")?;
         watch(&common.control)?;
+        let control = Rc::new(control.build().context("control ring")?);
         let mut streams = RingBufferBuilder::new();
         for ring in &common.rings {
-            streams.add(ring, callback(&handler, &unknown)).context("stream ring")?;
+            let (mut take, first) = (callback(&handler, &unknown), control.clone());
+            let stream = move |bytes: &[u8]| {
+                // Its owner may have been born since the control ring was read: a connection is told after its
+                // process, so reading that ring again finds it.
+                if bytes.first() == Some(&crate::abi::kind::CONN) && first.consume().is_err() {
+                    tracing::debug!("the control ring could not be read");
+                }
+                take(bytes)
+            };
+            streams.add(ring, stream).context("stream ring")?;
             watch(ring)?;
         }
-        Ok(Pump {
-            control: control.build().context("control ring")?,
-            streams: streams.build().context("stream rings")?,
-            waiter,
-            unknown,
-        })
+        Ok(Pump { control, streams: streams.build().context("stream rings")?, waiter, unknown })
     }
 
     /// Waits until a ring fills up, a process record arrives or `timeout` has passed; then reads everything.

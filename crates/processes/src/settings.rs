@@ -12,10 +12,10 @@ use telegen_config::{Check, Report};
 #[serde(default, deny_unknown_fields)]
 pub struct DiscoverySettings {
     /// Processes that match one of these rules; empty is everything.
-    #[schemars(example = [DiscoveryRule::example()])]
+    #[schemars(example = DiscoveryRule::examples())]
     pub include: Vec<DiscoveryRule>,
     /// Processes that match one of these rules are left out, also where `include` has them.
-    #[schemars(example = [DiscoveryRule::exclude_example()])]
+    #[schemars(example = DiscoveryRule::exclude_examples())]
     pub exclude: Vec<DiscoveryRule>,
 }
 
@@ -42,13 +42,13 @@ pub struct DiscoveryRule {
 }
 
 impl DiscoveryRule {
-    fn example() -> DiscoveryRule {
+    fn examples() -> Vec<DiscoveryRule> {
         let port = Some(PortRange { first: 8000, last: 8999 });
-        DiscoveryRule { port, exe: Some("/usr/*".to_owned()), ..DiscoveryRule::default() }
+        vec![DiscoveryRule { port, exe: Some("/usr/*".to_owned()), ..DiscoveryRule::default() }]
     }
 
-    fn exclude_example() -> DiscoveryRule {
-        DiscoveryRule { service: Some("load-generator".to_owned()), ..DiscoveryRule::default() }
+    fn exclude_examples() -> Vec<DiscoveryRule> {
+        vec![DiscoveryRule { service: Some("load-generator".to_owned()), ..DiscoveryRule::default() }]
     }
 }
 

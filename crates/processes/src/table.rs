@@ -114,16 +114,24 @@ impl Table {
 
     /// A process began to run a program. Gives the process as it is now known.
     pub fn exec(&mut self, key: ProcessKey, exec: &Exec, now: u64) -> Option<&Process> {
+        let before = self.live.get(&key.pid).map(|p| p.exe.clone());
         self.retire(key.pid, now);
-        let known = process(key.pid).filter(|p| p.start == key.start);
-        let info = known.unwrap_or_else(|| ProcInfo {
-            pid: key.pid,
-            ppid: exec.ppid,
-            start: key.start,
-            exe: PathBuf::from(if exec.interp.is_empty() { &exec.path } else { &exec.interp }),
-            argv: exec.argv.clone(),
-            kernel: false,
-        });
+        let mut info = process(key.pid).filter(|p| p.start == key.start).unwrap_or_default();
+        // Of a process that has ended, and waits for its parent, /proc keeps the number alone.
+        if info.exe.as_os_str().is_empty() {
+            info = ProcInfo {
+                pid: key.pid,
+                ppid: exec.ppid,
+                start: key.start,
+                exe: PathBuf::from(if exec.interp.is_empty() { &exec.path } else { &exec.interp }),
+                argv: exec.argv.clone(),
+                kernel: false,
+            };
+            // A program that starts itself anew by this path is what it was.
+            if let (Some(before), true) = (before, info.exe == Path::new("/proc/self/exe")) {
+                info.exe = before;
+            }
+        }
         self.enter(info, Vec::new())
     }
 
@@ -437,6 +445,23 @@ mod tests {
         assert_eq!(p.instance_resource.text(s::PROCESS_EXECUTABLE_NAME), None);
         assert_eq!(p.instance_resource.text("team"), Some("a"));
         assert_eq!(t.get_exact(ProcessKey { pid: GONE, start: 78 }).map(|p| p.key), None);
+    }
+
+    #[test]
+    fn a_zombie_is_named_by_its_exec_event() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        let key = loop {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            if stat.contains(") Z ") {
+                break ProcessKey { pid, start: telegen_sys::start_ticks(pid).unwrap() };
+            }
+            std::thread::yield_now();
+        };
+        let mut t = table(Discovery::default());
+        let named = t.exec(key, &exec("/usr/bin/true", &["true"]), 0).unwrap().service.name.clone();
+        child.wait().unwrap();
+        assert_eq!(named, "true");
     }
 
     #[test]
