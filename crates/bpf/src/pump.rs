@@ -50,7 +50,7 @@ impl Pump {
         let control = Rc::new(control.build().context("control ring")?);
         let mut streams = RingBufferBuilder::new();
         for ring in &common.rings {
-            let (mut take, first) = (callback(&handler, &unknown), control.clone());
+            let (take, first) = (callback(&handler, &unknown), control.clone());
             let stream = move |bytes: &[u8]| {
                 // Its owner may have been born since the control ring was read: a connection is told after its
                 // process, so reading that ring again finds it.

@@ -14,11 +14,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use telegen_wire::http1::{Connection, Dir, Exchange, Limits, Segment};
+use telegen_wire::http1::{Connection, Dir, Exchange, KnownHead, Limits, Segment};
 
 const ROUNDS: u64 = 400_000;
 const RUNS: usize = 7;
 const CONNECTIONS: usize = 64;
+const BODY: u64 = 615;
 
 const WRK: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
 const BROWSER: &[u8] = b"GET /api/v2/orders/81723/items?page=2&sort=price HTTP/1.1\r\n\
@@ -39,8 +40,9 @@ struct Flow {
     response: u64,
 }
 
-/// One request, its response's head, and the body as one segment of which no byte was captured.
-fn exchange(flow: &mut Flow, request: &[u8], ts: u64, out: &mut Vec<Exchange>) {
+/// One request, and its response: told by one record (`known`), or its head, and the body as one segment of which no
+/// byte was captured.
+fn exchange(flow: &mut Flow, request: &[u8], known: bool, ts: u64, out: &mut Vec<Exchange>) {
     let part = |dir, pos, len: u64, data, ts, other| Segment {
         dir,
         pos,
@@ -61,13 +63,19 @@ fn exchange(flow: &mut Flow, request: &[u8], ts: u64, out: &mut Vec<Exchange>) {
     flow.connection.segment(part(Dir::Request, flow.request, asked, request, ts, before), out);
     flow.request += asked;
     let read = (flow.request, ts);
-    flow.connection.segment(part(Dir::Response, flow.response, answered, NGINX, ts + 20, read), out);
-    flow.connection.segment(part(Dir::Response, flow.response + answered, 615, &[], ts + 30, read), out);
-    flow.response += answered + 615;
+    if known {
+        let known = Some(KnownHead { status: 200, head: answered, length: BODY, start: ts + 20 });
+        let whole = part(Dir::Response, flow.response, answered + BODY, &[], ts + 30, read);
+        flow.connection.segment(Segment { known, head_start: true, ..whole }, out);
+    } else {
+        flow.connection.segment(part(Dir::Response, flow.response, answered, NGINX, ts + 20, read), out);
+        flow.connection.segment(part(Dir::Response, flow.response + answered, BODY, &[], ts + 30, read), out);
+    }
+    flow.response += answered + BODY;
 }
 
 /// Best of several runs, ns an exchange.
-fn measure(request: &[u8]) -> f64 {
+fn measure(request: &[u8], known: bool) -> f64 {
     let mut best = f64::MAX;
     for _ in 0..RUNS {
         let mut flows: Vec<Flow> = (0..CONNECTIONS)
@@ -81,7 +89,7 @@ fn measure(request: &[u8]) -> f64 {
         let mut finished = 0u64;
         let start = Instant::now();
         for i in 0..ROUNDS {
-            exchange(&mut flows[i as usize % CONNECTIONS], black_box(request), i * 1000, &mut out);
+            exchange(&mut flows[i as usize % CONNECTIONS], black_box(request), known, i * 1000, &mut out);
             for x in out.drain(..) {
                 finished += 1;
                 black_box(&x);
@@ -96,6 +104,13 @@ fn measure(request: &[u8]) -> f64 {
 
 fn main() {
     println!("Exchange {} B, Connection {} B", size_of::<Exchange>(), size_of::<Connection>());
-    println!("{:>10.0} ns/exchange, request of {} bytes", measure(WRK), WRK.len());
-    println!("{:>10.0} ns/exchange, request of {} bytes with 9 headers", measure(BROWSER), BROWSER.len());
+    for request in [WRK, BROWSER] {
+        let (bytes, lines) = (request.len(), request.split(|b| *b == b'\n').count() - 2);
+        for (known, how) in [(false, "head captured"), (true, "one record")] {
+            println!(
+                "{:>6.0} ns/exchange: request of {bytes} bytes in {lines} lines, response: {how}",
+                measure(request, known)
+            );
+        }
+    }
 }

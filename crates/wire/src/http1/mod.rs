@@ -8,7 +8,9 @@
 mod chunked;
 mod connection;
 mod exchange;
+mod fields;
 mod head;
+mod text;
 
 pub use connection::Connection;
 pub use exchange::{Exchange, Outcome};

@@ -1,48 +1,80 @@
 use super::*;
 use std::sync::Arc;
 
+mod ends;
+mod heads;
+mod loss;
+mod properties;
+
 /// One byte stream a direction, given in pieces; times are counted up by one a piece.
 struct Feed {
     c: Connection,
     pos: [u64; 2],
     ts: u64,
+    /// Who moves the bytes.
+    exec: u64,
+    /// Time of the last byte of each direction.
+    at: [u64; 2],
+    /// Each segment tells how far the other direction had come.
+    counts: bool,
     out: Vec<Exchange>,
 }
 
 impl Feed {
     fn new(server: bool) -> Feed {
-        Feed {
-            c: Connection::new(Limits::default(), server, Arc::new([])),
-            pos: [0; 2],
-            ts: 100,
-            out: Vec::new(),
-        }
+        let c = Connection::new(Limits::default(), server, Arc::new([]));
+        Feed { c, pos: [0; 2], ts: 100, exec: 1, at: [0; 2], counts: false, out: Vec::new() }
+    }
+
+    /// As the kernel half feeds it: with the count of the other direction.
+    fn counting(server: bool) -> Feed {
+        Feed { counts: true, ..Feed::new(server) }
     }
 
     fn piece(&mut self, dir: Dir, bytes: &[u8], captured: usize) -> &mut Feed {
+        let seg = self.next(dir, bytes, captured);
+        self.c.segment(seg, &mut self.out);
+        self
+    }
+
+    /// The segment that comes next in a direction; the caller may change or drop it.
+    fn next<'a>(&mut self, dir: Dir, bytes: &'a [u8], captured: usize) -> Segment<'a> {
         self.ts += 1;
-        let pos = self.pos[dir as usize];
-        self.pos[dir as usize] += bytes.len() as u64;
-        let tail = bytes.last_chunk::<8>().copied();
-        let head = head::looks_like_request(bytes) || head::looks_like_response(bytes);
-        self.c.segment(
-            Segment {
-                dir,
-                pos,
-                len: bytes.len() as u64,
-                data: &bytes[..captured.min(bytes.len())],
-                tail,
-                ts: self.ts,
-                exec: 1,
-                head_start: head,
-                head_cut: false,
-                brief: false,
-                chunks: None,
-                known: None,
-                other: None,
-            },
-            &mut self.out,
-        );
+        let (this, other) = (dir as usize, 1 - dir as usize);
+        let pos = self.pos[this];
+        self.pos[this] += bytes.len() as u64;
+        self.at[this] = self.ts;
+        Segment {
+            dir,
+            pos,
+            len: bytes.len() as u64,
+            data: &bytes[..captured.min(bytes.len())],
+            tail: bytes.last_chunk::<8>().copied(),
+            ts: self.ts,
+            exec: self.exec,
+            head_start: head::looks_like_request(bytes) || head::looks_like_response(bytes),
+            head_cut: false,
+            brief: false,
+            chunks: None,
+            known: None,
+            other: self.counts.then_some((self.pos[other], self.at[other])),
+        }
+    }
+
+    /// Bytes that move without a record.
+    fn lose(&mut self, dir: Dir, text: &str) -> &mut Feed {
+        self.next(dir, text.as_bytes(), 0);
+        self
+    }
+
+    fn wait(&mut self, ns: u64) -> &mut Feed {
+        self.ts += ns;
+        self
+    }
+
+    fn close(&mut self, how: End) -> &mut Feed {
+        self.ts += 1;
+        self.c.close(how, self.ts, &mut self.out);
         self
     }
 
@@ -84,6 +116,7 @@ impl Feed {
             .collect()
     }
 
+    #[track_caller]
     fn check(&self, expect: &[&str]) {
         assert_eq!(self.lines(), expect);
     }
@@ -454,102 +487,4 @@ fn otlp_requests_are_known() {
     .resp(OK0);
     f.req("POST /v1/traces HTTP/1.1\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n").resp(OK0);
     assert_eq!(f.out.iter().map(|x| x.is_otlp).collect::<Vec<_>>(), [true, false]);
-}
-
-mod properties {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// Messages of a connection, and what is expected of them.
-    fn streams(kinds: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<String>) {
-        let (mut req, mut resp, mut expect) = (Vec::new(), Vec::new(), Vec::new());
-        for (i, kind) in kinds.iter().enumerate() {
-            let body = "y".repeat(usize::from(*kind) * 3);
-            let (method, request_body) = if kind % 2 == 0 { ("GET", "") } else { ("POST", body.as_str()) };
-            req.extend(
-                format!(
-                    "{method} /{i} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{request_body}",
-                    request_body.len()
-                )
-                .bytes(),
-            );
-            if kind % 3 == 0 {
-                resp.extend(
-                    format!(
-                        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}!\r\n0\r\n\r\n",
-                        body.len() + 1
-                    )
-                    .bytes(),
-                );
-            } else {
-                resp.extend(
-                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}!", body.len() + 1).bytes(),
-                );
-            }
-            expect.push(format!("{method} /{i} {} {}", request_body.len(), body.len() + 1));
-        }
-        (req, resp, expect)
-    }
-
-    proptest! {
-        #[test]
-        fn any_cutting_gives_the_same_exchanges(
-            kinds in proptest::collection::vec(any::<u8>(), 1..12),
-            cuts in proptest::collection::vec(1usize..400, 1..40),
-        ) {
-            let (req, resp, expect) = streams(&kinds);
-            let mut f = Feed::new(true);
-            for (dir, bytes) in [(Dir::Request, &req), (Dir::Response, &resp)] {
-                let (mut at, mut i) = (0, 0);
-                while at < bytes.len() {
-                    let end = (at + cuts[i % cuts.len()]).min(bytes.len());
-                    f.piece(dir, &bytes[at..end], usize::MAX);
-                    (at, i) = (end, i + 1);
-                }
-            }
-            let got: Vec<String> = f.out.iter()
-                .map(|x| format!("{} {} {} {}", x.method, x.target, x.request_body_size.unwrap(), x.response_body_size.unwrap()))
-                .collect();
-            prop_assert_eq!(got, expect);
-            prop_assert_eq!(f.c.open_requests(), 0);
-        }
-
-        #[test]
-        fn any_bytes_in_any_order_do_no_harm(
-            pieces in proptest::collection::vec((any::<bool>(), any::<Vec<u8>>(), 0usize..64, 0u64..100, any::<bool>()), 0..40),
-        ) {
-            let mut f = Feed::new(false);
-            for (request, bytes, captured, skip, head) in pieces {
-                let dir = if request { Dir::Request } else { Dir::Response };
-                let mut text = if head { b"GET / HTTP/1.1\r\n".to_vec() } else { Vec::new() };
-                text.extend(bytes);
-                f.skip(dir, skip).piece(dir, &text, captured);
-            }
-            f.c.close(End::Reset, 1 << 40, &mut f.out);
-            prop_assert!(f.out.iter().all(|x| x.response_end >= x.request_start || x.response_end == 0));
-        }
-
-        #[test]
-        fn heads_are_read_as_another_parser_reads_them(
-            method in "[A-Z]{1,10}", target in "/[a-z0-9/?=&%._-]{0,40}",
-            headers in proptest::collection::vec(("[A-Za-z-]{1,12}", "[ -~]{0,30}"), 0..8),
-        ) {
-            let lines: String = headers.iter().map(|(n, v)| format!("x{n}: {v}\r\n")).collect();
-            let text = format!("{method} {target} HTTP/1.1\r\n{lines}User-Agent: u v\r\n\r\n");
-            let mut slots = [httparse::EMPTY_HEADER; 16];
-            let mut oracle = httparse::Request::new(&mut slots);
-            let status = oracle.parse(text.as_bytes());
-            prop_assume!(status.is_ok());
-            let mut x = Exchange::default();
-            let wanted: Vec<String> = headers.iter().map(|(n, _)| format!("x{n}")).collect();
-            head::request(text.as_bytes(), false, &Limits::default(), &wanted, &mut x).unwrap();
-            prop_assert_eq!(x.method.as_str(), oracle.method.unwrap());
-            prop_assert_eq!(x.target.as_str(), oracle.path.unwrap());
-            prop_assert_eq!(x.user_agent.as_str(), "u v");
-            let ours: Vec<(String, String)> = x.headers.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
-            let theirs: Vec<(String, String)> = oracle.headers.iter().filter(|h| h.name != "User-Agent")
-                .map(|h| (h.name.to_owned(), String::from_utf8_lossy(h.value).trim().to_owned())).collect();
-            prop_assert_eq!(ours, theirs);
-        }
-    }
 }
