@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" "$log.page"' EXIT
 
 echo "== format"
 cargo fmt --all --check
@@ -15,6 +15,13 @@ cargo test --workspace --locked --no-fail-fast -- --nocapture > "$log" 2>&1 || s
 grep -E '^(test |test result|error|SKIPPED|failures:|thread .* panicked|     Running)' "$log" || true
 if ((status != 0)); then
   grep -A 15 'panicked at' "$log" | head -200
+fi
+echo "== page"
+if command -v npm >/dev/null && command -v "${CHROMIUM:-chromium}" >/dev/null; then
+  (cd tests/page && npm ci --silent --no-audit --no-fund && npm test --silent) > "$log.page" 2>&1 || status=$?
+  grep -E '^(ℹ|#|not ok|✖)' "$log.page" || tail -n 20 "$log.page"
+else
+  echo "SKIPPED page: needs npm and Chromium" | tee -a "$log"
 fi
 echo "== collector-only build"
 cargo build --locked -p telegen --no-default-features --features collector

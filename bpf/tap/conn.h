@@ -298,7 +298,9 @@ __noinline int tell_end(struct conn *c, u32 what, u32 flags, int error)
 		.lost = c->lost,
 	};
 
-	if (!emit(settings, &r, sizeof(r), c->record))
+	/* What is open ends with it: where the stream's ring has no room, the processes' has. */
+	if (!emit(settings, &r, sizeof(r), c->record) &&
+	    bpf_ringbuf_output(&control, &r, sizeof(r), BPF_RB_NO_WAKEUP))
 		c->lost++;
 	return 0;
 }

@@ -40,6 +40,12 @@ fn balance(test: &str, config: &str, expect_loss: bool) {
     let served = logged(&server) - before;
     let (lost, delivered) = (sum(&ledger["lost"]), sum(&ledger["delivered"]));
     println!("{test}: wrk {answered}, nginx {served}, delivered {delivered}, lost {lost}: {ledger}");
+    let own = agent.get("/metrics");
+    let own: Vec<&str> = own
+        .lines()
+        .filter(|l| l.starts_with("telegen_tap_events") || l.starts_with("telegen_trace_"))
+        .collect();
+    println!("{test}: {own:?}");
     // wrk stops in the middle of its last requests: nginx served them, wrk did not count them.
     assert!(served >= answered && served <= answered + 32);
     assert_eq!(ledger["produced"].as_u64().unwrap(), served, "{ledger}");
