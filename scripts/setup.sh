@@ -3,11 +3,14 @@
 # Usage: scripts/setup.sh [build] [test]
 set -euo pipefail
 
-declare -a wanted=()
+declare -a wanted=() helpful=()
 for part in "$@"; do
   case "$part" in
     build) wanted+=(clang-19 gcc libc6-dev libelf-dev zlib1g-dev libzstd-dev linux-libc-dev pkg-config make git) ;;
-    test) wanted+=(nginx-light wrk curl python3 nodejs golang-go default-jdk-headless gcc-multilib bpftool util-linux npm chromium) ;;
+    test) wanted+=(nginx-light wrk curl python3 nodejs golang-go default-jdk-headless gcc-multilib bpftool util-linux npm chromium)
+      # Without these the tests on other kernels are skipped.
+      helpful+=(qemu-system-x86 seabios cpio busybox-static)
+      ;;
     *) echo "setup: unknown part '$part' (build, test)" >&2; exit 2 ;;
   esac
 done
@@ -30,7 +33,11 @@ declare -a missing=()
 for package in "${wanted[@]}"; do
   present "$package" || missing+=("$package")
 done
-if ((${#missing[@]} == 0)); then
+declare -a missing_helpful=()
+for package in "${helpful[@]:-}"; do
+  [[ -z $package ]] || present "$package" || missing_helpful+=("$package")
+done
+if ((${#missing[@]} + ${#missing_helpful[@]} == 0)); then
   echo "setup: everything is there"
   exit 0
 fi
@@ -40,7 +47,7 @@ if ((EUID != 0)); then
   command -v sudo >/dev/null || { echo "setup: needs root or sudo to install: ${missing[*]}" >&2; exit 1; }
   as_root=(sudo)
 fi
-echo "setup: installing ${missing[*]}"
+echo "setup: installing ${missing[*]} ${missing_helpful[*]}"
 "${as_root[@]}" apt-get update -qq
 # Servers that come with the packages are not started: tests start their own.
 policy=/usr/sbin/policy-rc.d
@@ -51,6 +58,9 @@ if [[ ! -e $policy ]]; then
   made=1
 fi
 status=0
-DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || status=$?
+install() { DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
+((${#missing[@]} == 0)) || install "${missing[@]}" || status=$?
+((${#missing_helpful[@]} == 0)) || install "${missing_helpful[@]}" ||
+  echo "setup: could not install ${missing_helpful[*]}: tests that need them are skipped"
 [[ -z $made ]] || "${as_root[@]}" rm -f "$policy"
 exit "$status"

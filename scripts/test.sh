@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 log=$(mktemp)
-trap 'rm -f "$log" "$log.page"' EXIT
+trap 'rm -f "$log" "$log.page" "$log.guest"' EXIT
 
 echo "== format"
 cargo fmt --all --check
@@ -23,6 +23,10 @@ if command -v npm >/dev/null && command -v "${CHROMIUM:-chromium}" >/dev/null; t
 else
   echo "SKIPPED page: needs npm and Chromium" | tee -a "$log"
 fi
+echo "== other kernels"
+tests/kernels/run.sh "${CARGO_TARGET_DIR:-target}/debug/telegen" > "$log.guest" 2>&1 || status=$?
+grep -aE '^guest|SKIPPED' "$log.guest" || tail -n 40 "$log.guest"
+grep -a SKIPPED "$log.guest" >> "$log" || true
 echo "== collector-only build"
 cargo build --locked -p telegen --no-default-features --features collector
 

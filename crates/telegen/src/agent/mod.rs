@@ -49,7 +49,10 @@ pub(crate) fn run(load: Load) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(serve(&load, mon))
+    let outcome = runtime.block_on(serve(&load, mon));
+    // A write to a file system that hangs does not hold up the end.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    outcome
 }
 
 async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
