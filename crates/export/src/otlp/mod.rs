@@ -111,6 +111,10 @@ impl Sink for OtlpSink {
         self.signals.iter().any(json)
     }
 
+    fn takes_raw(&self) -> bool {
+        true
+    }
+
     fn send(&self, batch: Arc<Batch>) -> BoxFuture<'_, Outcome> {
         Box::pin(async move { self.try_send(&batch).await })
     }
