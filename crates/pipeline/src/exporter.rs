@@ -89,8 +89,8 @@ impl Stats {
 }
 
 impl Exporter {
-    /// Opens the queue and starts the tasks; must be called within a runtime. Gives what an earlier process left.
-    pub(crate) fn start(
+    /// Opens the queue; gives what an earlier process left. Nothing is sent before [`Exporter::work`].
+    pub(crate) fn open(
         sink: Arc<dyn Sink>,
         config: SinkConfig,
         mon: &SelfMon,
@@ -128,14 +128,16 @@ impl Exporter {
             stats: Stats::new(mon, &name),
             name,
         });
-        {
-            let mut tasks = lock(&exporter.tasks);
-            for signal in Signal::ALL {
-                tasks.spawn(Arc::clone(&exporter).run(signal));
-            }
-        }
         exporter.gauges(mon);
         Ok((exporter, recovered))
+    }
+
+    /// Starts to send; must be called within a runtime. What was recovered is in the ledger by now.
+    pub(crate) fn work(self: &Arc<Exporter>) {
+        let mut tasks = lock(&self.tasks);
+        for signal in Signal::ALL {
+            tasks.spawn(Arc::clone(self).run(signal));
+        }
     }
 
     /// Where its queue lies on disk, if it does.
@@ -284,12 +286,6 @@ impl Exporter {
     pub(crate) fn end(&self, reason: &str) {
         self.ended.store(true, Ordering::SeqCst);
         self.lose_all(reason);
-    }
-
-    /// Ends one that never came to work.
-    pub(crate) fn abandon(&self) {
-        lock(&self.tasks).abort_all();
-        self.end("shutdown");
     }
 
     pub(crate) fn has_ended(&self) -> bool {

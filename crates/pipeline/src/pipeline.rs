@@ -246,19 +246,15 @@ impl Shared {
             let mut fresh: BTreeMap<String, (Arc<Exporter>, Recovered)> = BTreeMap::new();
             for (sink, config) in &sinks {
                 if !routes.exporters.get(sink.name()).is_some_and(|e| stays(e)) {
-                    match Exporter::start(sink.clone(), config.clone(), &self.mon) {
-                        Ok(started) => drop(fresh.insert(started.0.name.clone(), started)),
-                        Err(error) => {
-                            fresh.values().for_each(|(exporter, _)| exporter.abandon());
-                            return Err(error);
-                        }
-                    }
+                    let opened = Exporter::open(sink.clone(), config.clone(), &self.mon)?;
+                    fresh.insert(opened.0.name.clone(), opened);
                 }
             }
             let removed: Vec<Arc<Exporter>> =
                 routes.exporters.values().filter(|e| !stays(e)).cloned().collect();
             routes.exporters.retain(|_, e| stays(e));
             self.count_recovered(&sinks, &fresh);
+            fresh.values().for_each(|(exporter, _)| exporter.work());
             routes.exporters.extend(fresh.into_iter().map(|(name, (exporter, _))| (name, exporter)));
             for old in &removed {
                 if let Some(new) = routes.exporters.get(&old.name) {

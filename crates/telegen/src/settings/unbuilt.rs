@@ -41,8 +41,7 @@ const COLLECTOR: [(&str, &str); 4] = [
     ("databases", "collector.databases"),
 ];
 
-const BOTH: [(&str, &str); 4] = [
-    ("receive.otlp", "receive.otlp"),
+const BOTH: [(&str, &str); 3] = [
     ("export.remote_write", "export.remote_write"),
     ("export.kafka", "export.kafka"),
     ("process.attributes", "process.attributes"),
@@ -66,11 +65,5 @@ pub(crate) fn unbuilt(load: &Load) -> Vec<Unbuilt> {
     add(&COLLECTOR, !agent);
     add(&BOTH, false);
     all.retain(|u| !load.loaded.is_written_as(&format!("{}.enabled", u.key), "false"));
-    for otlp in settings.export.otlp() {
-        if otlp.queue.path.is_some() {
-            all.push(Unbuilt { feature: "queue.disk", key: "export.otlp.queue.path", wanted: true });
-            break;
-        }
-    }
     all
 }

@@ -8,13 +8,12 @@ use telegen_model::Signal;
 use telegen_pipeline::{Role, SignalSet, Sink, SinkConfig};
 use telegen_selfmon::SelfMon;
 
-use super::page::Page;
 use crate::settings::Settings;
 
 /// All sinks with how batches reach them.
 pub(crate) fn all(
     settings: &Settings,
-    page: &Page,
+    view: Option<&(Arc<dyn Sink>, SinkConfig)>,
     _mon: &SelfMon,
 ) -> anyhow::Result<Vec<(Arc<dyn Sink>, SinkConfig)>> {
     let mut sinks: Vec<(Arc<dyn Sink>, SinkConfig)> = Vec::new();
@@ -26,6 +25,7 @@ pub(crate) fn all(
         let config = SinkConfig {
             batch: otlp.batch.config(),
             queue: otlp.queue.config(share),
+            disk: otlp.queue.disk(otlp.name()),
             retry: otlp.retry.config(),
             role: Role::Exporter,
         };
@@ -40,8 +40,6 @@ pub(crate) fn all(
         let config = SinkConfig { role: Role::Uncounted, ..SinkConfig::default() };
         sinks.push((Arc::new(ConsoleSink::new(name, SignalSet::of(&signals))), config));
     }
-    if let Some(view) = page.sink() {
-        sinks.push(view);
-    }
+    sinks.extend(view.cloned());
     Ok(sinks)
 }
