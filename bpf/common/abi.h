@@ -174,9 +174,11 @@ struct record_exec {
 	u32 pid_ns;
 	u32 mnt_ns;
 	u32 net_ns;
+	u32 exec; /* task_struct::self_exec_id */
 	u32 path_len;
 	u32 argv_len;
 	u32 interp_len;
+	u32 pad2;
 	char path[PATH_LEN_MAX];
 	char interp[PATH_LEN_MAX];
 	char argv[ARGV_MAX];
@@ -187,7 +189,7 @@ struct record_fork {
 	u8 pad[3];
 	u32 pid;
 	u32 ppid;
-	u32 pad2;
+	u32 exec; /* task_struct::self_exec_id, the parent's */
 	u64 start;
 	u64 parent_start;
 	u64 ts;
@@ -222,11 +224,20 @@ struct found_socket {
 	u32 pad;
 };
 
-/* procs: what user space decided about a process, and its capture budget. */
-#define PROC_EXCLUDED 1
-struct proc_state {
+/*
+ * verdicts: what user space decided about a process, as the program that it ran then: `start` and `exec` are those of
+ * the task. A process that has executed something else since is undecided, and undecided ones are traced.
+ */
+#define VERDICT_EXCLUDED 1
+#define EXEC_ANY 0xffffffff /* found by a scan: good until the process executes something */
+struct verdict {
+	u64 start; /* ns since boot; 0: any */
+	u32 exec;  /* task_struct::self_exec_id */
 	u32 flags;
-	u32 pad;
+};
+
+/* procs: the capture budget of a process, and what was lost of it. Written by the kernel half alone. */
+struct proc_state {
 	u64 refilled; /* when `credit` was last raised, ns */
 	s64 credit;   /* heads that may still be captured */
 	s64 brief;    /* further heads that may still pass as 16 bytes */

@@ -129,6 +129,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	u64 start_boottime;
+	u32 self_exec_id;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct mm_struct *mm;

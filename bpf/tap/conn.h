@@ -92,15 +92,24 @@ const volatile u32 first_response = 256;
 const volatile u64 budget_per_second = 20000;       /* heads a second and process; 0: no budget */
 const volatile u64 budget_brief_per_second = 200000; /* brief heads a second and process */
 
+/* Whether a verdict is about the program that the current task runs. */
+static __always_inline bool verdict_holds(const struct verdict *v)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return (!v->start || v->start == task->group_leader->start_boottime) &&
+	       (v->exec == EXEC_ANY || v->exec == task->self_exec_id);
+}
+
 static __always_inline void conn_owner(struct conn *c, u32 tgid, u32 generation)
 {
-	struct proc_state *p = bpf_map_lookup_elem(&procs, &tgid);
+	struct verdict *v = bpf_map_lookup_elem(&verdicts, &tgid);
 
 	c->generation = generation;
 	if (c->tgid != tgid)
 		c->flags &= ~CONN_ANNOUNCED;
 	c->tgid = tgid;
-	if (tgid == self_tgid || (p && (p->flags & PROC_EXCLUDED)))
+	if (tgid == self_tgid || (v && (v->flags & VERDICT_EXCLUDED) && verdict_holds(v)))
 		c->flags |= CONN_IGNORED;
 	else
 		c->flags &= ~CONN_IGNORED;

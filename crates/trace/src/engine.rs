@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use telegen_bpf::abi::{ConnRecord, DataRecord, EndRecord, SampleRecord, TrafficRecord, data, end, protocol};
+use telegen_bpf::abi::{
+    ConnRecord, DataRecord, EndRecord, SampleRecord, TrafficRecord, Verdict, data, end, protocol,
+};
 use telegen_bpf::{Counters, ProcTable, Record};
 use telegen_model::{ProcessKey, Records, Resource, ResourceGroup, Scope, Signal, Span, Str};
-use telegen_processes::{Exec, Table};
+use telegen_processes::{Exec, Execution, Process, Table};
 use telegen_selfmon::{Counter, Gauge, SelfMon};
 use telegen_sys::{Clock, TICK_NS};
 use telegen_wire::classify;
@@ -138,10 +140,9 @@ impl Engine {
             swept: 0,
             accounted: 0,
         };
-        let known: Vec<(u32, bool)> =
-            engine.table.iter().map(|p| (p.key.pid, !p.selection.selected)).collect();
-        for (pid, excluded) in known {
-            engine.tell_kernel(pid, excluded);
+        let known: Vec<(u32, Verdict)> = engine.table.iter().map(|p| (p.key.pid, verdict(p))).collect();
+        for (pid, verdict) in known {
+            engine.tell_kernel(pid, Some(verdict));
         }
         engine
     }
@@ -169,15 +170,17 @@ impl Engine {
                         .map(|a| String::from_utf8_lossy(a).into_owned())
                         .collect(),
                     ppid: r.ppid,
+                    execution: Execution { start: r.start, id: r.exec },
                 };
                 let key = ProcessKey { pid: r.pid, start: r.start / TICK_NS };
-                let told = self.table.exec(key, &exec, r.ts).map(|p| !p.selection.selected);
-                self.tell_kernel(r.pid, told.unwrap_or(false));
+                let told = self.table.exec(key, &exec, r.ts).map(verdict);
+                self.tell_kernel(r.pid, told);
             }
             Record::Fork(r) => {
                 let key = ProcessKey { pid: r.pid, start: r.start / TICK_NS };
-                let told = self.table.fork(key, r.ppid, r.ts).map(|p| !p.selection.selected);
-                self.tell_kernel(r.pid, told.unwrap_or(false));
+                let execution = Execution { start: r.start, id: r.exec };
+                let told = self.table.fork(key, r.ppid, execution, r.ts).map(verdict);
+                self.tell_kernel(r.pid, told);
             }
             Record::Exit(r) => {
                 if let Some(last) = self.procs.remove(r.pid) {
@@ -186,10 +189,8 @@ impl Engine {
                 self.table.exit(ProcessKey { pid: r.pid, start: r.start / TICK_NS }, r.ts);
             }
             Record::Listen(r) => {
-                let told = self.table.listen(r.tgid, r.port).map(|p| !p.selection.selected);
-                if let Some(excluded) = told {
-                    self.tell_kernel(r.tgid, excluded);
-                }
+                let told = self.table.listen(r.tgid, r.port).map(verdict);
+                self.tell_kernel(r.tgid, told);
             }
         }
     }
@@ -247,8 +248,9 @@ impl Engine {
         self.losses.counters()
     }
 
-    fn tell_kernel(&mut self, pid: u32, excluded: bool) {
-        if let Err(error) = self.procs.enter(pid, excluded) {
+    fn tell_kernel(&mut self, pid: u32, verdict: Option<Verdict>) {
+        let Some(verdict) = verdict else { return };
+        if let Err(error) = self.procs.decide(pid, verdict) {
             tracing::debug!(pid, %error, "process not entered");
         }
     }
@@ -639,6 +641,15 @@ impl Engine {
         if r.last != 0 {
             self.conns.remove(&r.cookie);
         }
+    }
+}
+
+/// What the kernel half is told of a process.
+fn verdict(p: &Process) -> Verdict {
+    Verdict {
+        start: p.execution.start,
+        exec: p.execution.id,
+        flags: if p.selection.selected { 0 } else { Verdict::EXCLUDED },
     }
 }
 
