@@ -243,6 +243,8 @@ struct proc_state {
 	s64 brief;    /* further heads that may still pass as 16 bytes */
 	u64 lost;     /* requests begun whose record found no room */
 	u64 unread;   /* requests begun over the second bound */
+	u64 udp_rx;   /* bytes of datagrams */
+	u64 udp_tx;
 };
 
 /* counters: one slot a cause, summed over processors by user space. */

@@ -52,7 +52,9 @@ struct sock_common {
 	} skc_cookie;
 };
 
-struct file {};
+struct file {
+	unsigned int f_flags;
+};
 
 struct socket {
 	struct file *file;
@@ -195,8 +197,11 @@ struct user_message {
 #define RCV_SHUTDOWN 1
 #define SEND_SHUTDOWN 2
 
+#define O_NONBLOCK 04000
+
 #define MSG_PEEK 0x2
 #define MSG_TRUNC 0x20
+#define MSG_DONTWAIT 0x40
 #define MSG_ERRQUEUE 0x2000
 
 #define EAGAIN 11

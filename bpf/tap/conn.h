@@ -29,6 +29,7 @@ enum framing {
 #define CONN_SAMPLED_RX 0x200 /* its first bytes were passed for a name */
 #define CONN_SAMPLED_TX 0x400
 #define CONN_HEAD 0x800     /* the request under way is a HEAD: its response has no body */
+#define CONN_UDP 0x4000     /* counted per process */
 #define CONN_TUNNEL 0x2000  /* not HTTP any more */
 #define CONN_CONNECT 0x1000 /* ... a CONNECT: after a 2xx the connection is a tunnel */
 
@@ -136,6 +137,8 @@ static __always_inline struct conn *conn_make(struct sock *sk, u32 tgid, u32 gen
 	c->last_dir = 2;
 	if (family != AF_UNIX && protocol == IPPROTO_TCP)
 		c->flags |= CONN_TCP;
+	if (family != AF_UNIX && protocol == IPPROTO_UDP)
+		c->flags |= CONN_UDP;
 	if (type != SOCK_STREAM)
 		c->protocol = PROTO_OTHER;
 	conn_owner(c, tgid, generation);

@@ -80,21 +80,32 @@ static __always_inline void send(struct conn *c, struct scratch *s, const struct
 	send_data(c, s, k, &p);
 }
 
+/* The entry of a process, made when there is none and there is room. */
+static __always_inline struct proc_state *proc_of(u32 tgid, u64 now)
+{
+	struct proc_state *p = bpf_map_lookup_elem(&procs, &tgid);
+
+	if (p)
+		return p;
+	struct proc_state fresh = {
+		.refilled = now,
+		.credit = budget_per_second / 10 + 1,
+		.brief = budget_brief_per_second / 10 + 1,
+	};
+
+	bpf_map_update_elem(&procs, &tgid, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&procs, &tgid);
+}
+
 /* Refills and takes from the owner's budget: 0 in it, 1 over it (brief), 2 over the second bound. */
 __noinline u32 take_budget(u32 tgid, u64 now)
 {
 	if (!budget_per_second)
 		return 0;
-	struct proc_state *p = bpf_map_lookup_elem(&procs, &tgid);
+	struct proc_state *p = proc_of(tgid, now);
 
-	if (!p) {
-		struct proc_state fresh = {
-			.refilled = now, .credit = budget_per_second, .brief = budget_brief_per_second
-		};
-
-		bpf_map_update_elem(&procs, &tgid, &fresh, BPF_NOEXIST);
+	if (!p)
 		return 0;
-	}
 	u64 past = now - p->refilled;
 
 	if ((s64)past > 10000000) {
@@ -475,6 +486,17 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 	return 0;
 }
 
+/* Datagrams are counted per process: most of their sockets live for a question and an answer. */
+__noinline int count_datagram(u32 tgid, u32 dir, u32 len)
+{
+	struct proc_state *p = proc_of(tgid, bpf_ktime_get_ns());
+
+	if (p)
+		__sync_fetch_and_add(dir == DIR_RX ? &p->udp_rx : &p->udp_tx, len);
+	count_add(COUNT_UDP_BYTES, len);
+	return 0;
+}
+
 /* A call on `sk` moved `ret` bytes, or failed with it. */
 static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_flags)
 {
@@ -498,6 +520,11 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 	}
 	if (c->flags & CONN_IGNORED)
 		return 0;
+	if (c->flags & CONN_UDP) {
+		if (ret > 0)
+			count_datagram(c->tgid, dir, (u32)ret);
+		return 0;
+	}
 	if (ret <= 0) {
 		if (c->protocol != PROTO_HTTP1)
 			return 0;
@@ -539,7 +566,7 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 
 	/* Inside a body of known length nothing is looked at. */
 	if (!(msg_flags & MSG_TRUNC) && !(d->phase == PHASE_BODY && d->framing == FRAMING_LENGTH && (u64)ret <= d->left))
-		k.have = find_source(sk, dir == DIR_TX, &k.src, s);
+		k.have = find_source(sk, dir == DIR_TX, (u32)ret, &k.src, s);
 	if (c->protocol > PROTO_HTTP1)
 		pass_unread(c, s, &k);
 	else

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::harness::{Agent, Span, Told, same};
 
 /// Watches this process alone.
-const SELF: &str = "agent: { discovery: { include: [ { exe: \"*/deps/e2e-*\" } ] } }\n";
+pub const SELF: &str = "agent: { discovery: { include: [ { exe: \"*/deps/e2e-*\" } ] } }\n";
 
 /// A listener whose connections are handled one after the other by `handle`, `n` of them.
 fn serve(n: usize, handle: impl Fn(TcpStream) + Send + 'static) -> (u16, thread::JoinHandle<()>) {
@@ -24,7 +24,7 @@ fn serve(n: usize, handle: impl Fn(TcpStream) + Send + 'static) -> (u16, thread:
 }
 
 /// Reads until `end` is among the bytes.
-fn until(s: &mut impl Read, end: &[u8]) -> Vec<u8> {
+pub fn until(s: &mut impl Read, end: &[u8]) -> Vec<u8> {
     let mut got = Vec::new();
     let mut buffer = [0; 65536];
     while !got.windows(end.len()).any(|w| w == end) {
@@ -35,8 +35,8 @@ fn until(s: &mut impl Read, end: &[u8]) -> Vec<u8> {
     got
 }
 
-const END: &[u8] = b"\r\n\r\n";
-const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub const END: &[u8] = b"\r\n\r\n";
+pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 fn connect(port: u16) -> TcpStream {
     let s = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -46,7 +46,7 @@ fn connect(port: u16) -> TcpStream {
 }
 
 /// `SIDE METHOD path status response-bytes error`, `-` for what is absent.
-fn line(s: &Span) -> String {
+pub fn line(s: &Span) -> String {
     let or = |key: &str| if s.attr(key).is_empty() { "-".to_owned() } else { s.attr(key).to_owned() };
     let side = if s.is_server() { "S" } else { "C" };
     let method = if s.attr("http.request.method_original").is_empty() {
@@ -64,11 +64,11 @@ fn line(s: &Span) -> String {
 }
 
 /// Both sides of each line.
-fn both(lines: &[&str]) -> Vec<String> {
+pub fn both(lines: &[&str]) -> Vec<String> {
     lines.iter().flat_map(|l| [format!("S {l}"), format!("C {l}")]).collect()
 }
 
-fn check(told: &Told, expect: Vec<String>) {
+pub fn check(told: &Told, expect: Vec<String>) {
     same("spans", told.spans.iter().map(line), expect);
 }
 

@@ -419,6 +419,10 @@ pub struct ProcState {
     pub lost: u64,
     /// Requests begun over the second bound.
     pub unread: u64,
+    /// Bytes of datagrams received.
+    pub udp_rx: u64,
+    /// Bytes of datagrams sent.
+    pub udp_tx: u64,
 }
 
 /// Settings that change while running.

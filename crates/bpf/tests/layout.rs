@@ -62,7 +62,7 @@ fn records_and_tables_lie_as_the_kernel_half_lays_them() {
     });
     same!(common, "record_listen", abi::ListenRecord { kind = "type", family, port, tgid, start, ts });
     same!(common, "found_socket", abi::FoundSocket { cookie, start, tgid, fd, port, family, state, pad });
-    same!(common, "proc_state", abi::ProcState { refilled, credit, brief, lost, unread });
+    same!(common, "proc_state", abi::ProcState { refilled, credit, brief, lost, unread, udp_rx, udp_tx });
     same!(common, "verdict", abi::Verdict { start, exec, flags });
     same!(common, "live_settings", abi::LiveSettings { filter_generation, ring_mask, ring_wake });
     same!(common, "record_exec", abi::ExecRecord {

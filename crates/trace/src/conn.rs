@@ -7,6 +7,8 @@ use telegen_model::{ProcessKey, Str};
 use telegen_sys::TICK_NS;
 use telegen_wire::http1;
 
+use crate::unread::Traffic;
+
 /// Records of one connection at most that wait for an earlier one.
 const HELD_MAX: usize = 64;
 
@@ -119,8 +121,8 @@ pub(crate) struct Conn {
     pub(crate) ends: Option<Endpoints>,
     pub(crate) owner: ProcessKey,
     pub(crate) http: Option<Box<http1::Connection>>,
-    pub(crate) protocol: &'static str,
-    pub(crate) reason: &'static str,
+    /// What it speaks, once a sample named it.
+    pub(crate) traffic: Option<Traffic>,
     pub(crate) unread: u64,
     pub(crate) is_server: bool,
     pub(crate) seen: u64,
@@ -139,8 +141,7 @@ impl Conn {
             ends: None,
             owner: ProcessKey { pid: 0, start: 0 },
             http: None,
-            protocol: "",
-            reason: "",
+            traffic: None,
             unread: 0,
             is_server: false,
             seen: now,
@@ -171,6 +172,11 @@ impl Conn {
         self.expected = number.wrapping_add(1);
         self.lost = lost;
         if ahead > 0 { Place::AfterGap } else { Place::Next }
+    }
+
+    /// Whether the kernel half had no room for some of its records.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lost > 0
     }
 
     /// The held record that is next in order, if any.

@@ -18,11 +18,11 @@ use telegen_wire::proxy_protocol;
 
 use crate::conn::{Conn, Held, Place};
 use crate::ids::Ids;
-use crate::lost::KernelLosses;
+use crate::kernel::{Books, KernelCounts};
 use crate::red::Red;
 use crate::sample::Sampling;
 use crate::span::{self, Context, Measured};
-use crate::unread::Unread;
+use crate::unread::{Traffic, Unread};
 
 /// Connections at most; a new one beyond is left alone and counted.
 const CONNS_MAX: usize = 65_536;
@@ -30,8 +30,8 @@ const CONNS_MAX: usize = 65_536;
 const IDLE_NS: u64 = 900_000_000_000;
 /// How often idle connections are looked for, ns.
 const SWEEP_NS: u64 = 60_000_000_000;
-/// How often the kernel half's losses are brought in, ns.
-const LOSSES_NS: u64 = 200_000_000;
+/// How often the kernel half's counts are brought in, ns.
+const ACCOUNT_NS: u64 = 200_000_000;
 /// Spans gathered before they are pushed within one turn.
 const SPANS_MAX: usize = 4096;
 
@@ -68,7 +68,7 @@ pub struct Engine {
     clock: Clock,
     table: Table,
     procs: ProcTable,
-    losses: KernelLosses,
+    counts: KernelCounts,
     conns: HashMap<u64, Conn, RandomState>,
     /// Connections with held records, and how long they have waited (turns).
     waiting: Vec<u64>,
@@ -124,7 +124,7 @@ impl Engine {
             clock: Clock::new(),
             table,
             procs: kernel.0,
-            losses: KernelLosses::new(kernel.1),
+            counts: KernelCounts::new(kernel.1),
             conns: HashMap::default(),
             waiting: Vec::new(),
             deadlines: Vec::new(),
@@ -184,7 +184,13 @@ impl Engine {
             }
             Record::Exit(r) => {
                 if let Some(last) = self.procs.remove(r.pid) {
-                    self.losses.gone(r.pid, &last, &self.table, &self.selfmon.ledger);
+                    let books = Books {
+                        table: &self.table,
+                        ledger: &self.selfmon.ledger,
+                        unread: &self.unread,
+                        now: self.clock.wall(r.ts),
+                    };
+                    self.counts.gone(r.pid, &last, &books);
                 }
                 self.table.exit(ProcessKey { pid: r.pid, start: r.start / TICK_NS }, r.ts);
             }
@@ -205,9 +211,9 @@ impl Engine {
         self.expire(now);
         self.flush();
         self.table.tick(now);
-        if now.saturating_sub(self.accounted) > LOSSES_NS {
+        if now.saturating_sub(self.accounted) > ACCOUNT_NS {
             self.accounted = now;
-            self.losses.account(&self.procs, &self.table, &self.selfmon.ledger);
+            self.account(now);
             self.meters.conns.set(self.conns.len() as i64);
         }
         if now.saturating_sub(self.swept) > SWEEP_NS {
@@ -239,13 +245,24 @@ impl Engine {
             self.selfmon.ledger.lost(Signal::Traces, "tap", "shutdown", open);
         }
         self.conns.clear();
-        self.losses.account(&self.procs, &self.table, &self.selfmon.ledger);
+        self.account(now);
         self.flush();
     }
 
     /// The kernel half's counters.
     pub fn counters(&self) -> &Counters {
-        self.losses.counters()
+        self.counts.counters()
+    }
+
+    /// Brings in what the kernel half counted since the last time.
+    fn account(&mut self, now: u64) {
+        let books = Books {
+            table: &self.table,
+            ledger: &self.selfmon.ledger,
+            unread: &self.unread,
+            now: self.clock.wall(now),
+        };
+        self.counts.account(&self.procs, &books);
     }
 
     fn tell_kernel(&mut self, pid: u32, verdict: Option<Verdict>) {
@@ -548,7 +565,9 @@ impl Engine {
         let ledger = &self.selfmon.ledger;
         ledger.produced(Signal::Traces, "trace", 1);
         if let Outcome::Lost = x.outcome {
-            ledger.lost(Signal::Traces, "tap", "ring_full", 1);
+            // Without a record lost, what is missing is bytes whose place in memory is not known.
+            let why = if conn.has_lost() { "ring_full" } else { "no_payload" };
+            ledger.lost(Signal::Traces, "tap", why, 1);
             return;
         }
         let context = Context {
@@ -611,12 +630,22 @@ impl Engine {
             self.waiting.push(r.cookie);
         }
         let Some(conn) = self.conns.get_mut(&r.cookie) else { return };
-        if conn.protocol.is_empty() {
-            (conn.protocol, conn.reason) = match r.protocol {
-                protocol::TLS => ("tls", "encrypted"),
-                protocol::HTTP2 => ("http2", "not_read_yet"),
-                _ => name_of(bytes),
-            };
+        let known = match r.protocol {
+            protocol::TLS => {
+                let mut tls = Traffic::new("tls", "encrypted");
+                tls.server_name = classify::sni(bytes).unwrap_or_default();
+                Some(tls)
+            }
+            protocol::HTTP2 => Some(Traffic::new("http2", "not_read_yet")),
+            _ => name_of(bytes),
+        };
+        match &mut conn.traffic {
+            // Only the client's first bytes tell the name of the server it wants; which direction came first varies.
+            Some(old) if old.server_name.is_empty() => {
+                old.server_name = known.map(|k| k.server_name).unwrap_or_default();
+            }
+            Some(_) => {}
+            none => *none = known,
         }
     }
 
@@ -627,16 +656,12 @@ impl Engine {
         let total = r.rx + r.tx;
         let more = total.saturating_sub(conn.unread);
         conn.unread = total;
-        let known = if conn.protocol.is_empty() {
-            ("unknown", "unknown_protocol")
-        } else {
-            (conn.protocol, conn.reason)
-        };
+        let known = conn.traffic.clone().unwrap_or(Traffic::new("unknown", "unknown_protocol"));
         if let Some(process) = self.table.get(r.tgid)
             && process.selection.selected
             && more > 0
         {
-            self.unread.add(&process.instance_resource, known.0, known.1, more, wall);
+            self.unread.add(&process.instance_resource, known, more, wall);
         }
         if r.last != 0 {
             self.conns.remove(&r.cookie);
@@ -654,10 +679,10 @@ fn verdict(p: &Process) -> Verdict {
 }
 
 /// Names a protocol that is recognised but not read.
-fn name_of(bytes: &[u8]) -> (&'static str, &'static str) {
+fn name_of(bytes: &[u8]) -> Option<Traffic> {
     match classify::classify(bytes) {
-        classify::Verdict::Known(p) => (p.name(), "not_read_yet"),
-        classify::Verdict::NeedMore | classify::Verdict::Unknown => ("", ""),
+        classify::Verdict::Known(p) => Some(Traffic::new(p.name(), "not_read_yet")),
+        classify::Verdict::NeedMore | classify::Verdict::Unknown => None,
     }
 }
 

@@ -13,7 +13,7 @@ mod hist;
 #[cfg(feature = "engine")]
 mod ids;
 #[cfg(feature = "engine")]
-mod lost;
+mod kernel;
 #[cfg(feature = "engine")]
 mod red;
 #[cfg(feature = "engine")]
