@@ -478,7 +478,7 @@ fn an_mptcp_connection_is_seen_and_a_callers_no_is_respected() {
 
 #[test]
 fn secrets_leave_nowhere() {
-    let Some(agent) = Agent::start("secrets", SELF) else { return };
+    let Some(agent) = Agent::start("secrets", &format!("log: {{ level: debug }}\n{SELF}")) else { return };
     let (port, server) = serve(2, |mut s| {
         let head = until(&mut s, END);
         if head.starts_with(b"POST") && !head.ends_with(b"hunter2-body") {
@@ -496,10 +496,22 @@ fn secrets_leave_nowhere() {
         until(&mut s, b"ok");
     }
     server.join().unwrap();
-    let metrics = agent.get("/metrics");
+    thread::sleep(Duration::from_millis(1700));
+    // What the page and its scripts are given, beside what leaves; the log is among what was told.
+    let shown: Vec<String> = [
+        "/metrics",
+        "/api/v1/traces?limit=100",
+        "/api/v1/services",
+        "/api/v1/view/overview",
+        "/api/v1/ledger",
+    ]
+    .iter()
+    .map(|path| agent.get(path))
+    .collect();
+    assert!(shown[1].contains("/a"), "the page knows the request: {}", shown[1]);
     let told = agent.stop();
     check(&told, both(&["GET /a 200 2 -", "POST /b 200 2 -"]));
-    let everything = format!("{told:?} {metrics}");
+    let everything = format!("{told:?} {shown:?}");
     assert!(!everything.contains("hunter2"), "{everything}");
     let queries = told.spans.iter().map(|s| s.attr("url.query").to_owned());
     let masked = ["token=REDACTED&x=1&Pass%77ord=REDACTED", "api-key=REDACTED"].map(str::to_owned);
