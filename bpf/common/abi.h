@@ -59,6 +59,7 @@ enum protocol {
 #define DATA_MAYBE 0x0100       /* too few bytes to tell whether a head begins */
 #define DATA_CHUNKS 0x0200      /* `body` counts the data of a chunked message so far */
 #define DATA_ENDED 0x0400       /* the chunked message ends with this call */
+#define DATA_DONTWAIT 0x1000    /* a read that would not have waited: the thread may do other things meanwhile */
 #define DATA_RESPONSE 0x0800    /* no bytes but what they say: `answer` and `body`, the Content-Length */
 
 /* record_end.what */
@@ -109,6 +110,7 @@ struct record_data {
 	u32 tgid;
 	u32 tid;
 	u64 token;
+	u64 caller; /* a request sent: token of the request that its thread read last, or 0 */
 	u64 other_pos; /* the other direction: next byte and time of the last */
 	u64 other_ts;
 	union {

@@ -49,7 +49,7 @@ struct dir_state {
 	u64 held_length;
 	u16 held_status;
 	u16 held_head;
-	u32 pad2;
+	u32 held_tid; /* who moved its first byte */
 	u32 end;   /* of the scan just made: offset behind the head, or 0 */
 	u32 lines; /* of the scan just made: offset behind the last whole line */
 	u8 phase;
@@ -57,13 +57,15 @@ struct dir_state {
 	u8 last_chunk; /* FRAMING_CHUNKED: the chunk of size 0 was seen */
 	u8 prefix_len;
 	u8 seen;
-	u8 pad[3];
+	u8 held_dontwait;
+	u8 pad[2];
 	u8 prefix[PREFIX_MAX];
 };
 
 struct conn {
 	u64 cookie;
 	u64 token;
+	u64 caller;
 	u64 reported; /* time of the last traffic record */
 	u32 tgid;
 	u32 generation;
@@ -263,11 +265,11 @@ static __always_inline void fill_response(struct record_data *r, struct conn *c,
 {
 	struct dir_state *d = &c->dir[dir & 1];
 	const struct dir_state *o = &c->dir[!(dir & 1)];
-	u64 since = d->ts - d->held_ts, id = bpf_get_current_pid_tgid();
+	u64 since = d->ts - d->held_ts;
 
 	r->type = REC_DATA;
 	r->dir = (u8)dir;
-	r->flags = DATA_RESPONSE | DATA_HEAD_START;
+	r->flags = DATA_RESPONSE | DATA_HEAD_START | (d->held_dontwait ? DATA_DONTWAIT : 0);
 	r->record = next_record(c);
 	r->cookie = c->cookie;
 	r->ts = d->ts;
@@ -276,9 +278,10 @@ static __always_inline void fill_response(struct record_data *r, struct conn *c,
 	r->len = (u32)(d->pos - d->held_pos);
 	r->cap = 0;
 	r->lost = c->lost;
-	r->tgid = id >> 32;
-	r->tid = (u32)id;
+	r->tgid = c->tgid;
+	r->tid = d->held_tid;
 	r->token = c->token;
+	r->caller = 0;
 	r->other_pos = o->pos;
 	r->other_ts = o->ts;
 	r->answer.status = d->held_status;

@@ -45,6 +45,8 @@ pub mod data {
     pub const ENDED: u16 = 0x0400;
     /// No bytes but what they say: see [`DataRecord::answer`](super::DataRecord::answer).
     pub const RESPONSE: u16 = 0x0800;
+    /// A read that would not have waited for bytes.
+    pub const DONTWAIT: u16 = 0x1000;
 }
 
 /// `EndRecord::what`.
@@ -147,6 +149,8 @@ pub struct DataRecord {
     pub tid: u32,
     /// Request token of the connection.
     pub token: u64,
+    /// Of a request that is sent: token of the request that its thread read last, or 0.
+    pub caller: u64,
     /// The other direction: next byte.
     pub other_pos: u64,
     /// The other direction: time of the last byte.

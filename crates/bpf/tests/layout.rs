@@ -48,7 +48,7 @@ fn records_and_tables_lie_as_the_kernel_half_lays_them() {
         lport, rport, record, laddr, raddr, path, path_len,
     });
     same!(common, "record_data", abi::DataRecord {
-        kind = "type", dir, flags, record, cookie, ts, pos, seq, len, cap, lost, tgid, tid, token, other_pos, other_ts,
+        kind = "type", dir, flags, record, cookie, ts, pos, seq, len, cap, lost, tgid, tid, token, caller, other_pos, other_ts,
         tail, body,
     });
     same!(common, "record_end", abi::EndRecord {
