@@ -57,5 +57,6 @@ names! {
 
     TELEGEN_LINK_METHOD = "telegen.link.method";
     TELEGEN_LINK_CONFIDENCE = "telegen.link.confidence";
+    TELEGEN_LINK_REASON = "telegen.link.reason";
     TELEGEN_ROUTE_SOURCE = "telegen.route.source";
 }

@@ -88,6 +88,8 @@ pub struct Process {
     pub selection: Selection,
     /// What `selection` is about.
     pub execution: Execution,
+    /// Whether it was seen to export OTLP traces itself.
+    pub exports_traces: bool,
     ended: Option<u64>,
 }
 
@@ -209,6 +211,13 @@ impl Table {
         self.enter(info, Vec::new(), Execution::default())
     }
 
+    /// A process was seen to export OTLP traces itself.
+    pub fn mark_exporter(&mut self, pid: u32) {
+        if let Some(p) = self.live.get_mut(&pid) {
+            p.exports_traces = true;
+        }
+    }
+
     /// Living processes.
     pub fn iter(&self) -> impl Iterator<Item = &Process> {
         self.live.values()
@@ -273,6 +282,7 @@ impl Table {
             instance_resource: Arc::default(),
             selection: Selection { selected: true, rule: None },
             execution,
+            exports_traces: false,
             ended: None,
         };
         let p = self.complete(p);

@@ -8,20 +8,23 @@ use telegen_bpf::abi::{
     ConnRecord, DataRecord, EndRecord, SampleRecord, TrafficRecord, Verdict, data, end, protocol,
 };
 use telegen_bpf::{Counters, ProcTable, Record};
-use telegen_model::{ProcessKey, Records, Resource, ResourceGroup, Scope, Signal, Span, Str};
+use telegen_model::{ProcessKey, Resource, ResourceGroup, Scope, Signal, Span, Str};
 use telegen_processes::{Exec, Execution, Process, Table};
 use telegen_selfmon::{Counter, Gauge, SelfMon};
 use telegen_sys::{Clock, TICK_NS};
 use telegen_wire::classify;
-use telegen_wire::http1::{self, Dir, End, Exchange, Limits, Outcome, Segment};
+use telegen_wire::http1::{self, Dir, End, Exchange, Limits, Segment};
 use telegen_wire::proxy_protocol;
 
 use crate::conn::{Conn, Held, Place};
-use crate::ids::Ids;
+use crate::graph::Graph;
 use crate::kernel::{Books, KernelCounts};
 use crate::red::Red;
+use crate::route::{Overflows, Routes};
 use crate::sample::Sampling;
-use crate::span::{self, Context, Measured};
+use crate::settings::Instrumented;
+use crate::tree::{Lapses, Left, Trees};
+use crate::unlinked::Unlinked;
 use crate::unread::{Traffic, Unread};
 
 /// Connections at most; a new one beyond is left alone and counted.
@@ -33,7 +36,7 @@ const SWEEP_NS: u64 = 60_000_000_000;
 /// How often the kernel half's counts are brought in, ns.
 const ACCOUNT_NS: u64 = 200_000_000;
 /// Spans gathered before they are pushed within one turn.
-const SPANS_MAX: usize = 4096;
+pub(crate) const SPANS_MAX: usize = 4096;
 
 /// How requests become spans and metrics.
 #[derive(Clone, Debug)]
@@ -46,42 +49,126 @@ pub struct EngineConfig {
     pub headers: Vec<String>,
     /// Whether spans are made at all.
     pub spans: bool,
+    /// What is made of processes that export OTLP traces themselves.
+    pub instrumented: Instrumented,
+    /// Routes at most, a service.
+    pub max_routes: usize,
     /// Scope of everything made here.
     pub scope: Scope,
 }
 
 struct Meters {
     conns: Gauge,
+    requests: Gauge,
     conns_refused: Counter,
     garbage: Counter,
     gaps: Counter,
     late: Counter,
+    /// By reason, and what was told of them so far.
+    unjoined: [Counter; 3],
+    overflowed: [Counter; 2],
+    told: (Lapses, Overflows),
+}
+
+impl Meters {
+    fn new(selfmon: &SelfMon) -> Meters {
+        let counter = |name, unit, help| selfmon.counter(name, unit, help, &[]);
+        let unjoined = |reason| {
+            selfmon.counter(
+                "telegen.trace.unjoined",
+                "{request}",
+                "Requests whose other end or parent could not be looked for to the end.",
+                &[("reason", reason)],
+            )
+        };
+        let overflowed = |what| {
+            selfmon.counter(
+                "telegen.trace.routes_overflowed",
+                "{request}",
+                "Requests without a route of their own, because there were too many.",
+                &[("of", what)],
+            )
+        };
+        Meters {
+            conns: selfmon.gauge("telegen.trace.connections", "{connection}", "Connections known.", &[]),
+            requests: selfmon.gauge(
+                "telegen.trace.requests",
+                "{request}",
+                "Requests that are open or wait for their trace.",
+                &[],
+            ),
+            conns_refused: counter(
+                "telegen.trace.connections_refused",
+                "{connection}",
+                "Connections left alone because the table was full.",
+            ),
+            garbage: counter(
+                "telegen.trace.garbage",
+                "{connection}",
+                "Connections dropped because their bytes were not HTTP after all.",
+            ),
+            gaps: counter("telegen.trace.gaps", "{gap}", "Gaps in the records of a connection."),
+            late: counter("telegen.trace.late", "{record}", "Records that came after their gap."),
+            unjoined: ["no_room", "late", "ambiguous"].map(unjoined),
+            overflowed: ["service", "services"].map(overflowed),
+            told: Default::default(),
+        }
+    }
+
+    /// Brings in what the trees and the routes counted.
+    fn lapsed(&mut self, lapses: Lapses, overflows: Overflows) {
+        let told = std::mem::replace(&mut self.told, (lapses, overflows));
+        let of = |l: Lapses| [l.no_room, l.late, l.ambiguous];
+        for ((counter, now), before) in self.unjoined.iter().zip(of(lapses)).zip(of(told.0)) {
+            counter.add(now - before);
+        }
+        let of = |o: Overflows| [o.routes, o.services];
+        for ((counter, now), before) in self.overflowed.iter().zip(of(overflows)).zip(of(told.1)) {
+            counter.add(now - before);
+        }
+    }
 }
 
 /// Takes spans off the engine; must not wait.
-pub type SpanOut = Box<dyn FnMut(ResourceGroup)>;
+pub type SpanOut = Box<dyn FnMut(ResourceGroup) + Send>;
+
+/// Where what the engine makes goes.
+pub struct Outputs {
+    /// Spans.
+    pub spans: SpanOut,
+    /// Every request, measured.
+    pub red: Red,
+    /// Traffic that is not read.
+    pub unread: Unread,
+    /// Who calls whom.
+    pub graph: Graph,
+    /// Calls without a parent.
+    pub unlinked: Unlinked,
+}
 
 /// The engine. Owned by the thread that reads the rings.
 pub struct Engine {
-    config: Arc<EngineConfig>,
+    pub(crate) config: Arc<EngineConfig>,
     headers: Arc<[String]>,
-    clock: Clock,
-    table: Table,
+    pub(crate) clock: Clock,
+    pub(crate) table: Table,
     procs: ProcTable,
     counts: KernelCounts,
-    conns: HashMap<u64, Conn, RandomState>,
+    pub(crate) conns: HashMap<u64, Conn, RandomState>,
     /// Connections with held records, and how long they have waited (turns).
     waiting: Vec<u64>,
     /// (deadline, cookie), in no order: few at a time.
     deadlines: Vec<(u64, u64)>,
     done: Vec<Exchange>,
-    groups: HashMap<usize, (Arc<Resource>, Vec<Span>), RandomState>,
-    gathered: usize,
-    out: SpanOut,
-    selfmon: SelfMon,
-    red: Red,
-    unread: Unread,
-    ids: Ids,
+    pub(crate) groups: HashMap<usize, (Arc<Resource>, Vec<Span>), RandomState>,
+    pub(crate) gathered: usize,
+    pub(crate) out: Outputs,
+    pub(crate) selfmon: SelfMon,
+    pub(crate) trees: Trees,
+    pub(crate) left: Vec<Left>,
+    pub(crate) routes: Routes,
+    /// For hashing heads alike at both ends.
+    pub(crate) hasher: RandomState,
     meters: Meters,
     swept: u64,
     accounted: u64,
@@ -93,31 +180,12 @@ impl Engine {
         config: EngineConfig,
         table: Table,
         kernel: (ProcTable, Counters),
-        out: (SpanOut, Red, Unread),
+        out: Outputs,
         selfmon: SelfMon,
     ) -> Engine {
-        let meters = Meters {
-            conns: selfmon.gauge("telegen.trace.connections", "{connection}", "Connections known.", &[]),
-            conns_refused: selfmon.counter(
-                "telegen.trace.connections_refused",
-                "{connection}",
-                "Connections left alone because the table was full.",
-                &[],
-            ),
-            garbage: selfmon.counter(
-                "telegen.trace.garbage",
-                "{connection}",
-                "Connections dropped because their bytes were not HTTP after all.",
-                &[],
-            ),
-            gaps: selfmon.counter("telegen.trace.gaps", "{gap}", "Gaps in the records of a connection.", &[]),
-            late: selfmon.counter(
-                "telegen.trace.late",
-                "{record}",
-                "Records that came after their gap.",
-                &[],
-            ),
-        };
+        let meters = Meters::new(&selfmon);
+        let trees = Trees::new(config.sampling);
+        let routes = Routes::new(config.max_routes);
         let mut engine = Engine {
             headers: config.headers.clone().into(),
             config: Arc::new(config),
@@ -131,11 +199,12 @@ impl Engine {
             done: Vec::new(),
             groups: HashMap::default(),
             gathered: 0,
-            out: out.0,
+            out,
             selfmon,
-            red: out.1,
-            unread: out.2,
-            ids: Ids::new(),
+            trees,
+            left: Vec::new(),
+            routes,
+            hasher: RandomState::default(),
             meters,
             swept: 0,
             accounted: 0,
@@ -187,11 +256,12 @@ impl Engine {
                     let books = Books {
                         table: &self.table,
                         ledger: &self.selfmon.ledger,
-                        unread: &self.unread,
+                        unread: &self.out.unread,
                         now: self.clock.wall(r.ts),
                     };
                     self.counts.gone(r.pid, &last, &books);
                 }
+                self.trees.exit(r.pid);
                 self.table.exit(ProcessKey { pid: r.pid, start: r.start / TICK_NS }, r.ts);
             }
             Record::Listen(r) => {
@@ -209,12 +279,16 @@ impl Engine {
             self.release(cookie, true);
         }
         self.expire(now);
+        self.trees.turn(now, &mut self.left);
+        self.take_left(now);
         self.flush();
         self.table.tick(now);
         if now.saturating_sub(self.accounted) > ACCOUNT_NS {
             self.accounted = now;
             self.account(now);
             self.meters.conns.set(self.conns.len() as i64);
+            self.meters.requests.set(self.trees.len() as i64);
+            self.meters.lapsed(self.trees.lapses, self.routes.overflows);
         }
         if now.saturating_sub(self.swept) > SWEEP_NS {
             self.swept = now;
@@ -246,6 +320,8 @@ impl Engine {
         }
         self.conns.clear();
         self.account(now);
+        self.trees.flush(&mut self.left);
+        self.take_left(now);
         self.flush();
     }
 
@@ -259,7 +335,7 @@ impl Engine {
         let books = Books {
             table: &self.table,
             ledger: &self.selfmon.ledger,
-            unread: &self.unread,
+            unread: &self.out.unread,
             now: self.clock.wall(now),
         };
         self.counts.account(&self.procs, &books);
@@ -408,6 +484,10 @@ impl Engine {
                 http.start_at(Dir::Request, pos);
             }
         }
+        if request_direction && r.seq != 0 {
+            conn.seq = Some(r.seq.wrapping_sub(r.pos as u32));
+        }
+        let opened = http.opened();
         if len > 0 {
             http.segment(
                 Segment {
@@ -437,11 +517,15 @@ impl Engine {
             );
         }
         let cookie = r.cookie;
+        let opened = http.opened().wrapping_sub(opened) as usize;
         let garbage = http.garbage().is_some();
         let deadline = http.next_deadline().unwrap_or(0);
         if deadline != 0 && (conn.deadline == 0 || deadline < conn.deadline) {
             conn.deadline = deadline;
             self.deadlines.push((deadline, cookie));
+        }
+        if opened > 0 {
+            self.open_requests(cookie, opened);
         }
         self.finish_exchanges(cookie, &mut done);
         self.done = done;
@@ -534,98 +618,6 @@ impl Engine {
         }
     }
 
-    fn finish_exchanges(&mut self, cookie: u64, done: &mut Vec<Exchange>) {
-        if done.is_empty() {
-            return;
-        }
-        for exchange in done.drain(..) {
-            self.finish_exchange(cookie, exchange);
-        }
-        if self.gathered >= SPANS_MAX {
-            self.flush();
-        }
-    }
-
-    fn finish_exchange(&mut self, cookie: u64, x: Exchange) {
-        let Some(conn) = self.conns.get(&cookie) else { return };
-        let pid = (x.request_exec >> 32) as u32;
-        let exact = conn.owner.pid == pid;
-        let process = if exact { self.table.get_exact(conn.owner) } else { self.table.get(pid) };
-        let process = match process {
-            Some(p) => p,
-            None => match self.table.discover(pid) {
-                Some(p) => p,
-                None => {
-                    self.selfmon.ledger.produced(Signal::Traces, "trace", 1);
-                    self.selfmon.ledger.lost(Signal::Traces, "tap", "process_unknown", 1);
-                    return;
-                }
-            },
-        };
-        if !process.selection.selected {
-            return;
-        }
-        let ledger = &self.selfmon.ledger;
-        ledger.produced(Signal::Traces, "trace", 1);
-        if let Outcome::Lost = x.outcome {
-            // Without a record lost, what is missing is bytes whose place in memory is not known.
-            let why = if conn.has_lost() { "ring_full" } else { "no_payload" };
-            ledger.lost(Signal::Traces, "tap", why, 1);
-            return;
-        }
-        let context = Context {
-            ends: conn.ends.as_ref(),
-            proxied: conn.proxied.as_ref(),
-            is_server: conn.is_server,
-            config: &self.config,
-            clock: &self.clock,
-        };
-        let over_budget = x.head_brief;
-        let measured = Measured::of(&x, &context);
-        let discard = if x.is_otlp {
-            Some("otlp")
-        } else if !self.config.spans {
-            Some("traces_disabled")
-        } else {
-            None
-        };
-        let mut exemplar = None;
-        if over_budget {
-            ledger.lost(Signal::Traces, "tap", "over_budget", 1);
-        } else if let Some(reason) = discard {
-            ledger.discarded(Signal::Traces, reason, 1);
-        } else {
-            match span::build(&x, &context, &measured, &mut self.ids) {
-                Ok(span) => {
-                    exemplar = Some((span.trace_id, span.span_id));
-                    let resource = &process.resource;
-                    let group = self
-                        .groups
-                        .entry(Arc::as_ptr(resource) as usize)
-                        .or_insert_with(|| (resource.clone(), Vec::new()));
-                    group.1.push(span);
-                    self.gathered += 1;
-                }
-                Err(reason) => ledger.discarded(Signal::Traces, reason, 1),
-            }
-        }
-        self.red.record(measured.request(&process.instance_resource, exemplar, &x));
-    }
-
-    fn flush(&mut self) {
-        if self.gathered == 0 {
-            return;
-        }
-        self.gathered = 0;
-        for (_, (resource, spans)) in self.groups.drain() {
-            (self.out)(ResourceGroup {
-                resource,
-                scope: self.config.scope.clone(),
-                records: Records::Spans(spans),
-            });
-        }
-    }
-
     fn on_sample(&mut self, r: &SampleRecord, bytes: &[u8]) {
         let Some(conn) = self.conn(r.cookie, r.ts) else { return };
         if conn.place(r.record, 0) == Place::Early {
@@ -664,7 +656,7 @@ impl Engine {
             && process.selection.selected
             && more > 0
         {
-            self.unread.add(&process.instance_resource, known, more, wall);
+            self.out.unread.add(&process.instance_resource, known, more, wall);
         }
         if r.last != 0 {
             self.conns.remove(&r.cookie);
