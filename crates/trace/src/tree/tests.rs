@@ -326,7 +326,7 @@ fn a_lost_parent_leaves_its_calls_alone() {
     h.open(served("a", 1, 5)).open(call("b", 1, "a", 6)).end("b", 1, false);
     h.trees.lose(h.names["a"]);
     h.turns(3);
-    check(&h, &["b<- - - 0"]);
+    check(&h, &["b<- - late 0"]);
     assert_eq!(h.trees.len(), 0);
 }
 
@@ -337,6 +337,6 @@ fn too_many_are_spans_by_themselves_and_counted() {
         h.open(served("a", 1, 5));
     }
     h.open(served("x", 2, 7)).end("x", 2, false).turns(3);
-    check(&h, &["x<- - - 0"]);
+    check(&h, &["x<- - no_room 0"]);
     assert_eq!((h.trees.lapses.no_room, h.trees.len()), (1, NODES_MAX));
 }
