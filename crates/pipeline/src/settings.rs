@@ -113,8 +113,10 @@ impl QueueSettings {
 
     /// Where the queue of an exporter lies on disk, if it does: in a folder of its own.
     pub fn disk(&self, exporter: &str) -> Option<DiskConfig> {
-        let name: String =
-            exporter.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+        let name: String = exporter
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+            .collect();
         let path = self.path.as_ref()?.join(name.trim_start_matches('.'));
         Some(DiskConfig { path, fsync: self.fsync.get() })
     }

@@ -129,7 +129,7 @@ fn capped(reader: &mut impl Read, packed: usize, share: &mut Share) -> Result<By
             match reader.read(&mut out[filled..]) {
                 Ok(0) => {
                     out.truncate(filled);
-                    return Ok(out.freeze());
+                    return if filled > MAX { Err(Bad::TooLarge) } else { Ok(out.freeze()) };
                 }
                 Ok(n) => filled += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

@@ -8,7 +8,9 @@ const LINES_MAX: usize = 200_000;
 /// The process that owns the TCP socket with these two ends, in this network namespace; `None` when the socket is not
 /// here. Of several processes that share it the one with the lowest number.
 pub fn socket_owner(local: SocketAddr, remote: SocketAddr) -> Option<u32> {
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| find(table, plain(local), plain(remote)))?;
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .find_map(|table| find(table, plain(local), plain(remote)))?;
     let link = format!("socket:[{inode}]");
     let mut pids = super::pids();
     pids.sort_unstable();

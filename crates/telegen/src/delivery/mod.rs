@@ -73,7 +73,9 @@ impl Delivery {
         self.pipeline.reload(sinks)?;
         telegen_selfmon::logs::set_level(new.log.level);
         let old = std::mem::replace(&mut self.settings, new.clone());
-        if old.receive != new.receive || new.receive.otlp.as_ref().is_some_and(|o| o.tls.is_some() || o.auth.is_some()) {
+        if old.receive != new.receive
+            || new.receive.otlp.as_ref().is_some_and(|o| o.tls.is_some() || o.auth.is_some())
+        {
             self.stop_receiving(Instant::now() + Duration::from_secs(1)).await;
             if let Err(error) = self.receive().await {
                 // What was there is better than nothing.
@@ -92,7 +94,11 @@ impl Delivery {
         if let Some(receiving) = self.receiving.take() {
             receiving.stop(deadline).await;
         }
-        self.mon.features.off(RECEIVER, "receive.otlp is not set", "set receive.otlp.grpc or receive.otlp.http");
+        self.mon.features.off(
+            RECEIVER,
+            "receive.otlp is not set",
+            "set receive.otlp.grpc or receive.otlp.http",
+        );
     }
 
     /// Takes nothing more in, then sends what is here until the time is over, and says what stays on disk.

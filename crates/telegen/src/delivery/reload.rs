@@ -28,8 +28,12 @@ impl Watch {
     pub(crate) fn new(load: &Load) -> std::io::Result<Watch> {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut watch =
-            Watch { hangup: signal(SignalKind::hangup())?, looks, files: BTreeSet::new(), stamps: Vec::new() };
+        let mut watch = Watch {
+            hangup: signal(SignalKind::hangup())?,
+            looks,
+            files: BTreeSet::new(),
+            stamps: Vec::new(),
+        };
         watch.follow(load);
         Ok(watch)
     }
