@@ -6,6 +6,7 @@
 
 mod count;
 pub mod decode;
+mod edit;
 pub mod json;
 mod merge;
 pub mod message;
@@ -20,6 +21,7 @@ mod walk;
 
 pub use count::count_items;
 pub use decode::{DecodeError, Decoded, decode_request};
+pub use edit::{AnyBytes, Edit, edit_raw};
 pub use proto::encode_request;
 pub use raw::{RawGroup, raw_groups};
 pub use response::{Answer, Refusal, decode_response, decode_status, encode_status};

@@ -273,7 +273,7 @@ impl Exporter {
         let Waiting::Disk(queue) = &self.queue else { return };
         queue.close();
         let left: Vec<String> = std::iter::zip(Signal::ALL, queue.waiting())
-            .filter(|(_, (records, _))| *records > 0)
+            .filter(|(_, (_, items))| *items > 0)
             .map(|(signal, (_, items))| format!("{items} {signal}"))
             .collect();
         if !left.is_empty() {

@@ -16,6 +16,7 @@ mod hub;
 mod line;
 mod own;
 mod pipeline;
+mod process;
 mod queue;
 pub mod settings;
 mod sink;

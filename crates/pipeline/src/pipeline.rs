@@ -11,6 +11,8 @@ use crate::disk::{self, Recovered};
 use crate::exporter::Exporter;
 use crate::hub::{Hub, Taker, Wish};
 use crate::own::Differences;
+use crate::process::Processors;
+use crate::settings::ProcessSettings;
 use crate::{
     Ack, AckLevel, BatchConfig, MetricSource, PipelineConfig, Reader, Refused, Reservation, Role, Sink,
     SinkConfig,
@@ -66,6 +68,7 @@ struct Shared {
     reader: Mutex<JoinSet<()>>,
     removed: Mutex<Removed>,
     own: Mutex<Differences>,
+    processors: RwLock<Arc<Processors>>,
 }
 
 #[derive(Default)]
@@ -103,6 +106,7 @@ impl Pipeline {
             reader: Mutex::default(),
             removed: Mutex::default(),
             own: Mutex::default(),
+            processors: RwLock::default(),
         });
         shared.route(sinks)?;
         let reader = Arc::clone(&shared);
@@ -126,9 +130,17 @@ impl Pipeline {
         self.shared.route(sinks)
     }
 
+    /// What is done from now on to everything before it leaves.
+    pub fn process(&self, settings: &ProcessSettings) {
+        let processors = Arc::new(Processors::new(settings));
+        *self.shared.processors.write().unwrap_or_else(PoisonError::into_inner) = processors;
+    }
+
     /// The metrics of all sources as of now, cumulative: for a scrape and the view.
     pub fn peek_metrics(&self, now_unix_ns: u64) -> Vec<ResourceGroup> {
-        self.shared.sources().iter().flat_map(|s| s.collect(Reader::Peek, now_unix_ns)).collect()
+        let processors = self.shared.processors();
+        let groups = self.shared.sources().into_iter().flat_map(|s| s.collect(Reader::Peek, now_unix_ns));
+        groups.map(|group| processors.apply(group)).collect()
     }
 
     /// Ends the pipeline: reads metrics once more, sends everything that is here, and counts what could not
@@ -195,6 +207,7 @@ impl Shared {
         if items == 0 {
             return;
         }
+        let group = self.processors().apply(group);
         let own = group.scope.name == SELF_SCOPE;
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
         let mut hubs = routes.hubs.iter().filter(|h| h.wants(signal, own)).peekable();
@@ -220,6 +233,10 @@ impl Shared {
                 self.mon.ledger.lost(signal, "pipeline", "shutdown", items);
             }
         }
+    }
+
+    fn processors(&self) -> Arc<Processors> {
+        self.processors.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn sources(&self) -> Vec<Arc<dyn MetricSource>> {

@@ -11,7 +11,7 @@ pub(crate) use metrics::code as temporality_code;
 use std::borrow::Borrow;
 
 use bytes::Bytes;
-use telegen_model::{RawRecords, Records, ResourceGroup, Signal};
+use telegen_model::{RawRecords, Records, ResourceGroup, Signal, Value};
 
 use crate::merge::{Merged, merged};
 use crate::size::measure;
@@ -50,6 +50,17 @@ pub fn encode_request<G: Borrow<ResourceGroup>>(groups: &[G]) -> Bytes {
         w.close(1, of_resource);
     }
     w.finish()
+}
+
+/// The content of an `AnyValue`.
+pub(crate) fn any_value(value: &Value) -> Vec<u8> {
+    let mut w = Writer::with_capacity(64);
+    common::value(&mut w, 1, value);
+    let whole = w.finish();
+    // The tag and the length before it are cut off.
+    let mut rest = whole.get(1..).unwrap_or_default();
+    let _length = crate::walk::varint(&mut rest);
+    rest.to_vec()
 }
 
 /// Writes the dictionary of profiles; gives their bodies when several dictionaries had to become one.

@@ -44,6 +44,7 @@ impl Delivery {
     ) -> anyhow::Result<Delivery> {
         let sinks = sinks::all(settings, view.as_ref(), mon).context("export")?;
         let pipeline = Pipeline::start(pipeline_config(settings, own), sinks, mon)?;
+        pipeline.process(&settings.process);
         let (settings, host, mon) = (settings.clone(), host.clone(), mon.clone());
         Ok(Delivery { pipeline, settings, view, receiving: None, host, mon })
     }
@@ -71,6 +72,7 @@ impl Delivery {
         let new = &load.loaded.settings;
         let sinks = sinks::all(new, self.view.as_ref(), &self.mon).context("export")?;
         self.pipeline.reload(sinks)?;
+        self.pipeline.process(&new.process);
         telegen_selfmon::logs::set_level(new.log.level);
         let old = std::mem::replace(&mut self.settings, new.clone());
         if old.receive != new.receive
@@ -82,6 +84,9 @@ impl Delivery {
                 self.settings.receive = old.receive.clone();
                 self.receive().await.context("the former receiver could not be started again")?;
                 return Err(error);
+            }
+            if self.receiving.is_none() {
+                self.mon.features.off(RECEIVER, "receive.otlp is not set", "set receive.otlp.grpc or http");
             }
         }
         if old.agent != new.agent || old.server != new.server || old.collector != new.collector {

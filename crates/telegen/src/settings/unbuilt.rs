@@ -41,11 +41,8 @@ const COLLECTOR: [(&str, &str); 4] = [
     ("databases", "collector.databases"),
 ];
 
-const BOTH: [(&str, &str); 3] = [
-    ("export.remote_write", "export.remote_write"),
-    ("export.kafka", "export.kafka"),
-    ("process.attributes", "process.attributes"),
-];
+const BOTH: [(&str, &str); 2] =
+    [("export.remote_write", "export.remote_write"), ("export.kafka", "export.kafka")];
 
 /// The sections of the mode at hand that have no code. Those of the other mode, and those that are off until set, are
 /// named only when someone asked for them.
