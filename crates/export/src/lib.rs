@@ -5,6 +5,7 @@ mod console;
 mod file;
 mod otlp;
 pub mod prometheus;
+mod remote_write;
 pub mod settings;
 mod settings_check;
 mod settings_config;
@@ -15,3 +16,4 @@ pub use config::{
 pub use console::ConsoleSink;
 pub use file::FileSink;
 pub use otlp::OtlpSink;
+pub use remote_write::{RemoteWriteConfig, RemoteWriteSink};

@@ -15,6 +15,11 @@ use telegen_model::Signal;
 use telegen_pipeline::{Batch, BoxFuture, Outcome, SignalSet, Sink};
 
 use crate::{ExportError, OtlpConfig, Protocol};
+pub(crate) use body::{ReadError, chain, read};
+pub(crate) use connect::Connector;
+pub(crate) use target::{endpoint, headers, http_client};
+pub(crate) use verdict::retry_after;
+
 use target::Target;
 use verdict::Verdict;
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use telegen_config::ByteSize;
-use telegen_export::{ConsoleSink, FileSink, OtlpSink};
+use telegen_export::{ConsoleSink, FileSink, OtlpSink, RemoteWriteSink};
 use telegen_model::Signal;
-use telegen_pipeline::{Role, SignalSet, Sink, SinkConfig};
+use telegen_pipeline::{BatchConfig, Role, SignalSet, Sink, SinkConfig};
 use telegen_selfmon::SelfMon;
 
 use crate::settings::Settings;
@@ -18,7 +18,7 @@ pub(crate) fn all(
 ) -> anyhow::Result<Vec<(Arc<dyn Sink>, SinkConfig)>> {
     let mut sinks: Vec<(Arc<dyn Sink>, SinkConfig)> = Vec::new();
     let export = &settings.export;
-    let exporters = export.otlp().len() + export.files().len();
+    let exporters = export.otlp().len() + export.files().len() + export.remote_write().len();
     // A quarter of the budget is for queues in memory, shared evenly.
     let share = ByteSize::bytes(settings.limits.memory.get() / 4 / exporters.max(1) as u64);
     for otlp in export.otlp() {
@@ -30,6 +30,18 @@ pub(crate) fn all(
             role: Role::Exporter,
         };
         sinks.push((Arc::new(OtlpSink::new(&otlp.config())?), config));
+    }
+    for remote in export.remote_write() {
+        // A histogram is many series: fewer points make a request of the usual size.
+        let batch = BatchConfig { max_items: 2000, ..BatchConfig::default() };
+        let config = SinkConfig {
+            batch,
+            queue: remote.queue.config(share),
+            disk: remote.queue.disk(remote.name()),
+            retry: remote.retry.config(),
+            role: Role::Exporter,
+        };
+        sinks.push((Arc::new(RemoteWriteSink::new(&remote.config())?), config));
     }
     for file in export.files() {
         sinks.push((Arc::new(FileSink::new(&file.config())?), SinkConfig::default()));
