@@ -3,6 +3,7 @@
 mod config;
 mod console;
 mod file;
+mod kafka;
 mod otlp;
 pub mod prometheus;
 mod remote_write;
@@ -15,5 +16,6 @@ pub use config::{
 };
 pub use console::ConsoleSink;
 pub use file::FileSink;
+pub use kafka::{KafkaConfig, KafkaSink};
 pub use otlp::OtlpSink;
 pub use remote_write::{RemoteWriteConfig, RemoteWriteSink};

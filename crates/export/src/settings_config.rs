@@ -7,9 +7,9 @@ use telegen_model::{Secret, Signal};
 use telegen_pipeline::SignalSet;
 
 use crate::settings::{
-    ClientTls, ExportSettings, FileSettings, OtlpSettings, RemoteWriteSettings, SignalName,
+    ClientTls, ExportSettings, FileSettings, KafkaSettings, OtlpSettings, RemoteWriteSettings, SignalName,
 };
-use crate::{Endpoint, FileConfig, OtlpConfig, OtlpTarget, RemoteWriteConfig, TlsConfig};
+use crate::{Endpoint, FileConfig, KafkaConfig, OtlpConfig, OtlpTarget, RemoteWriteConfig, TlsConfig};
 
 impl ExportSettings {
     /// The OTLP exporters.
@@ -20,6 +20,11 @@ impl ExportSettings {
     /// The files.
     pub fn files(&self) -> &[FileSettings] {
         self.file.as_ref().map_or(&[], |f| f.as_slice())
+    }
+
+    /// The Kafka exporters.
+    pub fn kafka(&self) -> &[KafkaSettings] {
+        self.kafka.as_ref().map_or(&[], |k| k.as_slice())
     }
 
     /// The remote write exporters.
@@ -86,6 +91,28 @@ impl RemoteWriteSettings {
             version: self.version,
             headers: headers(&self.headers, &self.endpoint),
             tls: self.tls.config(),
+            timeout: self.timeout.get(),
+        }
+    }
+}
+
+impl KafkaSettings {
+    /// Its name in the ledger.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("kafka")
+    }
+
+    /// The exporter as it is made from these settings.
+    pub fn config(&self) -> KafkaConfig {
+        KafkaConfig {
+            name: self.name().to_owned(),
+            signals: signal_set(&self.signals),
+            brokers: self.brokers.iter().map(|b| (b.host.clone(), b.port)).collect(),
+            topic: self.topic.clone(),
+            encoding: self.encoding,
+            compression: self.compression,
+            sasl: self.sasl.as_ref().map(|s| (s.mechanism, s.username.clone(), s.password.clone())),
+            tls: self.tls.as_ref().map(ClientTls::config),
             timeout: self.timeout.get(),
         }
     }

@@ -159,3 +159,59 @@ fn close(pieces: &mut Vec<(Vec<u8>, usize)>, scope: Option<(Vec<u8>, usize)>) {
 fn count(scope: &'static Message, record: &[u8]) -> usize {
     check(scope, record, 0).unwrap_or(0)
 }
+
+/// The spans of a request by trace, in order of first appearance: scopes and resources stay with them.
+pub fn by_trace(records: &RawRecords) -> Vec<(Bytes, RawRecords)> {
+    // Trace, its scopes (which one, content), items.
+    type Part = (Bytes, Vec<(usize, Vec<u8>)>, usize);
+    let (mut around, mut parts): (Vec<u8>, Vec<Part>) = (Vec::new(), Vec::new());
+    let mut known: std::collections::HashMap<Bytes, usize> = std::collections::HashMap::new();
+    let (mut fields, mut place) = (Fields::of(&records.body), 0);
+    while let Ok(Some((number, value, whole))) = fields.next() {
+        let (2, Raw::Len(of_scope)) = (number, value) else {
+            around.extend_from_slice(whole);
+            continue;
+        };
+        let (mut head, mut spans) = (Vec::new(), Vec::new());
+        let mut inside = Fields::of(of_scope);
+        while let Ok(Some((number, value, whole))) = inside.next() {
+            match (number, value) {
+                (2, Raw::Len(span)) => spans.push((span, whole)),
+                _ => head.extend_from_slice(whole),
+            }
+        }
+        for (span, whole) in spans {
+            let trace = records.body.slice_ref(trace_id(span));
+            let at = *known.entry(trace.clone()).or_insert_with(|| {
+                parts.push((trace, Vec::new(), 0));
+                parts.len() - 1
+            });
+            let (_, scopes, items) = &mut parts[at];
+            if scopes.last().is_none_or(|(of, _)| *of != place) {
+                scopes.push((place, head.clone()));
+            }
+            if let Some((_, content)) = scopes.last_mut() {
+                content.extend_from_slice(whole);
+            }
+            *items += 1;
+        }
+        place += 1;
+    }
+    let with = |(trace, scopes, items): Part| {
+        let mut body = Vec::new();
+        scopes.iter().for_each(|(_, content)| put_bytes(&mut body, 2, content));
+        body.extend_from_slice(&around);
+        (trace, RawRecords { items, body: body.into(), ..records.clone() })
+    };
+    parts.into_iter().map(with).collect()
+}
+
+fn trace_id(span: &[u8]) -> &[u8] {
+    let mut fields = Fields::of(span);
+    while let Ok(Some((number, value, _))) = fields.next() {
+        if let (1, Raw::Len(id)) = (number, value) {
+            return id;
+        }
+    }
+    &span[..0]
+}

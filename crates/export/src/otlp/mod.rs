@@ -18,6 +18,7 @@ use crate::{ExportError, OtlpConfig, Protocol};
 pub(crate) use body::{ReadError, chain, read};
 pub(crate) use connect::Connector;
 pub(crate) use target::{endpoint, headers, http_client};
+pub(crate) use tls::plain as tls_client;
 pub(crate) use verdict::retry_after;
 
 use target::Target;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use telegen_config::ByteSize;
-use telegen_export::{ConsoleSink, FileSink, OtlpSink, RemoteWriteSink};
+use telegen_export::{ConsoleSink, FileSink, KafkaSink, OtlpSink, RemoteWriteSink};
 use telegen_model::Signal;
 use telegen_pipeline::{BatchConfig, Role, SignalSet, Sink, SinkConfig};
 use telegen_selfmon::SelfMon;
@@ -18,7 +18,8 @@ pub(crate) fn all(
 ) -> anyhow::Result<Vec<(Arc<dyn Sink>, SinkConfig)>> {
     let mut sinks: Vec<(Arc<dyn Sink>, SinkConfig)> = Vec::new();
     let export = &settings.export;
-    let exporters = export.otlp().len() + export.files().len() + export.remote_write().len();
+    let exporters =
+        export.otlp().len() + export.files().len() + export.remote_write().len() + export.kafka().len();
     // A quarter of the budget is for queues in memory, shared evenly.
     let share = ByteSize::bytes(settings.limits.memory.get() / 4 / exporters.max(1) as u64);
     for otlp in export.otlp() {
@@ -42,6 +43,16 @@ pub(crate) fn all(
             role: Role::Exporter,
         };
         sinks.push((Arc::new(RemoteWriteSink::new(&remote.config())?), config));
+    }
+    for kafka in export.kafka() {
+        let config = SinkConfig {
+            batch: BatchConfig::default(),
+            queue: kafka.queue.config(share),
+            disk: kafka.queue.disk(kafka.name()),
+            retry: kafka.retry.config(),
+            role: Role::Exporter,
+        };
+        sinks.push((Arc::new(KafkaSink::new(&kafka.config())?), config));
     }
     for file in export.files() {
         sinks.push((Arc::new(FileSink::new(&file.config())?), SinkConfig::default()));

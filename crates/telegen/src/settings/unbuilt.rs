@@ -41,9 +41,6 @@ const COLLECTOR: [(&str, &str); 4] = [
     ("databases", "collector.databases"),
 ];
 
-const BOTH: [(&str, &str); 2] =
-    [("export.remote_write", "export.remote_write"), ("export.kafka", "export.kafka")];
-
 /// The sections of the mode at hand that have no code. Those of the other mode, and those that are off until set, are
 /// named only when someone asked for them.
 pub(crate) fn unbuilt(load: &Load) -> Vec<Unbuilt> {
@@ -60,7 +57,6 @@ pub(crate) fn unbuilt(load: &Load) -> Vec<Unbuilt> {
     };
     add(&AGENT, agent);
     add(&COLLECTOR, !agent);
-    add(&BOTH, false);
     all.retain(|u| !load.loaded.is_written_as(&format!("{}.enabled", u.key), "false"));
     all
 }
