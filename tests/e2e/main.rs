@@ -18,6 +18,7 @@ mod config;
 mod edges;
 mod harness;
 mod joins;
+mod kept;
 mod life;
 mod load;
 mod opaque;
