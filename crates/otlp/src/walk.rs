@@ -34,6 +34,9 @@ pub(crate) enum Raw<'a> {
     Len(&'a [u8]),
 }
 
+/// A field: its number, its value, and all its bytes.
+pub(crate) type Found<'a> = (u32, Raw<'a>, &'a [u8]);
+
 /// The fields of a message.
 pub(crate) struct Fields<'a> {
     rest: &'a [u8],
@@ -46,7 +49,7 @@ impl<'a> Fields<'a> {
 
     /// Number and value of the next field, with all its bytes; `None` at the end.
     #[inline]
-    pub(crate) fn next(&mut self) -> Result<Option<(u32, Raw<'a>, &'a [u8])>, Malformed> {
+    pub(crate) fn next(&mut self) -> Result<Option<Found<'a>>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
         }

@@ -127,7 +127,8 @@ impl Processors {
     }
 
     fn list(&self, attrs: &mut Vec<KeyValue>, record: bool) {
-        if !(record && self.sets) && !attrs.iter().any(|kv| self.touches(&kv.key)) {
+        let changes = (record && self.sets) || attrs.iter().any(|kv| self.touches(&kv.key));
+        if !changes {
             return;
         }
         let mut pairs: Vec<(Cow<'_, str>, Value)> =

@@ -32,7 +32,7 @@ fn away(name: &str) -> Arc<Script> {
 
 /// What a push hears in the end.
 fn acked(rig: &Rig, numbers: std::ops::Range<u64>, level: AckLevel) -> mpsc::Receiver<Acked> {
-    let (tell, hear) = mpsc::channel();
+    let (tell, hear) = mpsc::sync_channel(1);
     let group = rig.group(numbers);
     rig.mon.ledger.produced(Signal::Traces, "test", group.records.items() as u64);
     rig.input.push_acked(group, Ack::new(level, move |a| _ = tell.send(a)));

@@ -27,13 +27,13 @@ pub(crate) enum Bad {
 }
 
 /// Reads a body up to [`MAX`], taking its bytes from the budget as they come.
-pub(crate) async fn read(mut body: Incoming, share: &mut Share) -> Result<Bytes, Bad> {
+pub(crate) async fn read(mut body: Incoming, grpc: bool, share: &mut Share) -> Result<Bytes, Bad> {
     use hyper::body::Body;
     if body.size_hint().lower() > MAX as u64 {
         return Err(Bad::TooLarge);
     }
     let (mut first, mut rest): (Option<Bytes>, Option<BytesMut>) = (None, None);
-    let expected = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
+    let mut expected = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
     let mut length = 0;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|e| Bad::Broken(e.to_string()))?.into_data() else { continue };
@@ -47,6 +47,10 @@ pub(crate) async fn read(mut body: Incoming, share: &mut Share) -> Result<Bytes,
         match (&mut rest, first.take()) {
             (None, None) => first = Some(data),
             (None, Some(before)) => {
+                if let (true, Some([_, length @ ..])) = (grpc, before.first_chunk::<5>()) {
+                    // What a message says of its length is believed as far as it may be.
+                    expected = (u32::from_be_bytes(*length) as usize + 5).min(MAX);
+                }
                 let mut joined =
                     BytesMut::with_capacity(expected.max(before.len() + data.len()).max(2 * before.len()));
                 joined.extend_from_slice(&before);

@@ -124,7 +124,8 @@ impl Shared {
         sender: Option<Arc<Sender>>,
     ) -> Result<(), Verdict> {
         let mut share = self.budget.share();
-        let read = tokio::time::timeout(BODY, body::read(body, &mut share)).await;
+        let read =
+            tokio::time::timeout(BODY, body::read(body, head.speech == Speech::Grpc, &mut share)).await;
         let packed = read.map_err(|_| Verdict::Bad("the body did not arrive in time".to_owned()))??;
         let (packed, packing) = match head.speech {
             Speech::Grpc => grpc_message(packed, head.packing)?,

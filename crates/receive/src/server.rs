@@ -162,11 +162,12 @@ async fn accept(
             let Some(peer) = ends(&tcp) else { return };
             match tls {
                 None => serve(tcp, peer, shared, stopped).await,
-                Some(tls) => match tokio::time::timeout(HEAD, tls.accept(tcp)).await {
-                    Ok(Ok(stream)) => serve(stream, peer, shared, stopped).await,
-                    // Whoever cannot shake hands hears it from TLS.
-                    Ok(Err(_)) | Err(_) => {}
-                },
+                // Whoever cannot shake hands hears it from TLS.
+                Some(tls) => {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(HEAD, tls.accept(tcp)).await {
+                        serve(stream, peer, shared, stopped).await;
+                    }
+                }
             }
         });
     }
@@ -224,8 +225,8 @@ async fn serve(
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEADER_BYTES)
         .max_frame_size(1 << 20)
-        .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(8 << 20)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
         .max_pending_accept_reset_streams(RESETS)
         .max_local_error_reset_streams(RESETS)
         .keep_alive_interval(Duration::from_secs(60))

@@ -109,9 +109,12 @@ impl Reader {
 pub(super) struct Metadata {
     /// Node, host, port.
     pub(super) brokers: Vec<(i32, String, u16)>,
-    /// Name, error, partitions: index, error, leader.
-    pub(super) topics: Vec<(String, i16, Vec<(i32, i16, i32)>)>,
+    /// Topics with their partitions.
+    pub(super) topics: Vec<Topic>,
 }
+
+/// Name, error, partitions: index, error, leader.
+type Topic = (String, i16, Vec<(i32, i16, i32)>);
 
 pub(super) fn metadata_request(topic: &str) -> Vec<u8> {
     let mut out = Vec::new();

@@ -16,10 +16,13 @@ pub(super) struct Series {
     pub(super) time: i64,
     /// When it began to count, ms since 1970; 0: not known.
     pub(super) created: i64,
-    pub(super) exemplar: Option<(Vec<(String, String)>, f64, i64)>,
+    pub(super) exemplar: Option<Example>,
     /// Which family of [`Written::families`] it belongs to.
     pub(super) family: usize,
 }
+
+/// Labels, value, and time in ms since 1970 of an exemplar.
+pub(super) type Example = (Vec<(String, String)>, f64, i64);
 
 /// What is known of a name.
 #[derive(Clone, Debug, PartialEq)]
@@ -164,7 +167,7 @@ fn labels(identity: &Pairs, attrs: &Attrs) -> Pairs {
     [identity.clone(), label_pairs(attrs.iter())].concat()
 }
 
-fn exemplar(e: &Exemplar) -> (Pairs, f64, i64) {
+fn exemplar(e: &Exemplar) -> Example {
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let mut labels = Vec::new();
     if e.span_id.is_valid() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use telegen_buffer::{Inspected, inspect};
 
-use super::{DONE, FAILED, answer, complain};
+use super::{FAILED, answer, complain};
 
 /// Folders below the one that was named that are looked at: exporter, then signal.
 const DEPTH: usize = 2;
@@ -39,10 +39,7 @@ pub(super) fn run(command: QueueCommand) -> u8 {
     }
     let now = Duration::from_nanos(telegen_sys::unix_ns());
     let text: String = queues.iter().map(|q| table(q, &dir, now)).collect();
-    match answer(&text) {
-        DONE => DONE,
-        code => code,
-    }
+    answer(&text)
 }
 
 fn collect(dir: &Path, depth: usize, out: &mut Vec<Inspected>) -> Result<(), telegen_buffer::OpenError> {

@@ -79,7 +79,8 @@ fn span(n: u64) -> telegen_model::Span {
 /// A log record of about 250 bytes.
 fn log(n: u64) -> telegen_model::LogRecord {
     let mut log = records::log(n);
-    let text = format!("GET /api/v1/orders/{n}/items took 12 ms, 200, 18231 bytes to 10.1.2.3 for user {}", n % 97);
+    let text =
+        format!("GET /api/v1/orders/{n}/items took 12 ms, 200, 18231 bytes to 10.1.2.3 for user {}", n % 97);
     log.body = Value::from(text);
     log.attrs = vec![
         KeyValue::new("log.file.path", "/var/log/shop/access.log"),
