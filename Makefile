@@ -6,7 +6,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 TELEGEN := $(TARGET_DIR)/release/telegen
 BENCHES := $(sort $(patsubst bench/%.sh,%,$(wildcard bench/[a-z]*.sh)))
 
-.PHONY: help setup setup-test build run demo test check bench fmt
+.PHONY: help setup setup-test build run demo test test-long check bench fmt
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ run: setup build ## Sets up, builds, and watches this machine: http://127.0.0.1:
 
 test: setup-test ## Sets up what tests need and runs every test.
 	scripts/test.sh
+
+test-long: ## The long forms of the delivery tests: 1,000,000 records through 100 kills, 100 reloads, a minute of overload.
+	TELEGEN_LONG=1 cargo test --release --locked -p telegen --test delivery -- --nocapture
 
 check: ## Format, lints, unit tests.
 	cargo fmt --all --check

@@ -84,6 +84,14 @@ impl Telegen {
     }
 }
 
+/// A test that fails leaves nothing behind.
+impl Drop for Telegen {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
 /// `GET` on the program's own server.
 fn get(port: u16, path: &str) -> String {
     let mut tcp = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -370,4 +378,98 @@ async fn reloaded_under_load_with_good_and_broken_files_it_loses_nothing() {
         assert!(said.contains("endpont") && said.contains("endpoint"), "{said}");
         assert_eq!(telegen.stop(), Some(0));
     }
+}
+
+/// Largest resident memory so far, in bytes.
+fn peak(of: &Telegen) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", of.child.id())).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_times_too_much_is_refused_within_the_memory_budget_and_the_ledger_closes() {
+    const MEMORY: u64 = 128 << 20;
+    let sink =
+        OtlpSink::serve("127.0.0.1:0".parse().unwrap(), telegen_testkit::sink::Keep::Count, None, None)
+            .await
+            .unwrap();
+    sink.always(Reply::Slow(Duration::from_millis(300)));
+    let setup = Setup::new(sink.addr(), "memory", "memory");
+    let text = std::fs::read_to_string(setup.config()).unwrap();
+    std::fs::write(setup.config(), format!("limits: {{ memory: {MEMORY} }}\n{text}")).unwrap();
+    let telegen = Telegen::start(&setup.config());
+    let (refused, end) =
+        (Arc::new(AtomicU64::new(0)), Instant::now() + Duration::from_secs(if long() { 60 } else { 6 }));
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..8 {
+        let (to, refused) = (exporter(setup.otlp), refused.clone());
+        senders.spawn(async move {
+            let mut n = sender * 1_000_000;
+            while Instant::now() < end {
+                match to.send(batch(n..n + 2000)).await {
+                    Outcome::Delivered => n += 2000,
+                    Outcome::Retry { after } => {
+                        assert_eq!(after, Some(Duration::from_secs(1)), "a time to come again");
+                        refused.fetch_add(1, Ordering::SeqCst);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+    }
+    while let Some(ended) = senders.join_next().await {
+        ended.unwrap();
+    }
+    let peak = peak(&telegen);
+    eprintln!(
+        "refused {} times, at most {} MB of {} MB",
+        refused.load(Ordering::SeqCst),
+        peak >> 20,
+        MEMORY >> 20
+    );
+    assert!(refused.load(Ordering::SeqCst) > 10);
+    assert!(peak < MEMORY * 11 / 10, "{peak}");
+    sink.always(Reply::Ok);
+    wait("it comes to rest", || ledger(setup.own)["in_flight"] == 0);
+    let ledger = ledger(setup.own);
+    assert_eq!(
+        (&ledger["produced"], &ledger["lost"]),
+        (&ledger["delivered"]["otlp"], &serde_json::json!({})),
+        "{ledger}"
+    );
+    assert_eq!(ledger["produced"], sink.taken(Signal::Logs) as u64);
+    assert_eq!(telegen.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_system_without_space_is_a_full_queue() {
+    let sink = OtlpSink::start().await.unwrap();
+    sink.always(Reply::Http { status: 503, retry_after: None });
+    let setup = Setup::new(sink.addr(), "memory", "max_size: 1GiB");
+    let folder = setup.dir.path().join("queue");
+    std::fs::create_dir(&folder).unwrap();
+    let mount =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m,mode=700", "tmpfs"]).arg(&folder).status();
+    if !mount.is_ok_and(|s| s.success()) {
+        eprintln!("SKIPPED a file system without space: mounting one needs root");
+        return;
+    }
+    let telegen = Telegen::start(&setup.config());
+    let to = exporter(setup.otlp);
+    let records = 300_000;
+    for from in (0..records).step_by(2000) {
+        send(&to, batch(from..from + 2000)).await;
+    }
+    wait("all of it is there", || ledger(setup.own)["produced"] == records);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    sink.always(Reply::Ok);
+    wait("it comes to rest", || ledger(setup.own)["in_flight"] == 0);
+    let ledger = ledger(setup.own);
+    let lost = ledger["lost"]["export:otlp"]["disk_full"].as_u64().unwrap_or(0);
+    assert!(lost > 0, "{ledger}");
+    assert_eq!(lost + ledger["delivered"]["otlp"].as_u64().unwrap(), records, "{ledger}");
+    assert_eq!(telegen.stop(), Some(0));
+    let unmounted = Command::new("umount").arg("-l").arg(&folder).status().unwrap();
+    assert!(unmounted.success());
 }
