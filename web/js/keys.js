@@ -4,11 +4,11 @@ import { h } from './dom.js';
 import { go } from './router.js';
 
 const HELP = [
-  ['/', 'filter'], ['g s', 'services'], ['g t', 'traces'], ['g x', 'Telegen'], ['j k', 'next, previous row'],
-  ['Enter', 'open'], ['p', 'pause, resume'], ['y', 'copy link'], ['u', 'times in UTC'], ['Esc', 'close, clear, back'],
+  ['/', 'filter'], ['g s', 'services'], ['g m', 'map'], ['g t', 'traces'], ['g x', 'Telegen'], ['j k', 'next, previous row'],
+  ['Enter', 'open'], ['o', 'sort'], ['[ ]', 'earlier, later'], ['p', 'pause, resume'], ['y', 'copy link'], ['u', 'times in UTC'], ['Esc', 'close, clear, back'],
   ['?', 'this list'], ['← →', 'trace: fold, unfold, parent, child'], ['Shift ← →', 'trace: the whole level'],
-  ['n N', 'trace: next, previous error'], ['i', 'trace: next inferred link'], ['f', 'trace: fit the span, or all'],
-  ['w s a d', 'trace: zoom in, out, left, right'],
+  ['n N', 'trace: next, previous error'], ['c', 'trace: critical path'], ['i', 'trace: next inferred link'], ['f', 'trace: fit the span, or all'],
+  ['w s a d', 'trace: zoom in, out, left, right'], ['+ - 0', 'map: larger, smaller, fit'],
 ];
 
 let prefix = false;
@@ -25,7 +25,7 @@ export function listen(actions, page, enabled) {
     if (event.key !== 'Escape' && event.key.length === 1 && !enabled()) return;
     if (prefix) {
       prefix = false;
-      const target = { s: ['services'], t: ['traces'], x: ['telegen'] }[event.key];
+      const target = { s: ['services'], m: ['map'], t: ['traces'], x: ['telegen'] }[event.key];
       if (target) {
         event.preventDefault();
         go(target);

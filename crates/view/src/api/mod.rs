@@ -4,7 +4,11 @@ mod agent;
 mod answer;
 mod contract;
 mod filter;
+mod map;
 mod overview;
+mod processes;
+mod range;
+mod series;
 mod service;
 mod spans;
 mod traces;
@@ -50,6 +54,8 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
         .route("/api/v1/features", get(contract::features))
         .route("/api/v1/ledger", get(contract::ledger))
         .route("/api/v1/view/overview", get(overview::overview))
+        .route("/api/v1/view/map", get(map::map))
+        .route("/api/v1/view/processes", get(processes::processes))
         .route("/api/v1/view/service", get(service::service))
         .route("/api/v1/view/traces", get(traces::traces))
         .route("/api/v1/view/trace", get(spans::trace))

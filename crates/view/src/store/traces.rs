@@ -84,6 +84,15 @@ struct Queue {
     budget: Budget,
 }
 
+/// A call from one service to another, as a trace shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pair {
+    pub(crate) client: u32,
+    /// Address and port that the client called, where its span says so.
+    pub(crate) peer: Option<(String, u16)>,
+    pub(crate) server: u32,
+}
+
 /// What a span is judged by.
 pub(crate) struct Arrival {
     pub(crate) service: u32,
@@ -175,8 +184,8 @@ impl Traces {
         self.opened = 0;
     }
 
-    /// Keeps a span.
-    pub(crate) fn keep(&mut self, kept: Kept, slow: u64) {
+    /// Keeps a span; gives what it shows about who called whom.
+    pub(crate) fn keep(&mut self, kept: Kept, slow: u64) -> Option<Pair> {
         let id = kept.span.trace_id;
         let bytes = size(&kept);
         let hot = is_hot(&kept.span, slow);
@@ -206,7 +215,7 @@ impl Traces {
         trace.hot |= hot;
         if trace.spans.len() >= TRACE_SPANS || trace.bytes >= self.budget / 4 {
             trace.refused += 1;
-            return;
+            return None;
         }
         self.kept += 1;
         trace.start = trace.start.min(kept.span.start);
@@ -220,6 +229,7 @@ impl Traces {
         if trace.spans.len() == trace.spans.capacity() {
             trace.spans.reserve_exact((trace.spans.len() / 2).max(1));
         }
+        let pair = pair(&trace.spans, &kept);
         trace.spans.push(kept);
         self.used += bytes;
         if let Some(queue) = self.queues.get_mut(&first) {
@@ -228,6 +238,7 @@ impl Traces {
         if self.used > self.budget {
             self.evict();
         }
+        pair
     }
 
     /// Frees a share of the memory: always from the service that holds most, ordinary traces before hot ones, oldest first.
@@ -291,6 +302,31 @@ impl Traces {
     pub(crate) fn passes_over(&self) -> bool {
         self.threshold != u64::MAX
     }
+}
+
+/// Spans of a trace that are looked through for the other end of a call: most calls and their answers are neighbours.
+const NEIGHBOURS: usize = 64;
+
+/// The call that a span completes, when its other end is among the last ones of its trace.
+fn pair(spans: &[Kept], new: &Kept) -> Option<Pair> {
+    let near = spans.iter().rev().take(NEIGHBOURS);
+    let (client, server) = match new.span.kind {
+        SpanKind::Server => (near.into_iter().find(|k| k.span.span_id == new.span.parent_id)?, new),
+        SpanKind::Client => {
+            let child = |k: &&Kept| k.span.kind == SpanKind::Server && k.span.parent_id == new.span.span_id;
+            (new, near.into_iter().find(child)?)
+        }
+        SpanKind::Internal | SpanKind::Producer | SpanKind::Consumer => return None,
+    };
+    let none = u32::MAX;
+    if client.service == server.service || client.service == none || server.service == none {
+        return None;
+    }
+    let text = |key| client.span.attr(key).and_then(Value::as_str);
+    let port = client.span.attr(s::SERVER_PORT).and_then(Value::as_int).and_then(|p| u16::try_from(p).ok());
+    let peer = text(s::SERVER_ADDRESS).filter(|_| client.span.kind == SpanKind::Client);
+    let peer = peer.map(|address| (address.to_owned(), port.unwrap_or(0)));
+    Some(Pair { client: client.service, peer, server: server.service })
 }
 
 fn is_hot(span: &Span, slow: u64) -> bool {
