@@ -53,8 +53,9 @@ export function browse() {
 }
 
 /** A page that remembers what the browser complained about and what it asked for elsewhere. */
-export async function open(browser, origin, { width = 1280, height = 800, theme = 'light', clock } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, reducedMotion: 'reduce', timezoneId: 'UTC' });
+export async function open(browser, origin, { width = 1280, height = 800, theme = 'light', forcedColors = 'none', scale = 1, clock } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, forcedColors, deviceScaleFactor: scale, reducedMotion: 'reduce', timezoneId: 'UTC' });
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   const page = await context.newPage();
   const troubles = [];
   page.on('console', (message) => troubles.push(`console ${message.type()}: ${message.text()}`));
@@ -103,4 +104,13 @@ export async function routes(store) {
   const traces = await store.json('/api/v1/view/traces?sort=failed&q=spans%3E5&limit=1');
   if (traces.rows.length) list.trace = `trace/${traces.rows[0][0]}`;
   return list;
+}
+
+/** Bytes of the page's heap after a collection. */
+export async function heap(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send('HeapProfiler.collectGarbage');
+  const { usedSize } = await session.send('Runtime.getHeapUsage');
+  await session.detach();
+  return usedSize;
 }

@@ -1,7 +1,7 @@
 // One key map on all screens. Keys never act while someone types, and single letters can be switched off.
 
 import { h } from './dom.js';
-import { go } from './router.js';
+import { go, isSettled } from './router.js';
 
 const HELP = [
   ['/', 'filter'], ['g s', 'services'], ['g m', 'map'], ['g t', 'traces'], ['g x', 'Telegen'], ['j k', 'next, previous row'],
@@ -13,11 +13,15 @@ const HELP = [
 
 let prefix = false;
 
-/** Listens for keys; `actions` by key, `page()` gives the page at hand, whose `key(event)` goes first. */
-export function listen(actions, page, enabled) {
+/**
+ * Listens for keys; `actions` by key, `page()` gives the page at hand, whose `key(event)` goes first. A key that follows a
+ * change of the address at once is meant for the new page: `show` brings it on before.
+ */
+export function listen(actions, page, show, enabled) {
   document.addEventListener('keydown', (event) => {
+    if (!isSettled()) show();
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    const typing = event.target.closest('input, select, textarea, [contenteditable]');
+    const typing = event.target.closest('input:not([type=checkbox]), select, textarea, [contenteditable]');
     if (typing) {
       if (event.key === 'Escape') event.target.blur();
       return;

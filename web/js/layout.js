@@ -55,6 +55,7 @@ export function layout(nodes, edges, held = null) {
   const height = Math.max(NODE.height + 16, ...[...placed.values()].map((p) => p.y + NODE.height / 2 + 8));
   return {
     nodes: new Map(keys.map((k) => [k, placed.get(k)])),
+    places: placed,
     edges: links.map((e) => route(e, chains.get(id(e)), placed, back.has(id(e)))),
     width, height, layers: used.length,
   };
@@ -146,7 +147,7 @@ function order(rows, neighbours) {
 /** Puts what was there back in its order, and what is new behind it. */
 function keep(rows, held) {
   for (const row of rows) {
-    const rank = (key) => held.nodes.get(key)?.order ?? Infinity;
+    const rank = (key) => held.places.get(key)?.order ?? Infinity;
     const old = row.filter((k) => rank(k) !== Infinity).sort((a, b) => rank(a) - rank(b));
     const rest = row.filter((k) => rank(k) === Infinity);
     row.splice(0, row.length, ...old, ...rest);

@@ -3,7 +3,7 @@
 import { h, fill, setText, plain, wire } from './dom.js';
 import { about, setUtc, shortTime, time } from './format.js';
 import { agentNow, ask, link, onLink, setPaused, setToken, wakeAll } from './api.js';
-import { RANGES, current, currentRange, fixedAddress, readRange, setRange } from './router.js';
+import { RANGES, current, currentRange, fixedAddress, isSettled, readRange, setRange, settle } from './router.js';
 import { help, listen } from './keys.js';
 import { hatch } from './chart.js';
 import * as services from './services.js';
@@ -42,8 +42,6 @@ const live = h('button', { type: 'button', class: 'quiet', 'aria-pressed': 'fals
 const hostName = h('span', { class: 'host' });
 const dot = h('span', { class: 'off-count' });
 const sections = SECTIONS.map(([name, label]) => h('a', { href: `#/${name}`, 'data-section': name }, label, name === 'telegen' ? dot : null));
-const theme = h('select', { 'aria-label': 'Theme', class: 'quiet', on: { change: () => setTheme(theme.value) } },
-  [['', 'System'], ['light', 'Light'], ['dark', 'Dark']].map(([value, label]) => h('option', { value, selected: (prefs.theme ?? '') === value }, label)));
 
 // --- the range
 
@@ -52,6 +50,7 @@ const ranges = h('select', { 'aria-label': 'Range of time', title: 'Range of tim
 /** Every page follows the range at once. */
 function pickRange(next) {
   setRange(next);
+  if (page?.range) busy();
   showRange();
   page?.range?.();
 }
@@ -91,7 +90,7 @@ function bar() {
       h('a', { class: 'brand', href: '#/services', 'aria-label': 'Telegen, services' }, logo(), h('span', {}, 'Telegen')),
       hostName,
       h('nav', { 'aria-label': 'Sections' }, sections),
-      h('div', { class: 'tools' }, ranges, live, theme,
+      h('div', { class: 'tools' }, ranges, live,
         h('button', { type: 'button', class: 'quiet', 'aria-label': 'Keys and settings', on: { click: showHelp } }, '?'))));
   linkChanged();
 }
@@ -118,7 +117,10 @@ function showHelp() {
     });
     return h('label', { for: `pref-${key}` }, input, ' ', label);
   };
+  const theme = h('select', { id: 'theme', on: { change: () => setTheme(theme.value) } },
+    [['', 'as the system'], ['light', 'light'], ['dark', 'dark']].map(([value, label]) => h('option', { value, selected: (prefs.theme ?? '') === value }, label)));
   help(h('div', { class: 'prefs' },
+    h('label', { for: 'theme' }, 'Theme ', theme),
     box('compact rows', 'compact', (on) => setCompact(on)),
     box('times in UTC', 'utc', (on) => useUtc(on)),
     box('no single-letter keys', 'noKeys'),
@@ -243,6 +245,7 @@ let shows = 0;
 
 function show() {
   const moved = readRange();
+  settle();
   showRange();
   shows += 1;
   el('main').dataset.shown = `${performance.timeOrigin}:${shows}`;
@@ -266,7 +269,7 @@ function show() {
   }
   try {
     main.setAttribute('aria-busy', 'true');
-    page = module.open({ route, setTitle, say, panel, pickRange, ready });
+    page = module.open({ route, setTitle, say, panel, pickRange, ready, busy });
     page.module = module;
     fill(main, page.element);
     loading();
@@ -279,7 +282,12 @@ function show() {
   main.querySelector('h1')?.focus({ preventScroll: true });
 }
 
-/** A page has shown its first answer. */
+/** A page has asked something else and waits for the answer. */
+function busy() {
+  el('main').setAttribute('aria-busy', 'true');
+}
+
+/** A page has shown the answer to what it asked. */
 function ready() {
   clearTimeout(slow);
   el('main').removeAttribute('aria-busy');
@@ -359,7 +367,7 @@ listen({
   '[': () => shiftRange(-1),
   ']': () => shiftRange(1),
   '/': () => document.querySelector('input[type=search]')?.focus(),
-}, () => page, () => !prefs.noKeys);
-addEventListener('hashchange', show);
+}, () => page, show, () => !prefs.noKeys);
+addEventListener('hashchange', () => isSettled() || show());
 show();
 

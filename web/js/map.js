@@ -12,7 +12,7 @@ const EVERY = 5000;
 const LAYERS = 12;
 const ZOOMS = [0.5, 0.65, 0.8, 1, 1.25, 1.5, 2];
 
-export function open({ route, setTitle, say, panel, ready }) {
+export function open({ route, setTitle, say, panel, ready, busy }) {
   const state = {
     q: route.query.get('q') ?? '',
     only: route.query.get('only') === 'failing',
@@ -22,6 +22,7 @@ export function open({ route, setTitle, say, panel, ready }) {
     sort: route.query.get('sort') ?? 'failing',
   };
   let last = null;
+  let changed = false;
 
   const line = h('p', { class: 'status' });
   const only = h('input', { type: 'checkbox', id: 'only', checked: state.only });
@@ -46,6 +47,7 @@ export function open({ route, setTitle, say, panel, ready }) {
       { key: 'ends', label: 'Ends seen', csv: (e) => ends(e), update: (c, e) => setCell(c, ends(e), e.idle_s > 90 ? `idle ${about(e.idle_s)}` : null) },
     ],
     onSort: (key) => change({ sort: state.sort === key ? `-${key}` : key }),
+    size: 25,
     className: 'edges',
   });
   table.setSort(state.sort);
@@ -64,6 +66,7 @@ export function open({ route, setTitle, say, panel, ready }) {
 
   function change(changes) {
     Object.assign(state, changes);
+    changed = true;
     only.checked = state.only;
     remember({
       q: state.q, only: state.only ? 'failing' : null, focus: state.focus, ns: state.focus ? state.ns : null,
@@ -71,8 +74,12 @@ export function open({ route, setTitle, say, panel, ready }) {
     });
     table.setSort(state.sort);
     setControls();
-    if ('sort' in changes && last) rows(last);
-    else poller.wake();
+    if ('sort' in changes && last) {
+      rows(last);
+    } else {
+      busy();
+      poller.wake();
+    }
   }
 
   function setControls() {
@@ -98,7 +105,8 @@ export function open({ route, setTitle, say, panel, ready }) {
         return typeof x === 'string' ? (x < y ? -1 : x > y ? 1 : 0) * down : (['from', 'to'].includes(by) ? 0 : (y - x) * (state.sort.startsWith('-') ? -1 : 1));
       });
     }
-    table.show(list.slice(0, 200), { keepOrder: table.busy });
+    table.show(list, { keepOrder: table.busy && !changed });
+    changed = false;
   }
 
   const drawTable = panel(table.element, rows);
@@ -110,7 +118,7 @@ export function open({ route, setTitle, say, panel, ready }) {
     const drawn = json.drawn.length;
     const cut = json.matching > json.drawn.length && services < json.total_nodes;
     setText(line, `${count(json.total_nodes)} ${json.total_nodes === 1 ? 'service' : 'services'} · ${count(json.total_edges)} ${json.total_edges === 1 ? 'edge' : 'edges'}${json.matching < json.total_edges ? ` · ${count(json.matching)} match` : ''} · ${inRange(json)}`);
-    picture.note(cut ? `Showing ${count(services)} of ${count(json.total_nodes)} services, ${count(drawn)} of ${count(json.matching)} edges · the table has ${json.matching > 200 ? 'the first 200' : 'all'}` : '');
+    picture.note(cut ? `Showing ${count(services)} of ${count(json.total_nodes)} services, ${count(drawn)} of ${count(json.matching)} edges · the table has ${json.matching > json.edges.length ? `the first ${count(json.edges.length)}` : 'all'}` : '');
     setEmpty(json);
     draw(json);
     drawTable(json);
@@ -213,6 +221,8 @@ class Picture {
     this.json = json;
     this.focus = focus;
     const { nodes, edges } = split(json);
+    this.frame.hidden = nodes.length === 0;
+    if (!nodes.length) return;
     const fresh = layout(nodes, edges);
     const same = this.placed && nodes.every((n) => this.placed.nodes.has(n.key)) && nodes.length === this.placed.nodes.size;
     const kin = this.placed && nodes.filter((n) => this.placed.nodes.has(n.key)).length >= nodes.length / 2;
@@ -279,17 +289,17 @@ class Picture {
     const share = !n.outside && n.error_ratio > 0 ? percent(n.error_ratio) : null;
     const name = plain(n.outside ? n.label : n.name, 200);
     const shown = [...name].length > 21 ? `${[...name].slice(0, 20).join('')}…` : name;
-    const spoken = [name, numbers, share ? `${share} errors` : null, n.p95 && n.count >= 20 ? `p95 ${duration(n.p95)}` : null].filter(Boolean).join(', ');
+    const spoken = `${name}, ${numbers}`;
     const parts = [
-      h('title', {}, spoken),
+      n.outside ? h('title', {}, spoken) : null,
       h('rect', { class: 'box', x: left, y: top, width: NODE.width, height: NODE.height, rx: 4 }),
       n.unread ? h('rect', { fill: 'url(#hatch)', x: left + 1, y: top + NODE.height - 7, width: NODE.width - 2, height: 6 }) : null,
       h('text', { class: 'node-name', x: left + 12, y: top + 20 }, shown),
-      h('text', { class: 'node-rate', x: left + 12, y: top + 37 }, numbers, share ? h('tspan', { class: bad ? 'bad' : '', dx: 8 }, `${bad ? '▲ ' : ''}${share}`) : null),
+      h('text', { class: 'node-rate', x: left + 12, y: top + 37 }, ` ${numbers}`, share ? h('tspan', { class: bad ? 'bad' : '', dx: 6 }, ` ${bad ? '▲ ' : ''}${share}`) : null),
     ];
     const classes = `node${bad ? ' failing' : ''}${chosen ? ' chosen' : ''}${n.outside ? ' outside' : ''}${n.key === this.focus ? ' focus' : ''}`;
     if (n.outside) return h('g', { class: classes, role: 'img', 'aria-label': spoken }, parts);
-    const link = h('svg:a', { class: classes, href: address(['service', n.name], { ns: n.namespace }), 'data-node': n.key, 'aria-label': spoken }, parts);
+    const link = h('svg:a', { class: classes, href: address(['service', n.name], { ns: n.namespace }), 'data-node': n.key }, parts);
     // The first click chooses, the second goes there; Enter goes, for focus has chosen already.
     let before = null;
     link.addEventListener('pointerdown', () => { before = this.chosen; });

@@ -26,6 +26,13 @@ export function address(parts, state = {}) {
   return `#/${parts.map(encodeURIComponent).join('/')}${text ? `?${text}` : ''}`;
 }
 
+/** The address whose page is shown. The browser tells of a new one a moment later, and a key may come first. */
+let settled = null;
+export const isSettled = () => location.hash === settled;
+export function settle() {
+  settled = location.hash;
+}
+
 /** Goes to another page. */
 export function go(parts, state) {
   location.hash = address(parts, state);
@@ -38,7 +45,9 @@ export function remember(changes) {
     if (value === null || value === undefined || value === '' || value === false) query.delete(key);
     else query.set(key, String(value));
   }
+  const before = isSettled();
   history.replaceState(null, '', address(parts, Object.fromEntries(query)));
+  if (before) settle();
 }
 
 // --- the range: one that moves (`range=5m|15m|60m|all`), or a fixed one (`from` and `to`, RFC 3339 in the address)

@@ -21,7 +21,7 @@ export const REASONS = {
 };
 export const meaning = (reason) => REASONS[reason] ?? reason.replaceAll('_', ' ');
 
-export function open({ route, setTitle, panel, pickRange, ready, say }) {
+export function open({ route, setTitle, panel, pickRange, ready, busy, say }) {
   const name = route.parts[1] ?? '';
   const namespace = route.query.get('ns');
   const state = { tab: route.query.get('tab') ?? 'routes' };
@@ -109,7 +109,7 @@ export function open({ route, setTitle, panel, pickRange, ready, say }) {
       tables[state.tab].show(json[state.tab]);
       put(tables[state.tab].element);
     } else if (state.tab === 'traces') {
-      list ??= new TraceList({ service: json.name, ns: json.namespace, fixed: true, sort: 'recent', panel, say });
+      list ??= new TraceList({ service: json.name, ns: json.namespace, fixed: true, sort: 'recent', panel, say, busy, ready });
       put(list.element);
     } else if (state.tab === 'unread') {
       put(unread(json), JSON.stringify(json.unread));
@@ -246,6 +246,7 @@ function numbers(caption, label, cell, key, csv) {
       table.setSort(`${state.up ? '-' : ''}${by}`);
       show(state.rows);
     },
+    size: 40,
     className: 'numbers',
   });
   function show(rows) {

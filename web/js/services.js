@@ -5,12 +5,12 @@ import { NEEDED, NONE, about, bytes, count, percent, quantile, rate } from './fo
 import { objects, poll } from './api.js';
 import { address, asked, go, inRange, remember } from './router.js';
 import { drawSpark, sparkline } from './chart.js';
-import { Table, chips, csvButton, filterBox, setCell } from './table.js';
+import { Table, chips, csvButton, filterBox, pages, setCell } from './table.js';
 
 const EVERY = 5000;
 const PAGE = 50;
 
-export function open({ route, setTitle, say, panel, ready }) {
+export function open({ route, setTitle, say, panel, ready, busy }) {
   const state = {
     q: route.query.get('q') ?? '',
     sort: route.query.get('sort') ?? 'failing',
@@ -50,13 +50,21 @@ export function open({ route, setTitle, say, panel, ready }) {
     h('div', { class: 'controls' }, box.element, h('label', { for: 'only', class: 'check' }, only, ' only failing'), resort, held, csvButton('services', () => table)),
     active, table.element, pager);
 
-  const drawAll = panel(table.element, () => draw(false));
+  let changed = false;
+
+  // What was asked for is shown, wherever the pointer stands.
+  const drawAll = panel(table.element, () => {
+    draw(changed);
+    changed = false;
+  });
 
   function change(changes) {
     Object.assign(state, { offset: 0 }, changes);
     only.checked = state.only;
     remember({ q: state.q, only: state.only ? 'failing' : null, sort: state.sort === 'failing' ? null : state.sort });
     setControls();
+    changed = true;
+    busy();
     poller.wake();
   }
 
@@ -87,7 +95,7 @@ export function open({ route, setTitle, say, panel, ready }) {
     setLine(json);
     setEmpty(json);
     drawAll(json);
-    setPager(json);
+    pages(pager, { offset: state.offset, size: PAGE, total: json.matching, turn: (offset) => { state.offset = offset; changed = true; busy(); poller.wake(); } });
     ready();
     setTitle();
   }, (refusal) => {
@@ -126,13 +134,6 @@ export function open({ route, setTitle, say, panel, ready }) {
       const watching = json.watched === null ? '' : ` Watching ${count(json.watched)} ${json.watched === 1 ? 'process' : 'processes'}.`;
       table.setEmpty(h('p', {}, `No requests seen ${inRange(json)}.${watching}`), h('p', {}, h('a', { href: '#/telegen/processes' }, 'What is watched and why')));
     }
-  }
-
-  function setPager(json) {
-    pager.hidden = json.matching <= PAGE;
-    if (pager.hidden) return;
-    const turn = (by) => h('button', { type: 'button', disabled: by < 0 ? state.offset === 0 : state.offset + PAGE >= json.matching, on: { click: () => { state.offset += by * PAGE; poller.wake(); } } }, by < 0 ? 'Previous' : 'Next');
-    fill(pager, turn(-1), ` ${state.offset + 1}–${Math.min(json.matching, state.offset + PAGE)} of ${count(json.matching)} `, turn(1));
   }
 
   setControls();

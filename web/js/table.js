@@ -9,8 +9,11 @@ import { link } from './api.js';
  * link.
  */
 export class Table {
-  constructor({ caption, columns, open, empty, onSort, className = '' }) {
+  constructor({ caption, columns, open, empty, onSort, size = Infinity, className = '' }) {
     this.columns = columns;
+    this.size = size;
+    this.offset = 0;
+    this.pager = h('div', { class: 'pager', hidden: true });
     this.open = open;
     this.rows = new Map();
     this.order = [];
@@ -19,8 +22,8 @@ export class Table {
     this.body = h('tbody', {});
     this.caption = h('caption', { class: 'sr' }, caption);
     this.empty = h('div', { class: 'empty', hidden: true }, empty ?? '');
-    this.table = h('table', { class: `rows ${className}` }, this.caption, h('thead', {}, h('tr', {}, this.heads)), this.body);
-    this.element = open ? h('div', { class: 'scroller' }, this.table, this.empty) : scroller(caption, this.table, this.empty);
+    this.table = h('table', { class: `rows cards ${className}` }, this.caption, h('thead', {}, h('tr', {}, this.heads)), this.body);
+    this.element = h('div', {}, h('div', { class: 'scroller' }, this.table, this.empty), this.pager);
     this.body.addEventListener('click', (event) => {
       if (event.target.closest('a, button, input')) return;
       // Who selects a text does not want to leave.
@@ -58,8 +61,12 @@ export class Table {
     return this.body.matches(':hover') || this.body.contains(document.activeElement);
   }
 
-  /** Shows `rows` (`[key, row]`) in their order. */
-  show(rows, { keepOrder = false } = {}) {
+  /** Shows `rows` (`[key, row]`) in their order, a page of them. Gives how many would stand elsewhere. */
+  show(all, { keepOrder = false } = {}) {
+    this.all = all;
+    if (this.offset >= all.length) this.offset = 0;
+    const rows = all.slice(this.offset, this.offset + this.size);
+    pages(this.pager, { offset: this.offset, size: this.size, total: all.length, turn: (offset) => { this.offset = offset; this.show(this.all); } });
     const keys = rows.map(([key]) => String(key));
     const present = new Set(keys);
     for (const [key, entry] of this.rows) {
@@ -110,7 +117,7 @@ export class Table {
       return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
     };
     const line = (values) => `${values.map(cell).join(',')}\r\n`;
-    const rows = this.order.map((key) => this.rows.get(key).row);
+    const rows = this.all.map(([, row]) => row);
     return line(columns.map((c) => c.key)) + rows.map((row) => line(columns.map((c) => (c.csv ? c.csv(row) : row[c.key])))).join('');
   }
 
@@ -173,6 +180,15 @@ export function setCell(cell, text, why = null, className = '') {
     note.remove();
     cell.removeAttribute('title');
   }
+}
+
+/** Fills the line under a table that turns its pages. */
+export function pages(element, { offset, size, total, turn }) {
+  element.hidden = total <= size;
+  if (element.hidden) return;
+  const last = Math.min(total, offset + size);
+  const button = (label, to, off) => h('button', { type: 'button', disabled: off, on: { click: () => turn(to) } }, label);
+  fill(element, button('Previous', offset - size, offset === 0), ` ${offset + 1}–${last} of ${total.toLocaleString('en-US')} `, button('Next', offset + size, last >= total));
 }
 
 /** A button that saves a table as it stands. */

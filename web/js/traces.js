@@ -10,13 +10,14 @@ const EVERY = 5000;
 const STEP = 50;
 const SORTS = [['recent', 'recent'], ['slow', 'slow'], ['failed', 'failed']];
 
-export function open({ route, setTitle, say, panel, ready }) {
+export function open({ route, setTitle, say, panel, ready, busy }) {
   const list = new TraceList({
     q: route.query.get('q') ?? '',
     sort: route.query.get('sort') ?? 'recent',
     service: route.query.get('service'),
     panel,
     say,
+    busy,
     onState: remember,
     ready: () => {
       ready();
@@ -36,11 +37,12 @@ export function open({ route, setTitle, say, panel, ready }) {
 
 /** A list of traces, of one service or all. */
 export class TraceList {
-  constructor({ q = '', sort = 'recent', service = null, ns = null, fixed = false, panel, say = () => {}, onState = () => {}, ready = () => {} }) {
+  constructor({ q = '', sort = 'recent', service = null, ns = null, fixed = false, panel, say = () => {}, onState = () => {}, ready = () => {}, busy = () => {} }) {
     this.state = { q, sort, service, ns, limit: STEP };
     this.fixed = fixed;
     this.onState = onState;
     this.say = say;
+    this.busy = busy;
     this.box = filterBox({ id: 'trace-filter', label: 'Filter traces', value: q, hint: 'filter: dur>200ms, status>499, route:/pay, error:true', change: (text) => this.filter(text) });
     this.active = h('div', { class: 'chips' });
     this.sorts = h('div', { class: 'ranges', role: 'group', 'aria-label': 'Order' });
@@ -80,6 +82,8 @@ export class TraceList {
     this.state.limit = STEP;
     this.onState({ q });
     this.setControls();
+    this.changed = true;
+    this.busy();
     this.poller.wake();
   }
 
@@ -99,7 +103,7 @@ export class TraceList {
     chips(this.active, this.state.q, (q) => { this.box.set(q); this.filter(q); }, others);
     const sorts = SORTS.map(([value, label]) => h('button', {
       type: 'button', 'aria-pressed': String(this.state.sort === value),
-      on: { click: () => { this.state.sort = value; this.onState({ sort: value === 'recent' ? null : value }); this.setControls(); this.draw(true); this.poller.wake(); } },
+      on: { click: () => { this.state.sort = value; this.onState({ sort: value === 'recent' ? null : value }); this.setControls(); this.changed = true; this.busy(); this.poller.wake(); } },
     }, label));
     fill(this.sorts, sorts);
   }
@@ -113,7 +117,9 @@ export class TraceList {
     if (json.passes_over) parts.push('ordinary ones are passed over at this rate, failed and slow ones kept first');
     setText(this.line, parts.join(' · '));
     this.empty(json);
-    this.draw(false);
+    // What was asked for is shown, wherever the pointer stands.
+    this.draw(this.changed);
+    this.changed = false;
     this.more.hidden = json.matching <= this.state.limit || this.state.limit >= 200;
   }
 

@@ -133,7 +133,9 @@ export class Waterfall {
       if (!this.colours.has(s.service)) this.colours.set(s.service, this.colours.size);
     }
     if (first) this.foldDeep(spans.length);
-    this.flatten();
+    const at = this.group.contains(document.activeElement) ? this.rows[this.at]?.id : null;
+    if (at) this.redraw(at);
+    else this.flatten();
     this.strip.show(this.tree, trace, this.colours, this.zoom);
   }
 

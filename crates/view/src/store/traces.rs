@@ -241,14 +241,18 @@ impl Traces {
         pair
     }
 
-    /// Frees a share of the memory: always from the service that holds most, ordinary traces before hot ones, oldest first.
+    /// Frees a share of the memory: always from the service that holds most, ordinary traces before hot ones unless those
+    /// are the greater part, oldest first.
     fn evict(&mut self) {
         let goal = self.budget - self.budget / SLACK;
         while self.used > goal {
             let Some((service, _)) = self.queues.iter().max_by_key(|(_, q)| q.bytes) else { return };
             let service = *service;
             let Some(queue) = self.queues.get_mut(&service) else { return };
-            let id = match queue.ordinary.pop_front() {
+            // Hot ones go first only where they are the greater part: else what is ordinary would last for seconds.
+            let crowded = queue.hot.len() > queue.ordinary.len();
+            let ordinary = if crowded { None } else { queue.ordinary.pop_front() };
+            let id = match ordinary {
                 // It failed since it was queued: it waits with the hot ones.
                 Some(id) if self.traces.get(&id).is_some_and(|t| t.hot) => {
                     queue.hot.push_back(id);
