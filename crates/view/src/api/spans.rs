@@ -18,7 +18,7 @@ use crate::store::traces::{Kept, Trace, Traces};
 const ROWS: usize = 2_000;
 
 /// Attribute of a span that was a candidate for a parent and got none: why.
-pub(super) const LINK_REASON: &str = "telegen.link.reason";
+pub(super) const LINK_REASON: &str = s::TELEGEN_LINK_REASON;
 /// Spans of one trace whose time is looked at for calls that belong to nobody.
 const GAPS: usize = 50;
 
