@@ -184,9 +184,24 @@ function heights(rows, neighbours) {
       row.forEach((key, j) => y.set(key, (down[j] + up[j]) / 2));
     }
   }
-  const least = Math.min(...[...y.values()]);
-  for (const [key, at] of y) y.set(key, Math.round(at - least + NODE.height / 2 + 8));
-  return y;
+  return closed(y, helper);
+}
+
+/** Closes bands that nothing stands in, and begins at the upper edge. */
+function closed(y, helper) {
+  const half = (key) => (helper(key) ? GAP.helper / 2 : NODE.height / 2);
+  const sorted = [...y].sort((a, b) => a[1] - half(a[0]) - b[1] + half(b[0]));
+  let end = -Infinity;
+  let up = 0;
+  const out = new Map();
+  for (const [key, at] of sorted) {
+    const top = at - half(key);
+    if (end === -Infinity) up = top - 8;
+    else if (top - end > 2 * GAP.y) up += top - end - 2 * GAP.y;
+    end = Math.max(end, at + half(key));
+    out.set(key, Math.round(at - up));
+  }
+  return out;
 }
 
 /** The points of an edge, level at each; one that runs backwards keeps beside those that run forward. */

@@ -17,7 +17,7 @@ export const REASONS = {
   tls: 'encrypted (TLS)', encrypted: 'encrypted (TLS)', not_read_yet: 'this version does not read the protocol', http2: 'HTTP/2 is not read by this version',
   no_request_on_thread: 'the thread that made the call served no request', two_open_requests: 'the thread had more than one request open',
   handed_off: 'requests are read on one thread and answered on another', event_loop: 'an event loop serves many requests on one thread',
-  late: 'the other end came too late to be joined', no_peer: 'the other end is not on this host',
+  late: 'the other end came too late to be joined', no_room: 'too many requests were open at once to keep all of them', no_peer: 'the other end is not on this host',
 };
 export const meaning = (reason) => REASONS[reason] ?? reason.replaceAll('_', ' ');
 
@@ -287,7 +287,10 @@ function told(json) {
 
 /** Processes with what was decided about them. */
 export function processTable(rows) {
-  const decided = (selected, rule) => (selected ? (rule ? `watched: agent.discovery.${rule}` : 'watched') : rule ? `not watched: agent.discovery.${rule}` : 'not watched: no rule of agent.discovery.include fits');
+  const decided = (selected, rule) => {
+    const why = !rule ? (selected ? '' : ': no rule of agent.discovery.include fits') : /^(in|ex)clude\[/.test(rule) ? `: agent.discovery.${rule}` : `: ${plain(rule, 80)}`;
+    return `${selected ? 'watched' : 'not watched'}${why}`;
+  };
   return scroller('Processes', h('table', { class: 'rows processes' }, h('caption', { class: 'sr' }, 'Processes'),
     h('thead', {}, h('tr', {}, ['Service', 'Decision', 'Executable', 'Listens', 'Process'].map((t, i) => h('th', { scope: 'col', class: i === 4 ? 'number' : '' }, t)))),
     h('tbody', {}, rows.map(([pid, exe, service, namespace, namedBy, runtime, ports, container, selected, rule, own, over]) => h('tr', {},

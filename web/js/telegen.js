@@ -120,7 +120,7 @@ export function open({ route, setTitle, panel, ready }) {
     setTitle();
     jumpTo();
   });
-  const found = poll(EVERY, () => ['view/processes', { q }], (json) => drawProcesses(json), (refusal) => box.wrong(refusal.message));
+  const found = poll(EVERY, () => ['view/processes', { q, limit: 30 }], (json) => drawProcesses(json), (refusal) => box.wrong(refusal.message));
 
   function jumpTo() {
     const part = PARTS.findIndex(([id]) => id === wanted);

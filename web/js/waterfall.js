@@ -23,8 +23,22 @@ export function tree(spans) {
   const byStart = (a, b) => a.span.start - b.span.start;
   for (const node of byId.values()) node.children.sort(byStart);
   tops.sort((a, b) => Boolean(a.span.parent) - Boolean(b.span.parent) || byStart(a, b));
-  return { tops, byId };
+  return { tops, byId, parts: parts(tops) };
 }
+
+/** Tops that name the same parent, which was not seen, belong together: `[missing, tops]`, in the order of their start. */
+function parts(tops) {
+  const found = new Map();
+  for (const top of tops) {
+    const key = top.span.parent ?? top;
+    if (!found.has(key)) found.set(key, []);
+    found.get(key).push(top);
+  }
+  return [...found].map(([key, list]) => [typeof key === 'string' ? key : null, list]);
+}
+
+/** The top that lasts longest: where the time went is asked of it. */
+const longest = (tops) => tops.reduce((a, b) => (b.span.dur > a.span.dur ? b : a), tops[0]);
 
 /** Whether `node` stands above `from`: parents that go round in a circle are no tree. */
 function above(from, node) {
@@ -127,7 +141,7 @@ export class Waterfall {
     this.trace = trace;
     this.gaps = new Map((trace.gaps ?? []).map(([id, calls, reason]) => [id, { calls, reason }]));
     this.tree = tree(spans);
-    if (this.way) this.way = critical(this.tree.tops[0]);
+    if (this.way) this.way = critical(longest(this.tree.tops));
     this.colours = new Map();
     for (const s of [...spans].sort((a, b) => a.start - b.start)) {
       if (!this.colours.has(s.service)) this.colours.set(s.service, this.colours.size);
@@ -141,7 +155,7 @@ export class Waterfall {
 
   /** Shows the critical path, or hides it. */
   setCritical(on) {
-    this.way = on ? critical(this.tree.tops[0]) : null;
+    this.way = on ? critical(longest(this.tree.tops)) : null;
     this.redraw(this.rows[this.at]?.id);
   }
 
@@ -176,11 +190,9 @@ export class Waterfall {
         }
       });
     };
-    this.tree.tops.forEach((top, i) => {
-      if (i > 0 || top.span.parent) {
-        rows.push({ kind: 'part', id: `part:${top.span.id}`, number: i + 1, top, level: 1 });
-      }
-      put(top, 1, i + 1, this.tree.tops.length, []);
+    this.tree.parts.forEach(([missing, tops], i) => {
+      if (i > 0 || missing) rows.push({ kind: 'part', id: `part:${tops[0].span.id}`, number: i + 1, missing, top: tops[0], level: 1 });
+      tops.forEach((top, j) => put(top, 1, j + 1, tops.length, []));
     });
     this.rows = rows;
     const wanted = this.selected ?? this.focus;
@@ -268,9 +280,10 @@ export class Waterfall {
   }
 
   makePart(row, index) {
-    const missing = row.top.span.parent;
+    const { missing } = row;
+    const which = this.tree.parts.length > 1 ? `Part ${row.number}: ` : '';
     return h('div', { class: 'wf-row part', role: 'row', 'data-index': index, 'aria-rowindex': index + 2, 'aria-level': 1, vars: { i: index } },
-      h('div', { role: 'rowheader', class: 'wf-part' }, `Part ${row.number}: `,
+      h('div', { role: 'rowheader', class: 'wf-part' }, which,
         missing ? ['parent not seen (', h('code', {}, `${missing.slice(0, 8)}…`), row.top.span.peer ? [', sent by ', wire(row.top.span.peer, 60)] : null, ')'] : 'no parent named'));
   }
 

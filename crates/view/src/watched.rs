@@ -21,7 +21,7 @@ pub struct Watched {
     pub container: String,
     /// Whether it is watched.
     pub selected: bool,
-    /// The rule that decided, such as `exclude[0]`; `None` when none did.
+    /// The rule of `agent.discovery` that decided, such as `exclude[0]`, or a reason; `None` when no rule did.
     pub rule: Option<String>,
     /// Whether it exports OTLP traces itself, so that its spans would be doubled.
     pub exports_own: bool,

@@ -9,6 +9,7 @@ built=${CARGO_TARGET_DIR:-$here/../../../target}/demo
 mkdir -p "$built"
 built=$(cd "$built" && pwd)
 work=$(mktemp -d)
+chmod 755 "$work"
 declare -a started=()
 
 finish() {
@@ -61,13 +62,13 @@ http {
 }
 CONF
 
-run() { "$@" > "$work/$(basename "${2:-$1}").log" 2>&1 & started+=($!); }
-run "$python" "$here/catalogue.py" "$catalogue"
-run java -Xmx64m -jar "$built/payments.jar" "$payments" "$catalogue"
-run "$built/cart" "$cart" "$payments"
-run node "$here/search.js" "$search" "$catalogue" "$cart"
-run "$python" "$here/shop.py" "$shop" "$cart" "$payments" "$catalogue"
-run nginx -p "$work" -c "$work/nginx.conf"
+run() { "${@:2}" > "$work/$1.log" 2>&1 & started+=($!); }
+run catalogue "$python" "$here/catalogue.py" "$catalogue"
+run payments java -Xmx64m -jar "$built/payments.jar" "$payments" "$catalogue"
+run cart "$built/cart" "$cart" "$payments"
+run search node "$here/search.js" "$search" "$catalogue" "$cart"
+run shop "$python" "$here/shop.py" "$shop" "$cart" "$payments" "$catalogue"
+run nginx nginx -p "$work" -c "$work/nginx.conf"
 for port in $nginx $shop $catalogue $cart $search $payments; do
   for _ in $(seq 300); do
     free "$port" || continue 2
@@ -77,7 +78,7 @@ for port in $nginx $shop $catalogue $cart $search $payments; do
   tail -n 5 "$work"/*.log >&2
   exit 1
 done
-run "$python" "$here/visitors.py" "$nginx"
+run visitors "$python" "$here/visitors.py" "$nginx"
 echo "demo: the shop is on http://127.0.0.1:$nginx, Telegen's page on http://127.0.0.1:19090 unless set otherwise. Ctrl-C ends both."
 "$telegen" agent "$@" &
 agent=$!

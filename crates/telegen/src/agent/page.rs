@@ -133,7 +133,11 @@ fn watched(process: &telegen_processes::Process) -> telegen_view::Watched {
         ports: process.ports.clone(),
         container: process.cgroup.container_id.clone().unwrap_or_default(),
         selected: process.selection.selected,
-        rule: process.selection.rule.clone(),
+        rule: if process.key.pid == std::process::id() {
+            Some("this is Telegen itself".to_owned())
+        } else {
+            process.selection.rule.clone()
+        },
         exports_own: process.exports_traces,
         over_budget_since: None,
     }

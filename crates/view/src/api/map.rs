@@ -209,7 +209,8 @@ struct Drawing {
     outside: [usize; 2],
 }
 
-/// What the picture shows: failing edges and the busiest, until it is full; services without an edge while there is room.
+/// What the picture shows: failing edges and the busiest, until it is full; services that serve, without an edge, while there
+/// is room.
 fn drawn(
     chosen: &[Line],
     counts: &Counts,
@@ -247,7 +248,8 @@ fn drawn(
         .collect();
     services.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
     if !narrowed {
-        for (_, s) in services.iter().filter(|(_, s)| range.now_s.saturating_sub(s.active) < 900) {
+        // Who is asked by nobody that is seen has a place; who only has traffic that is not read would crowd the picture.
+        for (_, s) in services.iter().filter(|(rate, _)| *rate > 0.0) {
             if nodes.len() < DRAWN_NODES {
                 nodes.insert(Some((s.name.clone(), s.namespace.clone())));
             }

@@ -1,12 +1,12 @@
 //! `#/traces`: one line a trace, never its spans.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
-use telegen_model::{SpanStatus, TraceId, semconv as s};
+use telegen_model::{SpanId, SpanStatus, TraceId, semconv as s};
 
 use super::answer::{Ask, Wrong, ms};
 use super::filter::{Filter, Row};
@@ -64,10 +64,12 @@ impl Line<'_> {
     }
 }
 
-/// Number of pieces that no parent holds together.
+/// Number of pieces that nothing holds together: spans without a parent, and groups that name the same one that was not seen.
 pub(super) fn parts(trace: &Trace) -> usize {
-    let ids: std::collections::HashSet<_> = trace.spans.iter().map(|k| k.span.span_id).collect();
-    trace.spans.iter().filter(|k| !ids.contains(&k.span.parent_id)).count().max(1)
+    let ids: HashSet<SpanId> = trace.spans.iter().map(|k| k.span.span_id).collect();
+    let parents = || trace.spans.iter().map(|k| k.span.parent_id);
+    let missing: HashSet<SpanId> = parents().filter(|p| p.is_valid() && !ids.contains(p)).collect();
+    (parents().filter(|p| !p.is_valid()).count() + missing.len()).max(1)
 }
 
 impl Row for Line<'_> {

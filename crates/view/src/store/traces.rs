@@ -20,7 +20,7 @@ const TRACE_SPANS: usize = 10_000;
 /// Share of the memory that is freed at once: 1/16.
 const SLACK: usize = 16;
 /// Memory of a trace beside its spans.
-const TRACE_BYTES: usize = 256;
+const TRACE_BYTES: usize = 384;
 
 /// A span with what made it.
 #[derive(Clone, Debug)]
@@ -363,5 +363,6 @@ fn size(kept: &Kept) -> usize {
     let links: usize = kept.span.links.iter().map(|l| std::mem::size_of_val(l) + attrs(&l.attrs)).sum();
     let texts =
         text(kept.span.name.len()) + text(kept.span.status_message.len()) + text(kept.span.trace_state.len());
-    std::mem::size_of::<Kept>() + attrs(&kept.span.attrs) + events + links + texts
+    // Two allocations a span at least, each with a head of its own and rounded up.
+    std::mem::size_of::<Kept>() + attrs(&kept.span.attrs) + events + links + texts + 48
 }
