@@ -288,7 +288,7 @@ class Picture {
     const numbers = n.outside ? `${count(n.count)} ${n.count === 1 ? 'peer' : 'peers'}` : n.rate === null ? (n.unread ? 'seen, not read' : 'makes calls only') : rate(n.rate);
     const share = !n.outside && n.error_ratio > 0 ? percent(n.error_ratio) : null;
     const name = plain(n.outside ? n.label : n.name, 200);
-    const shown = [...name].length > 21 ? `${[...name].slice(0, 20).join('')}…` : name;
+    const shown = fitted(name);
     const spoken = `${name}, ${numbers}`;
     const parts = [
       n.outside ? h('title', {}, spoken) : null,
@@ -345,6 +345,19 @@ class Picture {
     else this.zoom = step > 0 ? ZOOMS.find((z) => z > now + 0.01) ?? ZOOMS.at(-1) : ZOOMS.findLast((z) => z < now - 0.01) ?? ZOOMS[0];
     this.scale();
   }
+}
+
+let pen = null;
+
+/** As much of a name as there is room for in a node. */
+function fitted(name) {
+  pen ??= document.createElement('canvas').getContext('2d');
+  pen.font = '600 13px system-ui, sans-serif';
+  const room = NODE.width - 22;
+  let letters = [...name].slice(0, 60);
+  if (letters.length === [...name].length && pen.measureText(name).width <= room) return name;
+  while (letters.length && pen.measureText(`${letters.join('')}…`).width > room) letters = letters.slice(0, -1);
+  return `${letters.join('')}…`;
 }
 
 /** Nodes and edges with keys; who is outside stands left when it calls, right when it is called. */

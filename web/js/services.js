@@ -113,7 +113,7 @@ export function open({ route, setTitle, say, panel, ready, busy }) {
   function setLine(json) {
     const parts = [
       [count(json.total), json.total === 1 ? ' service' : ' services'],
-      [rate(json.rate), ''],
+      [rate(json.rate), json.rate ? '' : ' requests'],
       [percent(json.error_ratio ?? 0), ' errors'],
     ];
     if (json.failing) parts.push([count(json.failing), ' failing']);

@@ -194,7 +194,7 @@ export function pages(element, { offset, size, total, turn }) {
 /** A button that saves a table as it stands. */
 export function csvButton(name, table) {
   const click = () => save(`telegen-${link.host}-${name}.csv`, table().csv(), 'text/csv;charset=utf-8');
-  return h('button', { type: 'button', class: 'quiet', title: 'Save this table', on: { click } }, 'CSV');
+  return h('button', { type: 'button', class: 'quiet', title: 'Save this table', on: { click } }, h('span', { 'aria-hidden': 'true' }, '↓ '), 'CSV');
 }
 
 /** The field of a filter, with room for what is wrong with it. */
