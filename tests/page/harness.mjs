@@ -68,6 +68,8 @@ export async function open(browser, origin, { width = 1280, height = 800, theme 
     if (!request.url().startsWith(origin) && !request.url().startsWith('blob:')) troubles.push(`elsewhere: ${request.url()}`);
   });
   page.on('response', (response) => {
+    const size = Number(response.headers()['content-length'] ?? 0);
+    if (size > 100 << 10) troubles.push(`large: ${response.url()} ${size}`);
     if (response.status() >= 400) troubles.push(`status ${response.status()}: ${response.url()}`);
   });
   page.on('dialog', (dialog) => {

@@ -268,7 +268,10 @@ class Picture {
       const wide = Math.max(...text.map((t) => t.length)) * 6.2;
       const free = ([px, py]) => taken.every(([tx, ty, tw, tall]) => Math.abs(px - tx) > (wide + tw) / 2 || Math.abs(py - ty) > 7 * (text.length + tall) - 1);
       const all = places(e.points);
-      const [x, y] = all.find(free) ?? all.map(([px, py]) => [px, py + 13]).find(free) ?? all[0];
+      // Better none than two in one place; what fails or was asked for is told all the same.
+      const place = all.find(free) ?? all.map(([px, py]) => [px, py + 13]).find(free) ?? (mine || d.failing ? all[0] : null);
+      if (!place) continue;
+      const [x, y] = place;
       taken.push([x, y, wide, text.length]);
       text.forEach((t, i) => labels.push(h('text', { class: `edge-label${d.failing && t.startsWith('▲') ? ' bad' : ''}`, x, y: y + 4 - (text.length - 1) * 6.5 + i * 13, 'text-anchor': 'middle' }, t)));
     }

@@ -142,6 +142,7 @@ export function open({ route, setTitle, panel, pickRange, ready, busy, say }) {
       json.instances === 1 ? '1 instance' : `${json.instances} instances`,
       runtime || null,
       ports.length ? `listens ${ports.slice(0, 4).map((p) => `:${p}`).join(' ')}${ports.length > 4 ? ' …' : ''}` : null,
+      json.sampled !== null ? `kept ${percent(json.sampled)} of spans, rates exact` : null,
       json.idle_s > 90 ? `idle ${about(json.idle_s)}` : null,
       inRange(json),
     ].filter(Boolean);

@@ -13,8 +13,8 @@ const KINDS = { 1: 'internal', 2: 'server', 3: 'client', 4: 'producer', 5: 'cons
 
 /** What held when a parent was inferred, by method. */
 const WHY = {
-  thread: ['The thread that made this call had read the head of that request to its end.', 'The response to that request was not complete yet.', 'The thread had read from no other server connection since.', 'In this process no thread was ever seen with two open requests, and none answered what another had read.'],
-  tcp_seq: ['Both ends of the connection are on this host.', 'The first byte of the request has the same TCP sequence number at both ends, and the ports fit.'],
+  thread: ['The thread had read the head of that request itself, to its end, and no other request since.', 'The response to that request was not complete when the call was made, and the thread itself gave it.', 'The thread held no other request meanwhile, and no thread of this process ever held two, or gave what another had read.', 'A read of the request, or of the response to the call, was one that waits: no event loop.'],
+  tcp_seq: ['Both ends of the connection are on this host.', 'The first byte of the request has the same TCP sequence number at both ends; method and target agree, and so does one of the ports.', 'The caller sent no trace header: that would stand alone.'],
   unix_peer: ['Both ends of the unix socket are on this host.', 'The kernel names each as the peer of the other.'],
 };
 

@@ -1,7 +1,7 @@
 // #/traces: the recent, slow or failed ones.
 
 import { h, fill, setText, wire, plain } from './dom.js';
-import { about, count, duration, time, zone } from './format.js';
+import { about, count, duration, percent, time, zone } from './format.js';
 import { agentNow, objects, poll } from './api.js';
 import { address, asked, go, inRange, remember } from './router.js';
 import { Table, chips, csvButton, filterBox, setCell } from './table.js';
@@ -114,6 +114,7 @@ export class TraceList {
     const held = about((json.now - json.since) / 1000);
     const parts = [`${count(json.in_range)} ${json.in_range === 1 ? 'trace' : 'traces'} ${inRange({ ...json, ...span(json) })}`, `memory holds ${held}, since ${time(json.since, json.now)}`];
     if (this.state.q || this.state.service) parts.unshift(`${count(json.matching)} match`);
+    if (json.sampled !== null) parts.push(`kept ${percent(json.sampled)} of spans, rates exact`);
     if (json.passes_over) parts.push('ordinary ones are passed over at this rate, failed and slow ones kept first');
     setText(this.line, parts.join(' · '));
     this.empty(json);

@@ -41,6 +41,14 @@ fn tracing(inner: &Inner) -> Option<String> {
     Some(off.reason)
 }
 
+/// The share of spans that sampling leaves; `None` where all are kept.
+fn sampled(inner: &Inner) -> Option<f64> {
+    let ledger = inner.monitor.ledger.snapshot();
+    let traces = ledger.0.get("traces")?;
+    let gone = *traces.discarded.get("sampled").filter(|n| **n > 0)?;
+    Some(1.0 - gone as f64 / (traces.produced.max(gone) as f64))
+}
+
 /// The oldest instant of which traces are in memory, ms since 1970.
 fn since(inner: &Inner, traces: &Traces) -> f64 {
     ms(traces.left().unwrap_or(0).max(inner.store.started()))

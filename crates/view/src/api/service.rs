@@ -69,6 +69,7 @@ pub(super) async fn service(State(inner): State<Arc<Inner>>, ask: Ask) -> Result
         "calls": calls,
         "unread": unread(service, &range),
         "unlinked": service.unlinked,
+        "sampled": super::sampled(&inner),
         "exports_own": exports_own,
         "over_budget": over_budget,
         "processes": processes,

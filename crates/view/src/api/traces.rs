@@ -177,6 +177,7 @@ pub(super) async fn traces(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<
         "matching": matching,
         "passes_over": traces.passes_over(),
         "tracing": super::tracing(&inner),
+        "sampled": super::sampled(&inner),
         "cols": COLS,
         "rows": rows,
     });

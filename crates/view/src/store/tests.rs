@@ -357,3 +357,45 @@ fn parents_that_go_round_in_a_circle_have_a_root_all_the_same() {
     );
     assert!(store.traces().get(trace(1)).unwrap().root().is_some());
 }
+
+#[test]
+fn a_hundred_thousand_random_names_stay_within_the_memory_and_are_counted() {
+    let memory = 4 << 20;
+    let store = Store::new(memory, T * S);
+    for i in 0..1_000u64 {
+        let now = (T + i / 100) * S;
+        let attr =
+            |n: u64, key: &'static str| KeyValue::new(key, format!("\u{202e}<b>{}\0{n}", "x".repeat(40)));
+        let reading: Vec<ResourceGroup> = (0..10)
+            .map(|j| {
+                let n = i * 10 + j;
+                let route = vec![attr(n, s::HTTP_REQUEST_METHOD), attr(n, s::HTTP_ROUTE)];
+                let peer = vec![attr(n, s::SERVER_ADDRESS)];
+                let edge = vec![attr(n, "client"), attr(n + 1, "server")];
+                let service = format!("service {} {}", n % 3_000, "y".repeat(100));
+                metrics(
+                    &service,
+                    vec![
+                        histogram(s::HTTP_SERVER_REQUEST_DURATION, route, 1, counts(1)),
+                        histogram(s::HTTP_CLIENT_REQUEST_DURATION, peer, 1, counts(1)),
+                        histogram("traces_service_graph_request_client_seconds", edge, 1, counts(1)),
+                    ],
+                )
+            })
+            .collect();
+        store.metrics(&reading, now);
+        let list = (0..100).map(|j| {
+            let mut one = span(random(i * 100 + j), i * 100 + j + 1, 0, 1, j == 0);
+            one.name = Str::new(format!("M{} {}", i * 100 + j, "z".repeat(200)));
+            one
+        });
+        store.spans(&spans("flood", list.collect()), now);
+    }
+    let (counts, traces) = (store.counts(), store.traces());
+    let used = counts.services.used() + counts.readings.used() + counts.edges.used();
+    assert!(used + traces.used() <= memory + memory / 64, "{used} + {}", traces.used());
+    // Series that no longer come make room for others.
+    let refused = [counts.services.refused, counts.edges.refused];
+    assert!(refused.iter().all(|n| *n > 0), "{refused:?}");
+    assert!(counts.services.get(0).is_some() && traces.len() > 0);
+}
