@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs packages that build, run and tests need, and says which. Safe to run again: what is there is left alone.
-# Usage: scripts/setup.sh [build] [test]
+# Usage: scripts/setup.sh [build] [test] [demo]
 set -euo pipefail
 
 declare -a wanted=() helpful=()
@@ -11,7 +11,8 @@ for part in "$@"; do
       # Without these the tests on other kernels are skipped.
       helpful+=(qemu-system-x86 seabios cpio busybox-static)
       ;;
-    *) echo "setup: unknown part '$part' (build, test)" >&2; exit 2 ;;
+    demo) wanted+=(nginx-light python3 nodejs golang-go default-jdk-headless) ;;
+    *) echo "setup: unknown part '$part' (build, test, demo)" >&2; exit 2 ;;
   esac
 done
 

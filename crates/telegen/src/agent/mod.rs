@@ -81,7 +81,8 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
 
     #[cfg(feature = "agent")]
     let watcher = if settings.mode == Mode::Agent {
-        tap::start(settings, &host, &pipeline, &mon, stop.clone())
+        let ties = tap::Ties { stop: stop.clone(), tell: page.tell() };
+        tap::start(settings, &host, &pipeline, &mon, ties)
     } else {
         None
     };
