@@ -4,6 +4,8 @@ mod agent;
 mod cli;
 mod doctor;
 mod settings;
+#[cfg(feature = "collector")]
+mod snmp;
 
 fn main() -> std::process::ExitCode {
     cli::run()

@@ -43,7 +43,7 @@ struct Cli {
 
 /// Where settings come from.
 #[derive(Clone, Debug, Default, Args)]
-struct SettingsArgs {
+pub(crate) struct SettingsArgs {
     /// Configuration file; TELEGEN_CONFIG names one too.
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
@@ -69,6 +69,13 @@ enum Command {
         #[command(subcommand)]
         command: config::ConfigCommand,
     },
+    /// Asks, walks, records and simulates network devices.
+    #[cfg(feature = "collector")]
+    Snmp {
+        #[command(subcommand)]
+        command: crate::snmp::SnmpCommand,
+    },
+    #[cfg(not(feature = "collector"))]
     #[command(hide = true)]
     Snmp(NotHere),
     #[command(hide = true)]
@@ -109,6 +116,9 @@ fn dispatch(cli: Cli) -> u8 {
             Err(code) => code,
         },
         Some(Command::Config { command }) => config::run(command, args),
+        #[cfg(feature = "collector")]
+        Some(Command::Snmp { command }) => crate::snmp::run(command, args),
+        #[cfg(not(feature = "collector"))]
         Some(Command::Snmp(_)) => not_here("snmp"),
         Some(Command::Queue(_)) => not_here("queue"),
         Some(Command::Profile(_)) => not_here("profile"),
@@ -129,7 +139,7 @@ impl SettingsArgs {
 }
 
 /// Reads the settings; what is wrong with them is told, and the exit code given.
-fn load(args: SettingsArgs, mode: Option<Mode>) -> Result<Load, u8> {
+pub(crate) fn load(args: SettingsArgs, mode: Option<Mode>) -> Result<Load, u8> {
     args.source(mode).load().map_err(|errors| {
         complain(&errors.to_string());
         USAGE
@@ -202,10 +212,10 @@ mod tests {
     #[test]
     fn help_names_only_what_works() {
         let help = Cli::command().render_long_help().to_string();
-        for there in ["agent", "collector", "doctor", "config", "--set <KEY=VALUE>"] {
+        for there in ["agent", "collector", "doctor", "config", "snmp", "--set <KEY=VALUE>"] {
             assert!(help.contains(there), "{there}");
         }
-        for absent in ["snmp", "queue", "profile "] {
+        for absent in ["queue", "profile "] {
             assert!(!help.contains(absent), "{absent}");
         }
     }

@@ -4,8 +4,8 @@ mod agent;
 mod collector;
 mod env;
 mod receive;
-mod snmp;
-mod snmp_check;
+
+
 mod source;
 #[cfg(test)]
 mod tests;
