@@ -11,6 +11,10 @@ pub mod client;
 #[cfg(feature = "engine")]
 mod fault;
 #[cfg(feature = "engine")]
+pub mod poll;
+#[cfg(feature = "engine")]
+pub mod profile;
+#[cfg(feature = "engine")]
 pub mod protocol;
 #[cfg(feature = "engine")]
 pub mod recording;

@@ -36,7 +36,7 @@ impl Live {
 pub struct Agent<'a> {
     /// The device.
     pub recording: &'a Recording,
-    /// Largest answer in bytes.
+    /// Largest answer in bytes, unless a single variable is larger.
     pub max_size: usize,
     /// How it moves.
     pub live: Live,
@@ -101,7 +101,7 @@ impl Agent<'_> {
             tag::SET => return refuse(out, if v1 { 2 } else { 17 }, 1),
             _ => return false,
         }
-        if out.mark() + 16 > room && !(pdu.kind == tag::GET_BULK && places.is_empty()) {
+        if out.mark() + 16 > room && places.len() > 1 {
             return refuse_empty(out, pdu.request_id);
         }
         pdu_body(out, 0, tag::RESPONSE, [pdu.request_id, 0, 0]);
@@ -118,9 +118,10 @@ impl Agent<'_> {
                 // A live counter may grow by some bytes.
                 8 + name.len() + value.len().max(if self.live.ticks == 0 { 0 } else { 11 })
             });
-            let fits = size <= left;
+            // One variable always goes out, however large: a walk must get past it.
+            let fits = size <= left || places.is_empty();
             if fits {
-                left -= size;
+                left = left.saturating_sub(size);
                 places.push((place, of));
             }
             fits
