@@ -59,6 +59,7 @@ enum protocol {
 #define DATA_MAYBE 0x0100       /* too few bytes to tell whether a head begins */
 #define DATA_CHUNKS 0x0200      /* `body` counts the data of a chunked message so far */
 #define DATA_ENDED 0x0400       /* the chunked message ends with this call */
+#define DATA_DONTWAIT 0x1000    /* a read that would not have waited: the thread may do other things meanwhile */
 #define DATA_RESPONSE 0x0800    /* no bytes but what they say: `answer` and `body`, the Content-Length */
 
 /* record_end.what */
@@ -109,6 +110,7 @@ struct record_data {
 	u32 tgid;
 	u32 tid;
 	u64 token;
+	u64 caller; /* a request sent: token of the request that its thread read last, or 0 */
 	u64 other_pos; /* the other direction: next byte and time of the last */
 	u64 other_ts;
 	union {
@@ -174,9 +176,11 @@ struct record_exec {
 	u32 pid_ns;
 	u32 mnt_ns;
 	u32 net_ns;
+	u32 exec; /* task_struct::self_exec_id */
 	u32 path_len;
 	u32 argv_len;
 	u32 interp_len;
+	u32 pad2;
 	char path[PATH_LEN_MAX];
 	char interp[PATH_LEN_MAX];
 	char argv[ARGV_MAX];
@@ -187,7 +191,7 @@ struct record_fork {
 	u8 pad[3];
 	u32 pid;
 	u32 ppid;
-	u32 pad2;
+	u32 exec; /* task_struct::self_exec_id, the parent's */
 	u64 start;
 	u64 parent_start;
 	u64 ts;
@@ -222,16 +226,27 @@ struct found_socket {
 	u32 pad;
 };
 
-/* procs: what user space decided about a process, and its capture budget. */
-#define PROC_EXCLUDED 1
-struct proc_state {
+/*
+ * verdicts: what user space decided about a process, as the program that it ran then: `start` and `exec` are those of
+ * the task. A process that has executed something else since is undecided, and undecided ones are traced.
+ */
+#define VERDICT_EXCLUDED 1
+#define EXEC_ANY 0xffffffff /* found by a scan: good until the process executes something */
+struct verdict {
+	u64 start; /* ns since boot; 0: any */
+	u32 exec;  /* task_struct::self_exec_id */
 	u32 flags;
-	u32 pad;
+};
+
+/* procs: the capture budget of a process, and what was lost of it. Written by the kernel half alone. */
+struct proc_state {
 	u64 refilled; /* when `credit` was last raised, ns */
 	s64 credit;   /* heads that may still be captured */
 	s64 brief;    /* further heads that may still pass as 16 bytes */
 	u64 lost;     /* requests begun whose record found no room */
 	u64 unread;   /* requests begun over the second bound */
+	u64 udp_rx;   /* bytes of datagrams */
+	u64 udp_tx;
 };
 
 /* counters: one slot a cause, summed over processors by user space. */

@@ -10,7 +10,7 @@ enum call_kind {
 	CALL_FLAT,    /* second argument is the buffer */
 	CALL_IOV,     /* second argument is an iovec array, third its length */
 	CALL_MESSAGE, /* second argument is a msghdr */
-	CALL_MANY,    /* second argument is an mmsghdr array, third its length */
+	CALL_MANY,    /* second argument is an mmsghdr array, third its length, fourth flags */
 };
 
 struct call {
@@ -18,6 +18,7 @@ struct call {
 	u32 fd;
 	u64 arg1;
 	u64 arg2;
+	u64 arg3;
 };
 
 #if defined(__TARGET_ARCH_x86)
@@ -29,6 +30,7 @@ struct pt_regs {
 	unsigned long si;
 	unsigned long di;
 	unsigned long orig_ax;
+	unsigned long r10;
 };
 #pragma clang attribute pop
 
@@ -89,6 +91,7 @@ static __always_inline bool arch_current_call(struct task_struct *task, bool sen
 	call->fd = (u32)regs->di;
 	call->arg1 = regs->si;
 	call->arg2 = regs->dx;
+	call->arg3 = regs->r10;
 	return true;
 }
 

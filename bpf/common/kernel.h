@@ -52,7 +52,9 @@ struct sock_common {
 	} skc_cookie;
 };
 
-struct file {};
+struct file {
+	unsigned int f_flags;
+};
 
 struct socket {
 	struct file *file;
@@ -129,6 +131,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	u64 start_boottime;
+	u32 self_exec_id;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct mm_struct *mm;
@@ -194,8 +197,11 @@ struct user_message {
 #define RCV_SHUTDOWN 1
 #define SEND_SHUTDOWN 2
 
+#define O_NONBLOCK 04000
+
 #define MSG_PEEK 0x2
 #define MSG_TRUNC 0x20
+#define MSG_DONTWAIT 0x40
 #define MSG_ERRQUEUE 0x2000
 
 #define EAGAIN 11

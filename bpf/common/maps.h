@@ -27,7 +27,16 @@ struct {
 	__uint(max_entries, 512 * 1024);
 } control SEC(".maps");
 
-/* What user space decided about a process, and its budget. Bound: 32768 processes, then no budget is kept. */
+/* What user space decided about a process. Bound: 32768 processes; one that has no room is traced. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 32768);
+	__type(key, u32);
+	__type(value, struct verdict);
+} verdicts SEC(".maps");
+
+/* Capture budgets and losses. Bound: 32768 processes, then no budget is kept. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -56,7 +65,7 @@ struct {
 
 /* Settings that change while running. */
 struct live_settings {
-	u32 filter_generation; /* moves whenever `procs` flags change */
+	u32 filter_generation; /* moves whenever a verdict changes */
 	u32 ring_mask;	       /* number of rings - 1, a power of two less one */
 	u64 ring_wake;	       /* bytes waiting at which a ring's reader is woken */
 };

@@ -28,11 +28,19 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (!r)
 		return 0;
 	(void)old_pid;
+	u32 pid = task->tgid;
+	const struct verdict *v = bpf_map_lookup_elem(&verdicts, &pid);
+
+	/* A verdict of a scan names no execution: it was about the program before this one. */
+	if (v && v->exec == EXEC_ANY)
+		bpf_map_delete_elem(&verdicts, &pid);
 	r->type = REC_EXEC;
 	r->pid = task->tgid;
 	r->ppid = task->real_parent->tgid;
 	r->uid = (u32)bpf_get_current_uid_gid();
 	r->start = task->group_leader->start_boottime;
+	r->exec = task->self_exec_id;
+	r->pad2 = 0;
 	r->ts = bpf_ktime_get_ns();
 	r->cgroup = bpf_get_current_cgroup_id();
 	struct nsproxy *ns = task->nsproxy;
@@ -66,6 +74,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		.type = REC_FORK,
 		.pid = child->tgid,
 		.ppid = parent->tgid,
+		.exec = child->self_exec_id,
 		.start = child->start_boottime,
 		.parent_start = parent->group_leader->start_boottime,
 		.ts = bpf_ktime_get_ns(),

@@ -29,6 +29,7 @@ enum framing {
 #define CONN_SAMPLED_RX 0x200 /* its first bytes were passed for a name */
 #define CONN_SAMPLED_TX 0x400
 #define CONN_HEAD 0x800     /* the request under way is a HEAD: its response has no body */
+#define CONN_UDP 0x4000     /* counted per process */
 #define CONN_TUNNEL 0x2000  /* not HTTP any more */
 #define CONN_CONNECT 0x1000 /* ... a CONNECT: after a 2xx the connection is a tunnel */
 
@@ -48,7 +49,7 @@ struct dir_state {
 	u64 held_length;
 	u16 held_status;
 	u16 held_head;
-	u32 pad2;
+	u32 held_tid; /* who moved its first byte */
 	u32 end;   /* of the scan just made: offset behind the head, or 0 */
 	u32 lines; /* of the scan just made: offset behind the last whole line */
 	u8 phase;
@@ -56,13 +57,15 @@ struct dir_state {
 	u8 last_chunk; /* FRAMING_CHUNKED: the chunk of size 0 was seen */
 	u8 prefix_len;
 	u8 seen;
-	u8 pad[3];
+	u8 held_dontwait;
+	u8 pad[2];
 	u8 prefix[PREFIX_MAX];
 };
 
 struct conn {
 	u64 cookie;
 	u64 token;
+	u64 caller;
 	u64 reported; /* time of the last traffic record */
 	u32 tgid;
 	u32 generation;
@@ -92,15 +95,24 @@ const volatile u32 first_response = 256;
 const volatile u64 budget_per_second = 20000;       /* heads a second and process; 0: no budget */
 const volatile u64 budget_brief_per_second = 200000; /* brief heads a second and process */
 
+/* Whether a verdict is about the program that the current task runs. */
+static __always_inline bool verdict_holds(const struct verdict *v)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return (!v->start || v->start == task->group_leader->start_boottime) &&
+	       (v->exec == EXEC_ANY || v->exec == task->self_exec_id);
+}
+
 static __always_inline void conn_owner(struct conn *c, u32 tgid, u32 generation)
 {
-	struct proc_state *p = bpf_map_lookup_elem(&procs, &tgid);
+	struct verdict *v = bpf_map_lookup_elem(&verdicts, &tgid);
 
 	c->generation = generation;
 	if (c->tgid != tgid)
 		c->flags &= ~CONN_ANNOUNCED;
 	c->tgid = tgid;
-	if (tgid == self_tgid || (p && (p->flags & PROC_EXCLUDED)))
+	if (tgid == self_tgid || (v && (v->flags & VERDICT_EXCLUDED) && verdict_holds(v)))
 		c->flags |= CONN_IGNORED;
 	else
 		c->flags &= ~CONN_IGNORED;
@@ -127,6 +139,8 @@ static __always_inline struct conn *conn_make(struct sock *sk, u32 tgid, u32 gen
 	c->last_dir = 2;
 	if (family != AF_UNIX && protocol == IPPROTO_TCP)
 		c->flags |= CONN_TCP;
+	if (family != AF_UNIX && protocol == IPPROTO_UDP)
+		c->flags |= CONN_UDP;
 	if (type != SOCK_STREAM)
 		c->protocol = PROTO_OTHER;
 	conn_owner(c, tgid, generation);
@@ -251,11 +265,11 @@ static __always_inline void fill_response(struct record_data *r, struct conn *c,
 {
 	struct dir_state *d = &c->dir[dir & 1];
 	const struct dir_state *o = &c->dir[!(dir & 1)];
-	u64 since = d->ts - d->held_ts, id = bpf_get_current_pid_tgid();
+	u64 since = d->ts - d->held_ts;
 
 	r->type = REC_DATA;
 	r->dir = (u8)dir;
-	r->flags = DATA_RESPONSE | DATA_HEAD_START;
+	r->flags = DATA_RESPONSE | DATA_HEAD_START | (d->held_dontwait ? DATA_DONTWAIT : 0);
 	r->record = next_record(c);
 	r->cookie = c->cookie;
 	r->ts = d->ts;
@@ -264,9 +278,10 @@ static __always_inline void fill_response(struct record_data *r, struct conn *c,
 	r->len = (u32)(d->pos - d->held_pos);
 	r->cap = 0;
 	r->lost = c->lost;
-	r->tgid = id >> 32;
-	r->tid = (u32)id;
+	r->tgid = c->tgid;
+	r->tid = d->held_tid;
 	r->token = c->token;
+	r->caller = 0;
 	r->other_pos = o->pos;
 	r->other_ts = o->ts;
 	r->answer.status = d->held_status;

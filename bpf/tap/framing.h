@@ -18,7 +18,8 @@ struct chunk {
 	u32 dir;
 	u32 len;
 	u32 seq;
-	u32 have; /* src is filled */
+	u32 have;     /* src is filled */
+	u32 dontwait; /* a read that would not have waited */
 };
 
 
@@ -280,6 +281,8 @@ static __always_inline bool take_response(struct conn *c, struct scratch *s, str
 	d->held_length = d->left;
 	d->held_status = (u16)status;
 	d->held_head = (u16)d->end;
+	d->held_tid = (u32)bpf_get_current_pid_tgid();
+	d->held_dontwait = !!k->dontwait;
 	d->left -= body;
 	d->phase = PHASE_BODY;
 	if (!d->left) {

@@ -72,8 +72,67 @@ static __always_inline bool read_message(struct source *src, struct scratch *s, 
 	return read_iov(src, s, m.iov, m.iov_len);
 }
 
-/* Fills `src`; a false answer is counted by its cause. */
-static __always_inline bool find_source(struct sock *sk, bool sending, struct source *src, struct scratch *s)
+#define MANY_WALK 8 /* elements of a sendmmsg or recvmmsg looked at */
+#define MANY_IOV 4  /* buffers of each */
+#define MMSGHDR 64  /* sizeof(struct mmsghdr) */
+
+#define MANY_SENT 1
+#define MANY_PARTLY 2 /* the call does not wait for room */
+
+/*
+ * The element of an mmsghdr array that moved `len` bytes, or 0 where that is not proven: a sent one is as long as the
+ * result and no earlier one may have been sent in part; a received one is the only one that has the room.
+ */
+__noinline u64 find_element(struct scratch *s, const struct call *call, u32 len, u32 how)
+{
+	u64 found = 0;
+
+	if (!call)
+		return 0;
+	u64 from = call->arg1, elements = call->arg2;
+
+	if (elements == 1)
+		return from;
+	if (!s || !elements || elements > MANY_WALK)
+		return 0;
+	for (u32 i = 0; i < MANY_WALK; i++) {
+		struct user_message m;
+		u64 at = from + i * MMSGHDR, size = 0;
+
+		if (i >= elements)
+			break;
+		if (bpf_probe_read_user(&m, sizeof(m), (void *)at))
+			return 0;
+		u64 n = m.iov_len;
+
+		keep(n);
+		if (!n || n > MANY_IOV)
+			return 0;
+		if (bpf_probe_read_user(s->iov, n * sizeof(struct user_iovec), (void *)m.iov))
+			return 0;
+		for (u32 j = 0; j < MANY_IOV; j++)
+			if (j < n)
+				size += s->iov[j].len;
+		if (how & MANY_SENT ? size == len : size >= len) {
+			if (found)
+				return 0;
+			found = at;
+		} else if (how == (MANY_SENT | MANY_PARTLY) && !found && size > len) {
+			return 0;
+		}
+	}
+	return found;
+}
+
+static __always_inline bool may_be_partly(struct sock *sk, const struct call *call)
+{
+	struct socket *socket = sk->sk_socket;
+
+	return (call->arg3 & MSG_DONTWAIT) || !socket || (BPF_CORE_READ(socket, file, f_flags) & O_NONBLOCK);
+}
+
+/* Fills `src` for a call that moved `len` bytes; a false answer is counted by its cause. */
+static __always_inline bool find_source(struct sock *sk, bool sending, u32 len, struct source *src, struct scratch *s)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct call call = {};
@@ -101,8 +160,8 @@ static __always_inline bool find_source(struct sock *sk, bool sending, struct so
 	case CALL_MESSAGE:
 		return read_message(src, s, call.arg1);
 	case CALL_MANY:
-		/* Which element fired is proven only when the call has one. */
-		if (call.arg2 == 1)
+		call.arg1 = find_element(s, &call, len, (sending ? MANY_SENT : 0) | (may_be_partly(sk, &call) ? MANY_PARTLY : 0));
+		if (call.arg1)
 			return read_message(src, s, call.arg1);
 	}
 	count(COUNT_NO_PAYLOAD_CALL);

@@ -41,7 +41,8 @@ __noinline int send_data(struct conn *c, struct scratch *s, const struct chunk *
 
 	r->type = REC_DATA;
 	r->dir = (u8)k->dir;
-	r->flags = (u16)(p->flags | (c->flags & CONN_PIPELINED ? DATA_PIPELINED : 0));
+	r->flags = (u16)(p->flags | (c->flags & CONN_PIPELINED ? DATA_PIPELINED : 0) |
+			 (k->dontwait ? DATA_DONTWAIT : 0));
 	r->record = next_record(c);
 	r->cookie = c->cookie;
 	r->ts = k->now;
@@ -53,6 +54,7 @@ __noinline int send_data(struct conn *c, struct scratch *s, const struct chunk *
 	r->tgid = id >> 32;
 	r->tid = (u32)id;
 	r->token = c->token;
+	r->caller = p->flags & DATA_REQUEST ? c->caller : 0;
 	r->other_pos = o->pos;
 	r->other_ts = o->ts;
 	r->body = c->dir[k->dir & 1].body;
@@ -80,21 +82,32 @@ static __always_inline void send(struct conn *c, struct scratch *s, const struct
 	send_data(c, s, k, &p);
 }
 
+/* The entry of a process, made when there is none and there is room. */
+static __always_inline struct proc_state *proc_of(u32 tgid, u64 now)
+{
+	struct proc_state *p = bpf_map_lookup_elem(&procs, &tgid);
+
+	if (p)
+		return p;
+	struct proc_state fresh = {
+		.refilled = now,
+		.credit = budget_per_second / 10 + 1,
+		.brief = budget_brief_per_second / 10 + 1,
+	};
+
+	bpf_map_update_elem(&procs, &tgid, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&procs, &tgid);
+}
+
 /* Refills and takes from the owner's budget: 0 in it, 1 over it (brief), 2 over the second bound. */
 __noinline u32 take_budget(u32 tgid, u64 now)
 {
 	if (!budget_per_second)
 		return 0;
-	struct proc_state *p = bpf_map_lookup_elem(&procs, &tgid);
+	struct proc_state *p = proc_of(tgid, now);
 
-	if (!p) {
-		struct proc_state fresh = {
-			.refilled = now, .credit = budget_per_second, .brief = budget_brief_per_second
-		};
-
-		bpf_map_update_elem(&procs, &tgid, &fresh, BPF_NOEXIST);
+	if (!p)
 		return 0;
-	}
 	u64 past = now - p->refilled;
 
 	if ((s64)past > 10000000) {
@@ -124,6 +137,16 @@ __noinline u32 take_budget(u32 tgid, u64 now)
 	return 2;
 }
 
+/* The current thread is at the request that it reads. */
+static __always_inline void thread_reads(const struct conn *c)
+{
+	struct thread_state *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL,
+						      BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (t)
+		t->token = c->token;
+}
+
 /* A request begins: draws its token, and sets how much of it and of its response is passed. */
 static __always_inline void begin_request(struct conn *c, struct scratch *s, u32 dir, u64 now)
 {
@@ -133,11 +156,12 @@ static __always_inline void begin_request(struct conn *c, struct scratch *s, u32
 	c->role = dir == DIR_RX ? ROLE_SERVER : ROLE_CLIENT;
 	count(COUNT_REQUESTS);
 	if (dir == DIR_RX) {
-		struct thread_state *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL,
-							      BPF_LOCAL_STORAGE_GET_F_CREATE);
+		c->caller = 0;
+		thread_reads(c);
+	} else {
+		const struct thread_state *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL, 0);
 
-		if (t)
-			t->token = c->token;
+		c->caller = t ? t->token : 0;
 	}
 	c->flags &= ~(CONN_BRIEF | CONN_MUTE | CONN_HEAD | CONN_CONNECT);
 	/* A second request before any answer: what comes back may lie many to a call. */
@@ -197,6 +221,10 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 		return 0;
 	}
 	bool response = !(flags & DATA_REQUEST) && (c->role == ROLE_SERVER) == (k->dir == DIR_TX);
+
+	/* Whoever reads the rest of a request's head is who handles it. */
+	if (!response && k->dir == DIR_RX && !(flags & DATA_REQUEST))
+		thread_reads(c);
 
 	if (!d->head_len)
 		d->framing = FRAMING_UNKNOWN;
@@ -475,6 +503,17 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 	return 0;
 }
 
+/* Datagrams are counted per process: most of their sockets live for a question and an answer. */
+__noinline int count_datagram(u32 tgid, u32 dir, u32 len)
+{
+	struct proc_state *p = proc_of(tgid, bpf_ktime_get_ns());
+
+	if (p)
+		__sync_fetch_and_add(dir == DIR_RX ? &p->udp_rx : &p->udp_tx, len);
+	count_add(COUNT_UDP_BYTES, len);
+	return 0;
+}
+
 /* A call on `sk` moved `ret` bytes, or failed with it. */
 static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_flags)
 {
@@ -498,6 +537,11 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 	}
 	if (c->flags & CONN_IGNORED)
 		return 0;
+	if (c->flags & CONN_UDP) {
+		if (ret > 0)
+			count_datagram(c->tgid, dir, (u32)ret);
+		return 0;
+	}
 	if (ret <= 0) {
 		if (c->protocol != PROTO_HTTP1)
 			return 0;
@@ -513,7 +557,9 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 		return 0;
 	}
 
-	struct chunk k = { .now = bpf_ktime_get_ns(), .dir = dir, .len = ret };
+	struct chunk k = {
+		.now = bpf_ktime_get_ns(), .dir = dir, .len = ret, .dontwait = dir == DIR_RX && (msg_flags & MSG_DONTWAIT)
+	};
 
 	k.pos = conn_advance(c, sk, dir, ret, k.now, &k.seq);
 	if (!(c->flags & CONN_ANNOUNCED))
@@ -539,7 +585,7 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 
 	/* Inside a body of known length nothing is looked at. */
 	if (!(msg_flags & MSG_TRUNC) && !(d->phase == PHASE_BODY && d->framing == FRAMING_LENGTH && (u64)ret <= d->left))
-		k.have = find_source(sk, dir == DIR_TX, &k.src, s);
+		k.have = find_source(sk, dir == DIR_TX, (u32)ret, &k.src, s);
 	if (c->protocol > PROTO_HTTP1)
 		pass_unread(c, s, &k);
 	else

@@ -56,6 +56,8 @@ pub struct Told {
     pub metrics: Vec<Value>,
     /// What it printed on standard error.
     pub stderr: String,
+    /// Port of its API: what the tests asked there is no part of any.
+    api: String,
 }
 
 /// A span, its attributes flattened to texts.
@@ -192,10 +194,60 @@ impl Agent {
                 }
             }
         }
-        // What this process asked the agent itself is not part of any test.
         let api = self.api.to_string();
         spans.retain(|s| s.attr("server.port") != api);
-        Told { spans, metrics, stderr }
+        Told { spans, metrics, stderr, api }
+    }
+}
+
+/// A point of a histogram, the last of its series that was exported.
+#[derive(Clone, Debug, Default)]
+pub struct Point {
+    pub resource: BTreeMap<String, String>,
+    pub attrs: BTreeMap<String, String>,
+    pub count: u64,
+}
+
+impl Told {
+    /// The last point of every series of a cumulative histogram.
+    pub fn points(&self, name: &str) -> Vec<Point> {
+        let mut last = BTreeMap::new();
+        self.each_histogram(|metric, resource, p| {
+            if metric == name && !flat(&p["attributes"]).values().any(|v| *v == self.api) {
+                let count = p["count"].as_str().unwrap().parse().unwrap();
+                let key = (resource.to_string(), p["attributes"].to_string());
+                let point = Point { resource: flat(resource), attrs: flat(&p["attributes"]), count };
+                last.insert(key, point);
+            }
+        });
+        last.into_values().collect()
+    }
+
+    /// (trace id, span id) of every exemplar that was exported.
+    pub fn exemplars(&self) -> Vec<(String, String)> {
+        let text = |v: &Value| v.as_str().unwrap().to_owned();
+        let mut all = Vec::new();
+        self.each_histogram(|_, _, p| {
+            if !flat(&p["attributes"]).values().any(|v| *v == self.api) {
+                let exemplars = p["exemplars"].as_array().into_iter().flatten();
+                all.extend(exemplars.map(|e| (text(&e["traceId"]), text(&e["spanId"]))));
+            }
+        });
+        all
+    }
+
+    fn each_histogram(&self, mut take: impl FnMut(&str, &Value, &Value)) {
+        for m in &self.metrics {
+            for r in m["resourceMetrics"].as_array().unwrap() {
+                for s in r["scopeMetrics"].as_array().unwrap() {
+                    for metric in s["metrics"].as_array().unwrap() {
+                        for p in metric["histogram"]["dataPoints"].as_array().into_iter().flatten() {
+                            take(metric["name"].as_str().unwrap(), &r["resource"]["attributes"], p);
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 

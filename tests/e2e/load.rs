@@ -71,3 +71,34 @@ export: {{ otlp: {{ endpoint: \"http://127.0.0.1:{dead}\", queue: {{ max_size: 4
     );
     balance("backend away", &config, true);
 }
+
+#[test]
+fn one_that_floods_costs_its_neighbour_nothing() {
+    use crate::harness::same;
+    let body = "server { listen 127.0.0.1:$PORT; location / { return 200 'hello'; } }";
+    let (flooded, neighbour) = (nginx(body), nginx(body));
+    let config =
+        "agent: { traces: { capture_budget: 2000/s }, discovery: { include: [ { exe: \"*nginx*\" } ] } }\n";
+    let Some(agent) = Agent::start("a flood", config) else { return };
+    let port = flooded.port;
+    let flood = std::thread::spawn(move || wrk(port, 4));
+    let asked: Vec<String> = (0..500).map(|i| format!("/n/{i}")).collect();
+    for path in &asked {
+        assert_eq!(crate::harness::get(neighbour.port, path).0, 200);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    flood.join().unwrap();
+    let ledger = agent.settle();
+    let told = agent.stop();
+    let of = |port: u16| {
+        let port = port.to_string();
+        told.spans.iter().filter(move |s| s.attr("server.port") == port)
+    };
+    same("the neighbour", of(neighbour.port).map(|s| s.attr("url.path").to_owned()), asked);
+    let lost = &ledger["lost"];
+    assert!(sum(lost) > 0, "the flood is over its budget: {ledger}");
+    assert_eq!(sum(lost), lost["tap"]["over_budget"].as_u64().unwrap_or(0) + sum(&lost["ring"]), "{ledger}");
+    // Metrics count every request for which there was budget for 16 bytes.
+    let served = logged(&flooded) + logged(&neighbour);
+    assert_eq!(ledger["produced"].as_u64().unwrap(), served, "{ledger}");
+}

@@ -13,6 +13,7 @@
     reason = "a test fails by panicking and says why it was skipped"
 )]
 
+mod calls;
 mod config;
 mod edges;
 mod harness;

@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::harness::{Agent, root, same};
 
 /// Compiles a program of `tests/apps/c`; `None`, after printing why, where that cannot be done.
-fn compile(name: &str, flags: &[&str], out: &str) -> Option<PathBuf> {
+pub fn compile(name: &str, flags: &[&str], out: &str) -> Option<PathBuf> {
     let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(out);
     let built = Command::new("gcc")
         .args(flags)
@@ -31,7 +31,7 @@ fn compile(name: &str, flags: &[&str], out: &str) -> Option<PathBuf> {
 }
 
 /// Bytes that `telegen.traffic.unread` counts for a service.
-fn unread(told: &crate::harness::Told, service: &str) -> u64 {
+pub fn unread(told: &crate::harness::Told, service: &str) -> u64 {
     let mut last = 0;
     for m in &told.metrics {
         for r in m["resourceMetrics"].as_array().unwrap() {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::harness::{Agent, Server, Span, free_port, lines, nginx, root, same};
+use crate::harness::{Agent, Server, Span, Told, free_port, lines, nginx, root, same};
+use crate::opaque::compile;
 
 /// Requests of a run; `TELEGEN_E2E_REQUESTS` sets another number.
 fn requests() -> usize {
@@ -92,6 +93,40 @@ fn first_four(line: &str) -> String {
     line.split(' ').take(4).collect::<Vec<_>>().join(" ")
 }
 
+/// The histograms count what the spans are, and every exemplar is one of them.
+fn metrics_agree(told: &Told, only: impl Fn(&Span) -> bool) {
+    for (metric, server) in [("http.server.request.duration", true), ("http.client.request.duration", false)]
+    {
+        let key = |service: &str, method: &str, status: &str| format!("{service} {method} {status}");
+        let mut spans = std::collections::BTreeMap::new();
+        for s in told.spans.iter().filter(|s| s.is_server() == server && only(s)) {
+            let of = key(s.service(), s.attr("http.request.method"), s.attr("http.response.status_code"));
+            *spans.entry(of).or_insert(0) += 1;
+        }
+        let mut points = std::collections::BTreeMap::new();
+        for p in told.points(metric) {
+            let attr = |k: &str| p.attrs.get(k).map_or("", String::as_str);
+            let of = key(
+                &p.resource["service.name"],
+                attr("http.request.method"),
+                attr("http.response.status_code"),
+            );
+            *points.entry(of).or_insert(0) += p.count;
+        }
+        // Others on the host may have been measured too: of a service that is looked at, every count must agree.
+        for (of, n) in spans {
+            assert_eq!(points.get(&of), Some(&n), "{metric} of {of}");
+        }
+    }
+    let ids: std::collections::BTreeSet<_> =
+        told.spans.iter().map(|s| (s.trace_id.clone(), s.span_id.clone())).collect();
+    let exemplars = told.exemplars();
+    assert!(!exemplars.is_empty());
+    for e in exemplars {
+        assert!(ids.contains(&e), "exemplar {e:?} is no exported span");
+    }
+}
+
 /// One server and one client; all three accounts of what happened must be the same multiset.
 fn pair(server: &str, client: &str, mode: &str) {
     let (Some(mut serve), Some(mut ask)) = (command(server, "server"), command(client, "client")) else {
@@ -127,6 +162,7 @@ fn pair(server: &str, client: &str, mode: &str) {
         clients.iter().map(|s| short(s)),
         asked.iter().map(|l| first_four(l)),
     );
+    metrics_agree(&told, |s| of_port(&s));
     drop(running);
 }
 
@@ -170,10 +206,10 @@ fn nginx_logs_what_the_spans_say_and_how_long_it_took() {
         location /s/500 { return 500 'oops!'; } location /file { sendfile on; } }";
     let server = nginx(body);
     std::fs::write(server.dir.path().join("www/file"), vec![b'f'; 70_000]).unwrap();
-    let Some(agent) = Agent::start("nginx", "agent: { discovery: { include: [ { exe: \"*nginx*\" } ] } }\n")
-    else {
-        return;
-    };
+    let config = "agent: { discovery: { include: [ { exe: \"*nginx*\" }, { exe: \"*/deps/e2e-*\" } ] } }\n";
+    let Some(agent) = Agent::start("nginx", config) else { return };
+    let wall =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
     let n = requests() / 4;
     let threads: Vec<_> = (0..4)
         .map(|t| {
@@ -181,6 +217,7 @@ fn nginx_logs_what_the_spans_say_and_how_long_it_took() {
             std::thread::spawn(move || {
                 use std::io::{Read, Write};
                 let mut s = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+                let mut clock = Vec::new();
                 for i in 0..n {
                     let (path, method) = (
                         ["s/200", "s/404", "s/204", "s/500", "file"][i % 5],
@@ -189,6 +226,7 @@ fn nginx_logs_what_the_spans_say_and_how_long_it_took() {
                     let request = format!(
                         "{method} /{path}?i={t}.{i} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
                     );
+                    let before = wall();
                     s.write_all(request.as_bytes()).unwrap();
                     let mut got = Vec::new();
                     let mut buffer = [0; 100_000];
@@ -205,13 +243,18 @@ fn nginx_logs_what_the_spans_say_and_how_long_it_took() {
                             break;
                         }
                     }
+                    clock.push((format!("i={t}.{i}"), (before, wall())));
                 }
+                clock
             })
         })
         .collect();
-    threads.into_iter().for_each(|t| t.join().unwrap());
-    agent.settle();
-    let told = agent.stop();
+    let clock: std::collections::BTreeMap<String, (u64, u64)> =
+        threads.into_iter().flat_map(|t| t.join().unwrap()).collect();
+    let mut told = agent.stop();
+    metrics_agree(&told, |_| true);
+    let servers: Vec<Span> = told.spans.extract_if(.., |s| s.is_server()).collect();
+    let clients = std::mem::replace(&mut told.spans, servers);
     // $request_method $request_uri $status $body_bytes_sent $request_time $pid
     let log = lines(&server.dir.path().join("access.log"));
     let log: Vec<Vec<&str>> =
@@ -228,6 +271,26 @@ fn nginx_logs_what_the_spans_say_and_how_long_it_took() {
         )
     };
     same("nginx", told.spans.iter().map(with_query), log.iter().map(|f| f[..4].join(" ")));
+    same("clients", clients.iter().map(with_query), log.iter().map(|f| f[..4].join(" ")));
+    // What the client's clock says encloses its span. A millisecond for the clocks.
+    let mut near = [0; 2];
+    let request_time: std::collections::BTreeMap<&str, f64> =
+        log.iter().map(|f| (f[1].split('?').nth(1).unwrap(), f[4].parse::<f64>().unwrap() * 1e3)).collect();
+    let served: std::collections::BTreeMap<&str, &Span> =
+        told.spans.iter().map(|s| (s.attr("url.query"), s)).collect();
+    for c in &clients {
+        let query = c.attr("url.query");
+        let ((before, after), s) = (clock[query], served[query]);
+        let at = |t: u64| t as f64 / 1e6;
+        assert!(at(c.start) >= at(before) - 1.0 && at(c.end) <= at(after) + 1.0, "{query} by the clock");
+        assert!(
+            s.start >= c.start && s.end <= c.end,
+            "{query}: the server's time is not within the client's"
+        );
+        near[0] += usize::from(((after - before) as f64 / 1e6 - c.ms()).abs() <= 2.0);
+        near[1] += usize::from((request_time[query] - s.ms()).abs() <= 2.0);
+    }
+    println!("within 2 ms of the client's clock {} and of nginx's {} of {}", near[0], near[1], clients.len());
     let pids = log.iter().map(|f| f[5].to_owned());
     same("workers", told.spans.iter().map(|s| s.resource["process.pid"].clone()), pids);
     assert!(told.spans.iter().all(|s| s.service() == "nginx"));
@@ -262,21 +325,32 @@ fn one_shot_processes_are_told_each_with_its_own_resource_in_one_series() {
     assert!(
         told.spans.iter().all(|s| s.service() == "curl" && s.resource["process.executable.name"] == "curl")
     );
-    let mut series = std::collections::BTreeMap::new();
-    for m in &told.metrics {
-        for r in m["resourceMetrics"].as_array().unwrap() {
-            for metric in r["scopeMetrics"][0]["metrics"].as_array().unwrap() {
-                for p in metric["histogram"]["dataPoints"].as_array().into_iter().flatten() {
-                    let count = p["count"].as_str().unwrap().parse::<usize>().unwrap();
-                    series.insert(
-                        (metric["name"].to_string(), r["resource"].to_string(), p["attributes"].to_string()),
-                        count,
-                    );
-                }
-            }
-        }
-    }
-    let durations: Vec<usize> =
-        series.iter().filter(|(k, _)| k.0.contains("client.request.duration")).map(|(_, n)| *n).collect();
-    assert_eq!(durations, [n], "{series:#?}");
+    let points = told.points("http.client.request.duration");
+    assert_eq!(points.iter().map(|p| p.count).collect::<Vec<_>>(), [n as u64], "{points:#?}");
+}
+
+#[test]
+fn processes_that_live_for_one_request_are_all_told() {
+    let Some(program) = compile("plain.c", &[], "short") else { return };
+    let server = nginx("server { listen 127.0.0.1:$PORT; location / { return 200 'hello'; } }");
+    let config = format!("agent: {{ discovery: {{ include: [ {{ exe: \"{}\" }} ] }} }}\n", program.display());
+    let Some(agent) = Agent::start("short processes", &config) else { return };
+    // Two at a time: one's fork and exec are told while the other's request is under way.
+    let n = requests() / 4;
+    let workers: Vec<_> = (0..2)
+        .map(|_| {
+            let (program, port) = (program.clone(), server.port.to_string());
+            std::thread::spawn(move || (0..n).for_each(|_| run(Command::new(&program).arg(&port))))
+        })
+        .collect();
+    workers.into_iter().for_each(|w| w.join().unwrap());
+    agent.settle();
+    let told = agent.stop();
+    same("requests", told.spans.iter().map(short), (0..2 * n).map(|_| "GET /plain 200 5".to_owned()));
+    let pids: std::collections::BTreeSet<_> =
+        told.spans.iter().map(|s| s.resource["process.pid"].clone()).collect();
+    assert_eq!(pids.len(), 2 * n);
+    assert!(told.spans.iter().all(|s| s.resource["process.executable.name"] == "short"));
+    let points = told.points("http.client.request.duration");
+    assert_eq!(points.iter().map(|p| p.count).collect::<Vec<_>>(), [2 * n as u64], "{points:#?}");
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use telegen_bpf::abi::Counter;
+use telegen_bpf::abi::Verdict;
 use telegen_bpf::{Record, Tap, TapSettings};
 
 fn main() {
@@ -25,7 +26,8 @@ fn main() {
             if let Record::Exec(e) = r {
                 let path = String::from_utf8_lossy(&e.path[..e.path_len as usize]).into_owned();
                 if !excluded.is_empty() && path.ends_with(&excluded) {
-                    procs.borrow_mut().enter(e.pid, true).unwrap();
+                    let verdict = Verdict { start: e.start, exec: e.exec, flags: Verdict::EXCLUDED };
+                    procs.borrow_mut().decide(e.pid, verdict).unwrap();
                 }
             }
         })

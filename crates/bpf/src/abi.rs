@@ -45,6 +45,8 @@ pub mod data {
     pub const ENDED: u16 = 0x0400;
     /// No bytes but what they say: see [`DataRecord::answer`](super::DataRecord::answer).
     pub const RESPONSE: u16 = 0x0800;
+    /// A read that would not have waited for bytes.
+    pub const DONTWAIT: u16 = 0x1000;
 }
 
 /// `EndRecord::what`.
@@ -147,6 +149,8 @@ pub struct DataRecord {
     pub tid: u32,
     /// Request token of the connection.
     pub token: u64,
+    /// Of a request that is sent: token of the request that its thread read last, or 0.
+    pub caller: u64,
     /// The other direction: next byte.
     pub other_pos: u64,
     /// The other direction: time of the last byte.
@@ -289,12 +293,16 @@ pub struct ExecRecord {
     pub mnt_ns: u32,
     /// Namespace.
     pub net_ns: u32,
+    /// Which execution of the process this is: `task_struct::self_exec_id`.
+    pub exec: u32,
     /// Bytes of `path`.
     pub path_len: u32,
     /// Bytes of `argv`.
     pub argv_len: u32,
     /// Bytes of `interp`.
     pub interp_len: u32,
+    /// Unused.
+    pub pad2: u32,
     /// What was executed: a script's own path.
     pub path: [u8; 256],
     /// What runs: a script's interpreter.
@@ -315,8 +323,8 @@ pub struct ForkRecord {
     pub pid: u32,
     /// Parent.
     pub ppid: u32,
-    /// Unused.
-    pub pad2: u32,
+    /// Which execution of the parent this is a copy of: `task_struct::self_exec_id`.
+    pub exec: u32,
     /// Start, ns since boot.
     pub start: u64,
     /// Start of the parent, ns since boot.
@@ -381,14 +389,30 @@ pub struct FoundSocket {
     pub pad: u32,
 }
 
-/// What user space decided about a process, and its budget.
+/// `Verdict::exec` of a process that a scan found: good until it executes something.
+pub const EXEC_ANY: u32 = u32::MAX;
+
+/// What user space decided about a process, as the program that it ran then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Verdict {
+    /// Start, ns since boot; 0: any.
+    pub start: u64,
+    /// `task_struct::self_exec_id`, or [`EXEC_ANY`].
+    pub exec: u32,
+    /// Bit 0: excluded.
+    pub flags: u32,
+}
+
+impl Verdict {
+    /// Flag: the process is not traced.
+    pub const EXCLUDED: u32 = 1;
+}
+
+/// The capture budget of a process, and what was lost of it.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct ProcState {
-    /// Bit 0: excluded.
-    pub flags: u32,
-    /// Unused.
-    pub pad: u32,
     /// When `credit` was last raised.
     pub refilled: u64,
     /// Heads that may still be captured.
@@ -399,6 +423,10 @@ pub struct ProcState {
     pub lost: u64,
     /// Requests begun over the second bound.
     pub unread: u64,
+    /// Bytes of datagrams received.
+    pub udp_rx: u64,
+    /// Bytes of datagrams sent.
+    pub udp_tx: u64,
 }
 
 /// Settings that change while running.

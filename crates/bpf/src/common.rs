@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject};
 
-use crate::abi::{Counter, LiveSettings, ProcState, RINGS_MAX};
+use crate::abi::{Counter, LiveSettings, ProcState, RINGS_MAX, Verdict};
 use crate::error::{Context, Error};
 use crate::record::{bytes_of, read};
 
@@ -18,6 +18,7 @@ pub(crate) struct Common {
     pub(crate) rings: Vec<MapHandle>,
     pub(crate) ring_table: MapHandle,
     pub(crate) control: MapHandle,
+    pub(crate) verdicts: MapHandle,
     pub(crate) procs: MapHandle,
     pub(crate) threads: MapHandle,
     pub(crate) counters: MapHandle,
@@ -59,6 +60,7 @@ impl Common {
             rings,
             ring_table,
             control: handle(&loaded.maps.control).context("control ring")?,
+            verdicts: handle(&loaded.maps.verdicts).context("verdicts")?,
             procs: handle(&loaded.maps.procs).context("process table")?,
             threads: handle(&loaded.maps.threads).context("thread storage")?,
             counters: handle(&loaded.maps.counters).context("counters")?,
@@ -67,52 +69,45 @@ impl Common {
     }
 }
 
-/// What the kernel half knows about processes: who is excluded, and what was lost of whom.
+/// What the kernel half is told about processes, and what it counts of them.
 pub struct ProcTable {
+    verdicts: MapHandle,
     procs: MapHandle,
     live: MapHandle,
-    generation: u32,
     settings: LiveSettings,
-    budget: (i64, i64),
 }
 
 impl ProcTable {
-    pub(crate) fn new(common: &Common, budget: (i64, i64)) -> Result<ProcTable, Error> {
+    pub(crate) fn new(common: &Common) -> Result<ProcTable, Error> {
         let live = clone(&common.live)?;
         let settings = live
             .lookup(&0u32.to_ne_bytes(), MapFlags::ANY)
             .context("live settings")?
             .and_then(|v| read::<LiveSettings>(&v).map(|(s, _)| s))
             .unwrap_or_default();
-        Ok(ProcTable {
-            procs: clone(&common.procs)?,
-            live,
-            generation: settings.filter_generation,
-            settings,
-            budget,
-        })
+        Ok(ProcTable { verdicts: clone(&common.verdicts)?, procs: clone(&common.procs)?, live, settings })
     }
 
-    /// Enters a process. An excluded one is not traced from its next socket call on.
-    pub fn enter(&mut self, pid: u32, excluded: bool) -> Result<(), Error> {
-        let old = self.get(pid);
-        let flags = u32::from(excluded);
-        if old.is_some_and(|o| o.flags == flags) {
-            return Ok(());
+    /// Tells what was decided about a process. An excluded one is not traced from its next socket call on, as long as
+    /// it runs the program that the verdict is about.
+    pub fn decide(&mut self, pid: u32, verdict: Verdict) -> Result<(), Error> {
+        let key = pid.to_ne_bytes();
+        let old = self.verdicts.lookup(&key, MapFlags::ANY).context("verdicts")?;
+        let old = old.and_then(|v| read::<Verdict>(&v).map(|(v, _)| v));
+        let excluded = verdict.flags & Verdict::EXCLUDED != 0;
+        // Without a word a process is traced: only the excluded ones take room.
+        match (old, excluded) {
+            (None, false) => return Ok(()),
+            (Some(old), true) if old == verdict => return Ok(()),
+            (Some(_), false) => self.verdicts.delete(&key).context("verdicts")?,
+            (_, true) => {
+                self.verdicts.update(&key, bytes_of(&verdict), MapFlags::ANY).context("verdicts")?;
+            }
         }
-        let state = ProcState {
-            flags,
-            ..old.unwrap_or(ProcState { credit: self.budget.0, brief: self.budget.1, ..ProcState::default() })
-        };
-        self.procs.update(&pid.to_ne_bytes(), bytes_of(&state), MapFlags::ANY).context("process table")?;
-        if excluded || old.is_some() {
-            self.generation = self.generation.wrapping_add(1);
-            self.settings.filter_generation = self.generation;
-            self.live
-                .update(&0u32.to_ne_bytes(), bytes_of(&self.settings), MapFlags::ANY)
-                .context("live settings")?;
-        }
-        Ok(())
+        self.settings.filter_generation = self.settings.filter_generation.wrapping_add(1);
+        self.live
+            .update(&0u32.to_ne_bytes(), bytes_of(&self.settings), MapFlags::ANY)
+            .context("live settings")
     }
 
     /// The kernel half's view of a process.
@@ -127,6 +122,8 @@ impl ProcTable {
         if last.is_some() && self.procs.delete(&pid.to_ne_bytes()).is_err() {
             tracing::debug!(pid, "process table entry was gone already");
         }
+        // Most processes have none.
+        let _none = self.verdicts.delete(&pid.to_ne_bytes());
         last
     }
 

@@ -39,6 +39,7 @@ impl Plain for ExitRecord {}
 impl Plain for ListenRecord {}
 impl Plain for crate::abi::FoundSocket {}
 impl Plain for crate::abi::ProcState {}
+impl Plain for crate::abi::Verdict {}
 impl Plain for crate::abi::LiveSettings {}
 
 /// Reads a value from the front of `bytes`, and gives what follows.

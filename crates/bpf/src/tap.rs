@@ -41,7 +41,6 @@ pub struct Tap {
     common: Common,
     tap: skel::TapSkel<'static>,
     process: process_skel::ProcessSkel<'static>,
-    settings: TapSettings,
 }
 
 impl Tap {
@@ -59,6 +58,7 @@ impl Tap {
             process_skel::ProcessSkelBuilder::default().open(object).context("opening the process object")?;
         open.maps.rings.reuse_fd(common.ring_table.as_fd()).context("sharing the rings")?;
         open.maps.control.reuse_fd(common.control.as_fd()).context("sharing the control ring")?;
+        open.maps.verdicts.reuse_fd(common.verdicts.as_fd()).context("sharing the verdicts")?;
         open.maps.procs.reuse_fd(common.procs.as_fd()).context("sharing the process table")?;
         open.maps.threads.reuse_fd(common.threads.as_fd()).context("sharing the thread storage")?;
         open.maps.counters.reuse_fd(common.counters.as_fd()).context("sharing the counters")?;
@@ -70,6 +70,7 @@ impl Tap {
         let mut open = skel::TapSkelBuilder::default().open(object).context("opening the tap object")?;
         open.maps.rings.reuse_fd(common.ring_table.as_fd()).context("sharing the rings")?;
         open.maps.control.reuse_fd(common.control.as_fd()).context("sharing the control ring")?;
+        open.maps.verdicts.reuse_fd(common.verdicts.as_fd()).context("sharing the verdicts")?;
         open.maps.procs.reuse_fd(common.procs.as_fd()).context("sharing the process table")?;
         open.maps.threads.reuse_fd(common.threads.as_fd()).context("sharing the thread storage")?;
         open.maps.counters.reuse_fd(common.counters.as_fd()).context("sharing the counters")?;
@@ -83,7 +84,7 @@ impl Tap {
         }
         let mut tap = open.load().context("loading the socket tap")?;
         tap.attach().context("attaching the socket tap")?;
-        Ok(Tap { common, tap, process, settings })
+        Ok(Tap { common, tap, process })
     }
 
     /// One pass over every open descriptor of the host: the listening sockets with their owners.
@@ -111,8 +112,7 @@ impl Tap {
 
     /// The table of processes.
     pub fn procs(&self) -> Result<ProcTable, Error> {
-        let budget = |rate: u64| i64::try_from(rate / 10 + 1).unwrap_or(i64::MAX);
-        ProcTable::new(&self.common, (budget(self.settings.budget), budget(self.settings.brief_budget)))
+        ProcTable::new(&self.common)
     }
 
     /// The kernel half's counters.

@@ -31,6 +31,7 @@ names! {
     HTTP_REQUEST_BODY_SIZE = "http.request.body.size";
     HTTP_RESPONSE_BODY_SIZE = "http.response.body.size";
     HTTP_ROUTE = "http.route";
+    TLS_CLIENT_SERVER_NAME = "tls.client.server_name";
     URL_FULL = "url.full";
     URL_PATH = "url.path";
     URL_QUERY = "url.query";
@@ -56,5 +57,6 @@ names! {
 
     TELEGEN_LINK_METHOD = "telegen.link.method";
     TELEGEN_LINK_CONFIDENCE = "telegen.link.confidence";
+    TELEGEN_LINK_REASON = "telegen.link.reason";
     TELEGEN_ROUTE_SOURCE = "telegen.route.source";
 }

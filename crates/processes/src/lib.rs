@@ -13,4 +13,4 @@ mod table;
 pub use discovery::{Discovery, Rule};
 pub use identity::HostIdentity;
 pub use naming::{NameSource, Named, Runtime};
-pub use table::{Exec, Process, Selection, Table};
+pub use table::{Exec, Execution, Process, Selection, Table};

@@ -29,6 +29,23 @@ pub struct Exec {
     pub argv: Vec<String>,
     /// Parent.
     pub ppid: u32,
+    /// Which execution this is.
+    pub execution: Execution,
+}
+
+/// One execution of a process, as the kernel tells it from others: what was decided about a process holds for it alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Execution {
+    /// Start of the process, ns since boot; 0 where a scan found it.
+    pub start: u64,
+    /// The kernel's count of executions (`task_struct::self_exec_id`); `u32::MAX` where a scan found it.
+    pub id: u32,
+}
+
+impl Default for Execution {
+    fn default() -> Execution {
+        Execution { start: 0, id: u32::MAX }
+    }
 }
 
 /// Whether a process is traced, and why.
@@ -69,6 +86,10 @@ pub struct Process {
     pub instance_resource: Arc<Resource>,
     /// Whether it is traced.
     pub selection: Selection,
+    /// What `selection` is about.
+    pub execution: Execution,
+    /// Whether it was seen to export OTLP traces itself.
+    pub exports_traces: bool,
     ended: Option<u64>,
 }
 
@@ -107,7 +128,7 @@ impl Table {
                 && !info.kernel
             {
                 let ports = listeners.iter().filter(|(p, _)| *p == pid).map(|(_, port)| *port).collect();
-                self.enter(info, ports);
+                self.enter(info, ports, Execution::default());
             }
         }
     }
@@ -132,19 +153,20 @@ impl Table {
                 info.exe = before;
             }
         }
-        self.enter(info, Vec::new())
+        self.enter(info, Vec::new(), exec.execution)
     }
 
     /// A process was forked: until it executes something it is what its parent is.
-    pub fn fork(&mut self, key: ProcessKey, parent: u32, now: u64) -> Option<&Process> {
+    pub fn fork(&mut self, key: ProcessKey, parent: u32, execution: Execution, now: u64) -> Option<&Process> {
         self.retire(key.pid, now);
         let Some(parent) = self.live.get(&parent) else {
             let info = process(key.pid).filter(|p| p.start == key.start && !p.kernel)?;
-            return self.enter(info, Vec::new());
+            return self.enter(info, Vec::new(), execution);
         };
         let mut child = parent.clone();
         child.ppid = parent.key.pid;
         child.key = key;
+        child.execution = execution;
         child.ended = None;
         child.resource = self.process_resource(&child);
         self.insert(child)
@@ -186,7 +208,14 @@ impl Table {
     /// Reads a process that no event told of.
     pub fn discover(&mut self, pid: u32) -> Option<&Process> {
         let info = process(pid).filter(|p| !p.kernel)?;
-        self.enter(info, Vec::new())
+        self.enter(info, Vec::new(), Execution::default())
+    }
+
+    /// A process was seen to export OTLP traces itself.
+    pub fn mark_exporter(&mut self, pid: u32) {
+        if let Some(p) = self.live.get_mut(&pid) {
+            p.exports_traces = true;
+        }
     }
 
     /// Living processes.
@@ -223,7 +252,7 @@ impl Table {
         }
     }
 
-    fn enter(&mut self, info: ProcInfo, mut ports: Vec<u16>) -> Option<&Process> {
+    fn enter(&mut self, info: ProcInfo, mut ports: Vec<u16>, execution: Execution) -> Option<&Process> {
         ports.sort_unstable();
         ports.dedup();
         ports.truncate(PORTS_MAX);
@@ -252,6 +281,8 @@ impl Table {
             resource: Arc::default(),
             instance_resource: Arc::default(),
             selection: Selection { selected: true, rule: None },
+            execution,
+            exports_traces: false,
             ended: None,
         };
         let p = self.complete(p);
@@ -426,6 +457,7 @@ mod tests {
             interp: path.into(),
             argv: argv.iter().map(|a| (*a).to_owned()).collect(),
             ppid: 1,
+            execution: Execution::default(),
         }
     }
 
@@ -482,7 +514,7 @@ mod tests {
         t.exec(ProcessKey { pid: GONE, start: 1 }, &exec("/usr/sbin/nginx", &["nginx"]), 0);
         t.listen(GONE, 80);
         let parent = t.get(GONE).unwrap().instance.clone();
-        let child = t.fork(ProcessKey { pid: GONE + 1, start: 2 }, GONE, 0).unwrap();
+        let child = t.fork(ProcessKey { pid: GONE + 1, start: 2 }, GONE, Execution::default(), 0).unwrap();
         assert_eq!((child.instance.as_str(), child.ports.as_slice()), (parent.as_str(), &[80u16][..]));
         assert_eq!(child.resource.get(s::PROCESS_PID).unwrap().as_int(), Some(i64::from(GONE) + 1));
     }

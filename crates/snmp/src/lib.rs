@@ -27,6 +27,8 @@ pub mod show;
 #[cfg(feature = "engine")]
 pub mod simulate;
 #[cfg(feature = "engine")]
+pub mod targets;
+#[cfg(feature = "engine")]
 pub mod usm;
 #[cfg(feature = "engine")]
 pub mod walk;

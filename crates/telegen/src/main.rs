@@ -2,6 +2,8 @@
 
 mod agent;
 mod cli;
+#[cfg(feature = "collector")]
+mod collector;
 mod doctor;
 mod settings;
 #[cfg(feature = "collector")]

@@ -1,8 +1,9 @@
 //! Prints spans as they are made, for some seconds: `spans [SECONDS] [quiet]`.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a tool for developers")]
 
-use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use telegen_bpf::{Tap, TapSettings};
@@ -11,7 +12,8 @@ use telegen_pipeline::{MetricSource, Reader};
 use telegen_processes::{Discovery, HostIdentity, Table};
 use telegen_selfmon::{BuildInfo, SelfMon};
 use telegen_sys::{Host, monotonic_ns, unix_ns};
-use telegen_trace::{Engine, EngineConfig, Red, RedSettings, Sampling, Unread};
+use telegen_trace::settings::Instrumented;
+use telegen_trace::{Engine, EngineConfig, Graph, Outputs, Red, RedSettings, Sampling, Unlinked, Unread};
 
 fn main() {
     let seconds = std::env::args().nth(1).and_then(|s| s.parse().ok()).unwrap_or(5);
@@ -30,7 +32,7 @@ fn main() {
     let scope = Scope { name: "telegen/trace".into(), version: "0".into() };
     let red = Red::new(RedSettings { exponential: false, max_series: 2000 }, scope.clone(), unix_ns());
     let unread = Unread::new(scope.clone());
-    let count = Rc::new(Cell::new(0));
+    let count = Arc::new(AtomicUsize::new(0));
     let seen = count.clone();
     let selfmon = SelfMon::new(BuildInfo::default());
     let engine = Engine::new(
@@ -39,14 +41,16 @@ fn main() {
             mask_keys: vec![],
             headers: vec![],
             spans: true,
-            scope,
+            instrumented: Instrumented::All,
+            max_routes: 200,
+            scope: scope.clone(),
         },
         table,
         (tap.procs().unwrap(), tap.counters().unwrap()),
-        (
-            Box::new(move |group| {
+        Outputs {
+            spans: Box::new(move |group| {
                 let Records::Spans(spans) = group.records else { return };
-                seen.set(seen.get() + spans.len());
+                seen.fetch_add(spans.len(), Ordering::Relaxed);
                 for s in spans.iter().filter(|_| !quiet) {
                     let text = |key: &str| match s.attr(key) {
                         Some(Value::Str(v)) => v.to_string(),
@@ -66,9 +70,11 @@ fn main() {
                     );
                 }
             }),
-            red.clone(),
-            unread.clone(),
-        ),
+            red: red.clone(),
+            unread: unread.clone(),
+            graph: Graph::new(Arc::default(), scope.clone(), unix_ns()),
+            unlinked: Unlinked::new(scope),
+        },
         selfmon.clone(),
     );
     let engine = Rc::new(std::cell::RefCell::new(engine));
@@ -80,7 +86,7 @@ fn main() {
         engine.borrow_mut().turn(monotonic_ns());
     }
     engine.borrow_mut().finish(monotonic_ns());
-    println!("{} spans", count.get());
+    println!("{} spans", count.load(Ordering::Relaxed));
     println!("{:#?}", selfmon.ledger.snapshot());
     for g in red.collect(Reader::Peek, unix_ns()) {
         println!("{:?} {} points", g.resource.text("service.name"), g.records.items());

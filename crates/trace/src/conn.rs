@@ -7,6 +7,9 @@ use telegen_model::{ProcessKey, Str};
 use telegen_sys::TICK_NS;
 use telegen_wire::http1;
 
+use crate::tree;
+use crate::unread::Traffic;
+
 /// Records of one connection at most that wait for an earlier one.
 const HELD_MAX: usize = 64;
 
@@ -119,8 +122,8 @@ pub(crate) struct Conn {
     pub(crate) ends: Option<Endpoints>,
     pub(crate) owner: ProcessKey,
     pub(crate) http: Option<Box<http1::Connection>>,
-    pub(crate) protocol: &'static str,
-    pub(crate) reason: &'static str,
+    /// What it speaks, once a sample named it.
+    pub(crate) traffic: Option<Traffic>,
     pub(crate) unread: u64,
     pub(crate) is_server: bool,
     pub(crate) seen: u64,
@@ -128,6 +131,8 @@ pub(crate) struct Conn {
     pub(crate) proxy_done: bool,
     /// `client.address` told by a PROXY protocol prefix.
     pub(crate) proxied: Option<(Str, u16)>,
+    /// TCP sequence number of position 0 of the request direction, once one was told.
+    pub(crate) seq: Option<u32>,
     expected: u32,
     lost: u32,
     pub(crate) held: Vec<Held>,
@@ -139,14 +144,14 @@ impl Conn {
             ends: None,
             owner: ProcessKey { pid: 0, start: 0 },
             http: None,
-            protocol: "",
-            reason: "",
+            traffic: None,
             unread: 0,
             is_server: false,
             seen: now,
             deadline: 0,
             proxy_done: false,
             proxied: None,
+            seq: None,
             expected: 0,
             lost: 0,
             held: Vec::new(),
@@ -156,6 +161,22 @@ impl Conn {
     pub(crate) fn introduce(&mut self, r: &ConnRecord) {
         self.ends = Some(Endpoints::of(r));
         self.owner = ProcessKey { pid: r.tgid, start: r.start / TICK_NS };
+    }
+
+    /// Where a request that begins at `pos` stands, for finding its other end.
+    pub(crate) fn place_of(&self, pos: u64) -> tree::Place {
+        match (&self.ends, self.seq) {
+            (Some(e), _) if e.transport == "unix" => {
+                tree::Place::Unix { cookie: e.cookie, peer: e.peer_cookie }
+            }
+            (Some(e), Some(base)) => tree::Place::Tcp {
+                // Positions and sequence numbers move together; the latter wrap.
+                seq: base.wrapping_add(pos as u32),
+                local: e.local_port,
+                peer: e.peer_port,
+            },
+            _ => tree::Place::None,
+        }
     }
 
     /// Decides on a record by its number and the number of records lost before it.
@@ -171,6 +192,11 @@ impl Conn {
         self.expected = number.wrapping_add(1);
         self.lost = lost;
         if ahead > 0 { Place::AfterGap } else { Place::Next }
+    }
+
+    /// Whether the kernel half had no room for some of its records.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lost > 0
     }
 
     /// The held record that is next in order, if any.

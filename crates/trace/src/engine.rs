@@ -4,23 +4,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use telegen_bpf::abi::{ConnRecord, DataRecord, EndRecord, SampleRecord, TrafficRecord, data, end, protocol};
+use telegen_bpf::abi::{
+    ConnRecord, DataRecord, EndRecord, SampleRecord, TrafficRecord, Verdict, data, end, protocol,
+};
 use telegen_bpf::{Counters, ProcTable, Record};
-use telegen_model::{ProcessKey, Records, Resource, ResourceGroup, Scope, Signal, Span, Str};
-use telegen_processes::{Exec, Table};
+use telegen_model::{ProcessKey, Resource, ResourceGroup, Scope, Signal, Span, Str};
+use telegen_processes::{Exec, Execution, Process, Table};
 use telegen_selfmon::{Counter, Gauge, SelfMon};
 use telegen_sys::{Clock, TICK_NS};
 use telegen_wire::classify;
-use telegen_wire::http1::{self, Dir, End, Exchange, Limits, Outcome, Segment};
+use telegen_wire::http1::{self, Dir, End, Exchange, Limits, Segment};
 use telegen_wire::proxy_protocol;
 
 use crate::conn::{Conn, Held, Place};
-use crate::ids::Ids;
-use crate::lost::KernelLosses;
+use crate::graph::Graph;
+use crate::kernel::{Books, KernelCounts};
 use crate::red::Red;
+use crate::route::{Overflows, Routes};
 use crate::sample::Sampling;
-use crate::span::{self, Context, Measured};
-use crate::unread::Unread;
+use crate::settings::Instrumented;
+use crate::tree::{Lapses, Left, Trees};
+use crate::unlinked::Unlinked;
+use crate::unread::{Traffic, Unread};
 
 /// Connections at most; a new one beyond is left alone and counted.
 const CONNS_MAX: usize = 65_536;
@@ -28,10 +33,10 @@ const CONNS_MAX: usize = 65_536;
 const IDLE_NS: u64 = 900_000_000_000;
 /// How often idle connections are looked for, ns.
 const SWEEP_NS: u64 = 60_000_000_000;
-/// How often the kernel half's losses are brought in, ns.
-const LOSSES_NS: u64 = 200_000_000;
+/// How often the kernel half's counts are brought in, ns.
+const ACCOUNT_NS: u64 = 200_000_000;
 /// Spans gathered before they are pushed within one turn.
-const SPANS_MAX: usize = 4096;
+pub(crate) const SPANS_MAX: usize = 4096;
 
 /// How requests become spans and metrics.
 #[derive(Clone, Debug)]
@@ -44,42 +49,126 @@ pub struct EngineConfig {
     pub headers: Vec<String>,
     /// Whether spans are made at all.
     pub spans: bool,
+    /// What is made of processes that export OTLP traces themselves.
+    pub instrumented: Instrumented,
+    /// Routes at most, a service.
+    pub max_routes: usize,
     /// Scope of everything made here.
     pub scope: Scope,
 }
 
 struct Meters {
     conns: Gauge,
+    requests: Gauge,
     conns_refused: Counter,
     garbage: Counter,
     gaps: Counter,
     late: Counter,
+    /// By reason, and what was told of them so far.
+    unjoined: [Counter; 3],
+    overflowed: [Counter; 2],
+    told: (Lapses, Overflows),
+}
+
+impl Meters {
+    fn new(selfmon: &SelfMon) -> Meters {
+        let counter = |name, unit, help| selfmon.counter(name, unit, help, &[]);
+        let unjoined = |reason| {
+            selfmon.counter(
+                "telegen.trace.unjoined",
+                "{request}",
+                "Requests whose other end or parent could not be looked for to the end.",
+                &[("reason", reason)],
+            )
+        };
+        let overflowed = |what| {
+            selfmon.counter(
+                "telegen.trace.routes_overflowed",
+                "{request}",
+                "Requests without a route of their own, because there were too many.",
+                &[("of", what)],
+            )
+        };
+        Meters {
+            conns: selfmon.gauge("telegen.trace.connections", "{connection}", "Connections known.", &[]),
+            requests: selfmon.gauge(
+                "telegen.trace.requests",
+                "{request}",
+                "Requests that are open or wait for their trace.",
+                &[],
+            ),
+            conns_refused: counter(
+                "telegen.trace.connections_refused",
+                "{connection}",
+                "Connections left alone because the table was full.",
+            ),
+            garbage: counter(
+                "telegen.trace.garbage",
+                "{connection}",
+                "Connections dropped because their bytes were not HTTP after all.",
+            ),
+            gaps: counter("telegen.trace.gaps", "{gap}", "Gaps in the records of a connection."),
+            late: counter("telegen.trace.late", "{record}", "Records that came after their gap."),
+            unjoined: ["no_room", "late", "ambiguous"].map(unjoined),
+            overflowed: ["service", "services"].map(overflowed),
+            told: Default::default(),
+        }
+    }
+
+    /// Brings in what the trees and the routes counted.
+    fn lapsed(&mut self, lapses: Lapses, overflows: Overflows) {
+        let told = std::mem::replace(&mut self.told, (lapses, overflows));
+        let of = |l: Lapses| [l.no_room, l.late, l.ambiguous];
+        for ((counter, now), before) in self.unjoined.iter().zip(of(lapses)).zip(of(told.0)) {
+            counter.add(now - before);
+        }
+        let of = |o: Overflows| [o.routes, o.services];
+        for ((counter, now), before) in self.overflowed.iter().zip(of(overflows)).zip(of(told.1)) {
+            counter.add(now - before);
+        }
+    }
 }
 
 /// Takes spans off the engine; must not wait.
-pub type SpanOut = Box<dyn FnMut(ResourceGroup)>;
+pub type SpanOut = Box<dyn FnMut(ResourceGroup) + Send>;
+
+/// Where what the engine makes goes.
+pub struct Outputs {
+    /// Spans.
+    pub spans: SpanOut,
+    /// Every request, measured.
+    pub red: Red,
+    /// Traffic that is not read.
+    pub unread: Unread,
+    /// Who calls whom.
+    pub graph: Graph,
+    /// Calls without a parent.
+    pub unlinked: Unlinked,
+}
 
 /// The engine. Owned by the thread that reads the rings.
 pub struct Engine {
-    config: Arc<EngineConfig>,
+    pub(crate) config: Arc<EngineConfig>,
     headers: Arc<[String]>,
-    clock: Clock,
-    table: Table,
+    pub(crate) clock: Clock,
+    pub(crate) table: Table,
     procs: ProcTable,
-    losses: KernelLosses,
-    conns: HashMap<u64, Conn, RandomState>,
+    counts: KernelCounts,
+    pub(crate) conns: HashMap<u64, Conn, RandomState>,
     /// Connections with held records, and how long they have waited (turns).
     waiting: Vec<u64>,
     /// (deadline, cookie), in no order: few at a time.
     deadlines: Vec<(u64, u64)>,
     done: Vec<Exchange>,
-    groups: HashMap<usize, (Arc<Resource>, Vec<Span>), RandomState>,
-    gathered: usize,
-    out: SpanOut,
-    selfmon: SelfMon,
-    red: Red,
-    unread: Unread,
-    ids: Ids,
+    pub(crate) groups: HashMap<usize, (Arc<Resource>, Vec<Span>), RandomState>,
+    pub(crate) gathered: usize,
+    pub(crate) out: Outputs,
+    pub(crate) selfmon: SelfMon,
+    pub(crate) trees: Trees,
+    pub(crate) left: Vec<Left>,
+    pub(crate) routes: Routes,
+    /// For hashing heads alike at both ends.
+    pub(crate) hasher: RandomState,
     meters: Meters,
     swept: u64,
     accounted: u64,
@@ -91,57 +180,38 @@ impl Engine {
         config: EngineConfig,
         table: Table,
         kernel: (ProcTable, Counters),
-        out: (SpanOut, Red, Unread),
+        out: Outputs,
         selfmon: SelfMon,
     ) -> Engine {
-        let meters = Meters {
-            conns: selfmon.gauge("telegen.trace.connections", "{connection}", "Connections known.", &[]),
-            conns_refused: selfmon.counter(
-                "telegen.trace.connections_refused",
-                "{connection}",
-                "Connections left alone because the table was full.",
-                &[],
-            ),
-            garbage: selfmon.counter(
-                "telegen.trace.garbage",
-                "{connection}",
-                "Connections dropped because their bytes were not HTTP after all.",
-                &[],
-            ),
-            gaps: selfmon.counter("telegen.trace.gaps", "{gap}", "Gaps in the records of a connection.", &[]),
-            late: selfmon.counter(
-                "telegen.trace.late",
-                "{record}",
-                "Records that came after their gap.",
-                &[],
-            ),
-        };
+        let meters = Meters::new(&selfmon);
+        let trees = Trees::new(config.sampling);
+        let routes = Routes::new(config.max_routes);
         let mut engine = Engine {
             headers: config.headers.clone().into(),
             config: Arc::new(config),
             clock: Clock::new(),
             table,
             procs: kernel.0,
-            losses: KernelLosses::new(kernel.1),
+            counts: KernelCounts::new(kernel.1),
             conns: HashMap::default(),
             waiting: Vec::new(),
             deadlines: Vec::new(),
             done: Vec::new(),
             groups: HashMap::default(),
             gathered: 0,
-            out: out.0,
+            out,
             selfmon,
-            red: out.1,
-            unread: out.2,
-            ids: Ids::new(),
+            trees,
+            left: Vec::new(),
+            routes,
+            hasher: RandomState::default(),
             meters,
             swept: 0,
             accounted: 0,
         };
-        let known: Vec<(u32, bool)> =
-            engine.table.iter().map(|p| (p.key.pid, !p.selection.selected)).collect();
-        for (pid, excluded) in known {
-            engine.tell_kernel(pid, excluded);
+        let known: Vec<(u32, Verdict)> = engine.table.iter().map(|p| (p.key.pid, verdict(p))).collect();
+        for (pid, verdict) in known {
+            engine.tell_kernel(pid, Some(verdict));
         }
         engine
     }
@@ -169,27 +239,34 @@ impl Engine {
                         .map(|a| String::from_utf8_lossy(a).into_owned())
                         .collect(),
                     ppid: r.ppid,
+                    execution: Execution { start: r.start, id: r.exec },
                 };
                 let key = ProcessKey { pid: r.pid, start: r.start / TICK_NS };
-                let told = self.table.exec(key, &exec, r.ts).map(|p| !p.selection.selected);
-                self.tell_kernel(r.pid, told.unwrap_or(false));
+                let told = self.table.exec(key, &exec, r.ts).map(verdict);
+                self.tell_kernel(r.pid, told);
             }
             Record::Fork(r) => {
                 let key = ProcessKey { pid: r.pid, start: r.start / TICK_NS };
-                let told = self.table.fork(key, r.ppid, r.ts).map(|p| !p.selection.selected);
-                self.tell_kernel(r.pid, told.unwrap_or(false));
+                let execution = Execution { start: r.start, id: r.exec };
+                let told = self.table.fork(key, r.ppid, execution, r.ts).map(verdict);
+                self.tell_kernel(r.pid, told);
             }
             Record::Exit(r) => {
                 if let Some(last) = self.procs.remove(r.pid) {
-                    self.losses.gone(r.pid, &last, &self.table, &self.selfmon.ledger);
+                    let books = Books {
+                        table: &self.table,
+                        ledger: &self.selfmon.ledger,
+                        unread: &self.out.unread,
+                        now: self.clock.wall(r.ts),
+                    };
+                    self.counts.gone(r.pid, &last, &books);
                 }
+                self.trees.exit(r.pid);
                 self.table.exit(ProcessKey { pid: r.pid, start: r.start / TICK_NS }, r.ts);
             }
             Record::Listen(r) => {
-                let told = self.table.listen(r.tgid, r.port).map(|p| !p.selection.selected);
-                if let Some(excluded) = told {
-                    self.tell_kernel(r.tgid, excluded);
-                }
+                let told = self.table.listen(r.tgid, r.port).map(verdict);
+                self.tell_kernel(r.tgid, told);
             }
         }
     }
@@ -202,12 +279,16 @@ impl Engine {
             self.release(cookie, true);
         }
         self.expire(now);
+        self.trees.turn(now, &mut self.left);
+        self.take_left(now);
         self.flush();
         self.table.tick(now);
-        if now.saturating_sub(self.accounted) > LOSSES_NS {
+        if now.saturating_sub(self.accounted) > ACCOUNT_NS {
             self.accounted = now;
-            self.losses.account(&self.procs, &self.table, &self.selfmon.ledger);
+            self.account(now);
             self.meters.conns.set(self.conns.len() as i64);
+            self.meters.requests.set(self.trees.len() as i64);
+            self.meters.lapsed(self.trees.lapses, self.routes.overflows);
         }
         if now.saturating_sub(self.swept) > SWEEP_NS {
             self.swept = now;
@@ -238,17 +319,31 @@ impl Engine {
             self.selfmon.ledger.lost(Signal::Traces, "tap", "shutdown", open);
         }
         self.conns.clear();
-        self.losses.account(&self.procs, &self.table, &self.selfmon.ledger);
+        self.account(now);
+        self.trees.flush(&mut self.left);
+        self.take_left(now);
         self.flush();
     }
 
     /// The kernel half's counters.
     pub fn counters(&self) -> &Counters {
-        self.losses.counters()
+        self.counts.counters()
     }
 
-    fn tell_kernel(&mut self, pid: u32, excluded: bool) {
-        if let Err(error) = self.procs.enter(pid, excluded) {
+    /// Brings in what the kernel half counted since the last time.
+    fn account(&mut self, now: u64) {
+        let books = Books {
+            table: &self.table,
+            ledger: &self.selfmon.ledger,
+            unread: &self.out.unread,
+            now: self.clock.wall(now),
+        };
+        self.counts.account(&self.procs, &books);
+    }
+
+    fn tell_kernel(&mut self, pid: u32, verdict: Option<Verdict>) {
+        let Some(verdict) = verdict else { return };
+        if let Err(error) = self.procs.decide(pid, verdict) {
             tracing::debug!(pid, %error, "process not entered");
         }
     }
@@ -389,6 +484,10 @@ impl Engine {
                 http.start_at(Dir::Request, pos);
             }
         }
+        if request_direction && r.seq != 0 {
+            conn.seq = Some(r.seq.wrapping_sub(r.pos as u32));
+        }
+        let opened = http.opened();
         if len > 0 {
             http.segment(
                 Segment {
@@ -399,6 +498,9 @@ impl Engine {
                     tail: (r.flags & data::TAIL != 0).then_some(r.tail),
                     ts: r.ts,
                     exec: u64::from(r.tgid) << 32 | u64::from(r.tid),
+                    token: r.token,
+                    caller: r.caller,
+                    blocking: r.dir == 0 && r.flags & data::DONTWAIT == 0,
                     head_start: r.flags & data::HEAD_START != 0,
                     head_cut: r.flags & data::HEAD_CUT != 0,
                     brief: r.flags & data::OVER_BUDGET != 0,
@@ -415,11 +517,15 @@ impl Engine {
             );
         }
         let cookie = r.cookie;
+        let opened = http.opened().wrapping_sub(opened) as usize;
         let garbage = http.garbage().is_some();
         let deadline = http.next_deadline().unwrap_or(0);
         if deadline != 0 && (conn.deadline == 0 || deadline < conn.deadline) {
             conn.deadline = deadline;
             self.deadlines.push((deadline, cookie));
+        }
+        if opened > 0 {
+            self.open_requests(cookie, opened);
         }
         self.finish_exchanges(cookie, &mut done);
         self.done = done;
@@ -512,96 +618,6 @@ impl Engine {
         }
     }
 
-    fn finish_exchanges(&mut self, cookie: u64, done: &mut Vec<Exchange>) {
-        if done.is_empty() {
-            return;
-        }
-        for exchange in done.drain(..) {
-            self.finish_exchange(cookie, exchange);
-        }
-        if self.gathered >= SPANS_MAX {
-            self.flush();
-        }
-    }
-
-    fn finish_exchange(&mut self, cookie: u64, x: Exchange) {
-        let Some(conn) = self.conns.get(&cookie) else { return };
-        let pid = (x.request_exec >> 32) as u32;
-        let exact = conn.owner.pid == pid;
-        let process = if exact { self.table.get_exact(conn.owner) } else { self.table.get(pid) };
-        let process = match process {
-            Some(p) => p,
-            None => match self.table.discover(pid) {
-                Some(p) => p,
-                None => {
-                    self.selfmon.ledger.produced(Signal::Traces, "trace", 1);
-                    self.selfmon.ledger.lost(Signal::Traces, "tap", "process_unknown", 1);
-                    return;
-                }
-            },
-        };
-        if !process.selection.selected {
-            return;
-        }
-        let ledger = &self.selfmon.ledger;
-        ledger.produced(Signal::Traces, "trace", 1);
-        if let Outcome::Lost = x.outcome {
-            ledger.lost(Signal::Traces, "tap", "ring_full", 1);
-            return;
-        }
-        let context = Context {
-            ends: conn.ends.as_ref(),
-            proxied: conn.proxied.as_ref(),
-            is_server: conn.is_server,
-            config: &self.config,
-            clock: &self.clock,
-        };
-        let over_budget = x.head_brief;
-        let measured = Measured::of(&x, &context);
-        let discard = if x.is_otlp {
-            Some("otlp")
-        } else if !self.config.spans {
-            Some("traces_disabled")
-        } else {
-            None
-        };
-        let mut exemplar = None;
-        if over_budget {
-            ledger.lost(Signal::Traces, "tap", "over_budget", 1);
-        } else if let Some(reason) = discard {
-            ledger.discarded(Signal::Traces, reason, 1);
-        } else {
-            match span::build(&x, &context, &measured, &mut self.ids) {
-                Ok(span) => {
-                    exemplar = Some((span.trace_id, span.span_id));
-                    let resource = &process.resource;
-                    let group = self
-                        .groups
-                        .entry(Arc::as_ptr(resource) as usize)
-                        .or_insert_with(|| (resource.clone(), Vec::new()));
-                    group.1.push(span);
-                    self.gathered += 1;
-                }
-                Err(reason) => ledger.discarded(Signal::Traces, reason, 1),
-            }
-        }
-        self.red.record(measured.request(&process.instance_resource, exemplar, &x));
-    }
-
-    fn flush(&mut self) {
-        if self.gathered == 0 {
-            return;
-        }
-        self.gathered = 0;
-        for (_, (resource, spans)) in self.groups.drain() {
-            (self.out)(ResourceGroup {
-                resource,
-                scope: self.config.scope.clone(),
-                records: Records::Spans(spans),
-            });
-        }
-    }
-
     fn on_sample(&mut self, r: &SampleRecord, bytes: &[u8]) {
         let Some(conn) = self.conn(r.cookie, r.ts) else { return };
         if conn.place(r.record, 0) == Place::Early {
@@ -609,12 +625,22 @@ impl Engine {
             self.waiting.push(r.cookie);
         }
         let Some(conn) = self.conns.get_mut(&r.cookie) else { return };
-        if conn.protocol.is_empty() {
-            (conn.protocol, conn.reason) = match r.protocol {
-                protocol::TLS => ("tls", "encrypted"),
-                protocol::HTTP2 => ("http2", "not_read_yet"),
-                _ => name_of(bytes),
-            };
+        let known = match r.protocol {
+            protocol::TLS => {
+                let mut tls = Traffic::new("tls", "encrypted");
+                tls.server_name = classify::sni(bytes).unwrap_or_default();
+                Some(tls)
+            }
+            protocol::HTTP2 => Some(Traffic::new("http2", "not_read_yet")),
+            _ => name_of(bytes),
+        };
+        match &mut conn.traffic {
+            // Only the client's first bytes tell the name of the server it wants; which direction came first varies.
+            Some(old) if old.server_name.is_empty() => {
+                old.server_name = known.map(|k| k.server_name).unwrap_or_default();
+            }
+            Some(_) => {}
+            none => *none = known,
         }
     }
 
@@ -625,16 +651,12 @@ impl Engine {
         let total = r.rx + r.tx;
         let more = total.saturating_sub(conn.unread);
         conn.unread = total;
-        let known = if conn.protocol.is_empty() {
-            ("unknown", "unknown_protocol")
-        } else {
-            (conn.protocol, conn.reason)
-        };
+        let known = conn.traffic.clone().unwrap_or(Traffic::new("unknown", "unknown_protocol"));
         if let Some(process) = self.table.get(r.tgid)
             && process.selection.selected
             && more > 0
         {
-            self.unread.add(&process.instance_resource, known.0, known.1, more, wall);
+            self.out.unread.add(&process.instance_resource, known, more, wall);
         }
         if r.last != 0 {
             self.conns.remove(&r.cookie);
@@ -642,11 +664,20 @@ impl Engine {
     }
 }
 
+/// What the kernel half is told of a process.
+fn verdict(p: &Process) -> Verdict {
+    Verdict {
+        start: p.execution.start,
+        exec: p.execution.id,
+        flags: if p.selection.selected { 0 } else { Verdict::EXCLUDED },
+    }
+}
+
 /// Names a protocol that is recognised but not read.
-fn name_of(bytes: &[u8]) -> (&'static str, &'static str) {
+fn name_of(bytes: &[u8]) -> Option<Traffic> {
     match classify::classify(bytes) {
-        classify::Verdict::Known(p) => (p.name(), "not_read_yet"),
-        classify::Verdict::NeedMore | classify::Verdict::Unknown => ("", ""),
+        classify::Verdict::Known(p) => Some(Traffic::new(p.name(), "not_read_yet")),
+        classify::Verdict::NeedMore | classify::Verdict::Unknown => None,
     }
 }
 

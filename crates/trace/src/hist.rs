@@ -52,17 +52,25 @@ impl Explicit {
         Explicit { bounds, totals: Totals::default(), counts: vec![0; buckets], exemplars: Vec::new() }
     }
 
-    /// Counts a measurement; `exemplar` is kept as its bucket's latest.
-    pub(crate) fn record(&mut self, value: f64, exemplar: Option<Exemplar>) {
+    /// Counts a measurement.
+    pub(crate) fn record(&mut self, value: f64) {
         let bucket = self.bounds.partition_point(|b| *b < value);
         self.totals.add(value);
         self.counts[bucket] += 1;
-        if let Some(e) = exemplar {
-            if self.exemplars.is_empty() {
-                self.exemplars = vec![None; self.counts.len()];
-            }
-            self.exemplars[bucket] = Some(e);
+    }
+
+    /// Whether the bucket of a value has no exemplar since the last export.
+    pub(crate) fn wants_exemplar(&self, value: f64) -> bool {
+        let bucket = self.bounds.partition_point(|b| *b < value);
+        self.exemplars.get(bucket).is_none_or(Option::is_none)
+    }
+
+    pub(crate) fn exemplify(&mut self, exemplar: Exemplar, value: f64) {
+        if self.exemplars.is_empty() {
+            self.exemplars = vec![None; self.counts.len()];
         }
+        let bucket = self.bounds.partition_point(|b| *b < value);
+        self.exemplars[bucket] = Some(exemplar);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -119,11 +127,17 @@ impl Exponential {
         }
     }
 
-    pub(crate) fn record(&mut self, value: f64, exemplar: Option<Exemplar>) {
+    /// Whether there is no exemplar since the last export.
+    pub(crate) fn wants_exemplar(&self) -> bool {
+        self.exemplar.is_none()
+    }
+
+    pub(crate) fn exemplify(&mut self, exemplar: Exemplar) {
+        self.exemplar = Some(exemplar);
+    }
+
+    pub(crate) fn record(&mut self, value: f64) {
         self.totals.add(value);
-        if exemplar.is_some() {
-            self.exemplar = exemplar;
-        }
         if value <= 0.0 {
             self.zero += 1;
             return;
@@ -216,7 +230,7 @@ mod tests {
     fn a_value_on_a_bound_belongs_below_it() {
         let mut h = Explicit::new(DURATION_BOUNDS.into());
         for v in [0.0, 0.005, 0.006, 10.0, 11.0] {
-            h.record(v, None);
+            h.record(v);
         }
         let p = h.point([].into(), 1, 2);
         let mut expect = vec![0; 15];
@@ -230,7 +244,7 @@ mod tests {
         let mut h = Exponential::new();
         let values: Vec<f64> = (1..=2000).map(|i| f64::from(i) * f64::from(i) * 1e-6).chain([0.0]).collect();
         for v in &values {
-            h.record(*v, None);
+            h.record(*v);
         }
         let p = h.point([].into(), 0, 0);
         assert!(p.positive.len() <= EXPONENTIAL_MAX);

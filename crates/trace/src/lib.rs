@@ -9,27 +9,43 @@ mod conn;
 #[cfg(feature = "engine")]
 mod engine;
 #[cfg(feature = "engine")]
+mod finish;
+#[cfg(feature = "engine")]
+mod graph;
+#[cfg(feature = "engine")]
 mod hist;
 #[cfg(feature = "engine")]
 mod ids;
 #[cfg(feature = "engine")]
-mod lost;
+mod kernel;
 #[cfg(feature = "engine")]
 mod red;
+#[cfg(feature = "engine")]
+mod route;
 #[cfg(feature = "engine")]
 mod sample;
 pub mod settings;
 #[cfg(feature = "engine")]
 mod span;
 #[cfg(feature = "engine")]
+mod sums;
+#[cfg(feature = "engine")]
+mod tree;
+#[cfg(feature = "engine")]
+mod unlinked;
+#[cfg(feature = "engine")]
 mod unread;
 
 #[cfg(feature = "engine")]
-pub use engine::{Engine, EngineConfig, SpanOut};
+pub use engine::{Engine, EngineConfig, Outputs, SpanOut};
+#[cfg(feature = "engine")]
+pub use graph::Graph;
 #[cfg(feature = "engine")]
 pub use red::{Red, RedSettings};
 #[cfg(feature = "engine")]
 pub use sample::Sampling;
+#[cfg(feature = "engine")]
+pub use unlinked::Unlinked;
 #[cfg(feature = "engine")]
 pub use unread::Unread;
 

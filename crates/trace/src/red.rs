@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
 use telegen_model::{
-    Attrs, Exemplar, KeyValue, Metric, MetricData, Records, Resource, ResourceGroup, Scope, Str, Temporality,
-    Value, semconv as s,
+    Attrs, Exemplar, KeyValue, Metric, MetricData, NumberValue, Records, Resource, ResourceGroup, Scope, Str,
+    Temporality, Value, semconv as s,
 };
 use telegen_pipeline::{MetricSource, Reader};
 
@@ -34,6 +34,8 @@ pub(crate) struct SeriesKey {
     pub(crate) error: Option<&'static str>,
     /// Client side only.
     pub(crate) server: Option<(Str, u16)>,
+    /// Server side only.
+    pub(crate) route: Option<Arc<str>>,
 }
 
 /// One finished request.
@@ -43,7 +45,6 @@ pub(crate) struct Request<'a> {
     pub(crate) seconds: f64,
     pub(crate) request_body: Option<u64>,
     pub(crate) response_body: Option<u64>,
-    pub(crate) exemplar: Option<Exemplar>,
     /// ns since 1970.
     pub(crate) now: u64,
 }
@@ -63,10 +64,22 @@ enum Hist {
 }
 
 impl Hist {
-    fn record(&mut self, value: f64, exemplar: Option<Exemplar>) {
+    fn record(&mut self, value: f64) {
         match self {
-            Hist::Explicit(h) => h.record(value, exemplar),
-            Hist::Exponential(h) => h.record(value, exemplar),
+            Hist::Explicit(h) => h.record(value),
+            Hist::Exponential(h) => h.record(value),
+        }
+    }
+    fn wants_exemplar(&self, value: f64) -> bool {
+        match self {
+            Hist::Explicit(h) => h.wants_exemplar(value),
+            Hist::Exponential(h) => h.wants_exemplar(),
+        }
+    }
+    fn exemplify(&mut self, exemplar: Exemplar, value: f64) {
+        match self {
+            Hist::Explicit(h) => h.exemplify(exemplar, value),
+            Hist::Exponential(h) => h.exemplify(exemplar),
         }
     }
     fn is_empty(&self) -> bool {
@@ -159,8 +172,27 @@ impl Red {
         (state.overflowed, state.refused)
     }
 
-    pub(crate) fn record(&self, request: Request<'_>) {
-        self.lock().record(request);
+    /// Counts a request. Gives its series where an exemplar is wanted: most requests are not asked for one.
+    pub(crate) fn record(&self, request: Request<'_>) -> Option<Box<SeriesKey>> {
+        self.lock().record(request)
+    }
+
+    /// Takes the exemplar of a request that was counted, now that its span is kept.
+    pub(crate) fn exemplify(&self, resource: &Arc<Resource>, key: &SeriesKey, exemplar: Exemplar) {
+        let NumberValue::Double(value) = exemplar.value else { return };
+        let mut state = self.lock();
+        let Some(instance) = state.instances.get_mut(&(Arc::as_ptr(resource) as usize)) else { return };
+        let series = match instance.series.get_mut(key) {
+            Some(series) => series,
+            None => match &mut instance.overflow[key.side as usize] {
+                Some(series) => series,
+                None => return,
+            },
+        };
+        if let Some(delta) = &mut series.delta {
+            delta[0].exemplify(exemplar.clone(), value);
+        }
+        series.total[0].exemplify(exemplar, value);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -170,13 +202,13 @@ impl Red {
 }
 
 impl State {
-    fn record(&mut self, r: Request<'_>) {
+    fn record(&mut self, r: Request<'_>) -> Option<Box<SeriesKey>> {
         // Instances share one resource: its address is its identity while the instance holds it.
         let id = Arc::as_ptr(r.resource) as usize;
         if !self.instances.contains_key(&id) {
             if self.instances.len() >= INSTANCES_MAX {
                 self.refused += 1;
-                return;
+                return None;
             }
             let instance = Instance {
                 resource: r.resource.clone(),
@@ -186,10 +218,11 @@ impl State {
             };
             self.instances.insert(id, instance);
         }
-        let Some(instance) = self.instances.get_mut(&id) else { return };
+        let instance = self.instances.get_mut(&id)?;
         instance.used = r.now;
         let (bounds, exponential, delta) = (&self.bounds, self.settings.exponential, self.wants_delta);
         let full = instance.series.len() >= self.settings.max_series;
+        let mut wanted = None;
         let series = match instance.series.get_mut(&r.key) {
             Some(series) => series,
             None if full => {
@@ -200,22 +233,26 @@ impl State {
             }
             None => {
                 let attrs = attributes(&r.key);
+                wanted = Some(Box::new(r.key.clone()));
                 instance
                     .series
-                    .entry(r.key)
+                    .entry(r.key.clone())
                     .or_insert_with(|| Series::new(attrs, r.now, bounds, exponential, delta))
             }
         };
         series.used = r.now;
+        if wanted.is_none() && series.total[0].wants_exemplar(r.seconds) {
+            wanted = Some(Box::new(r.key));
+        }
         let values = [Some(r.seconds), r.request_body.map(|b| b as f64), r.response_body.map(|b| b as f64)];
         for (i, value) in values.into_iter().enumerate() {
             let Some(value) = value else { continue };
-            let exemplar = if i == 0 { r.exemplar.clone() } else { None };
             if let Some(delta) = &mut series.delta {
-                delta[i].record(value, exemplar.clone());
+                delta[i].record(value);
             }
-            series.total[i].record(value, exemplar);
+            series.total[i].record(value);
         }
+        wanted
     }
 
     fn collect(&mut self, scope: &Scope, reader: Reader, now: u64) -> Vec<ResourceGroup> {
@@ -354,6 +391,9 @@ fn attributes(key: &SeriesKey) -> Attrs {
         attrs.push(constant(s::ERROR_TYPE, error));
     } else if key.status >= 500 || (key.side == Side::Client && key.status >= 400) {
         attrs.push(KeyValue::new(s::ERROR_TYPE, key.status.to_string()));
+    }
+    if let Some(route) = &key.route {
+        attrs.push(KeyValue::new(s::HTTP_ROUTE, route.as_ref()));
     }
     if let Some((address, port)) = &key.server {
         attrs.push(KeyValue::new(s::SERVER_ADDRESS, address.clone()));

@@ -1,6 +1,6 @@
 //! Which spans are kept. Metrics count every request all the same.
 
-use telegen_model::TraceId;
+use telegen_model::{Str, TraceId};
 
 /// The rules of `agent.traces.sample`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,14 +47,16 @@ impl Sampling {
         ((1.0 - self.ratio.clamp(0.0, 1.0)) * all) as u64
     }
 
-    /// `ot=th:...` as it stands in the trace state of a kept span; empty when everything is kept.
-    pub(crate) fn state(&self) -> String {
-        if self.ratio >= 1.0 {
-            return String::new();
+    /// Trace state of a kept span: the caller's, with `ot=th:...` before it where the ratio kept the trace. A trace kept
+    /// for what happened in it stands for itself alone, and says nothing of how many it was drawn from.
+    pub(crate) fn state(&self, trace: &TraceId, callers: Str) -> Str {
+        if self.ratio >= 1.0 || randomness(trace) < self.threshold() || callers.contains("ot=") {
+            return callers;
         }
         let digits = format!("{:014x}", self.threshold());
         let short = digits.trim_end_matches('0');
-        format!("ot=th:{}", if short.is_empty() { "0" } else { short })
+        let own = format!("ot=th:{}", if short.is_empty() { "0" } else { short });
+        Str::from(if callers.is_empty() { own } else { format!("{own},{callers}") })
     }
 }
 
@@ -81,7 +83,9 @@ mod tests {
         assert_eq!(s.discard(&trace(edge), None, false, 0), None);
         assert_eq!(s.discard(&trace(0), None, true, 0), None);
         assert_eq!(s.discard(&trace(0), None, false, 11), None);
-        assert_eq!(s.state(), "ot=th:c");
+        assert_eq!(s.state(&trace(edge), Str::default()), "ot=th:c");
+        assert_eq!(s.state(&trace(edge), "a=b".into()), "ot=th:c,a=b");
+        assert_eq!(s.state(&trace(edge - 1), "a=b".into()), "a=b");
     }
 
     #[test]

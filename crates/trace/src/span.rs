@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use telegen_model::{
-    Exemplar, KeyValue, NumberValue, Resource, Span, SpanId, SpanKind, SpanStatus, Str, TraceId, Value,
-    semconv as s,
+    KeyValue, Resource, Span, SpanId, SpanKind, SpanStatus, Str, TraceId, Value, semconv as s,
 };
 use telegen_sys::Clock;
 use telegen_wire::http1::{Exchange, Outcome};
@@ -12,7 +11,6 @@ use telegen_wire::mask;
 
 use crate::conn::Endpoints;
 use crate::engine::{EngineConfig, bounded};
-use crate::ids::Ids;
 use crate::red::{Request, SeriesKey, Side};
 
 /// Longest text of an attribute, in bytes.
@@ -39,6 +37,8 @@ pub(crate) struct Measured {
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) server: (Str, u16),
+    /// Server side, where it is known.
+    pub(crate) route: Option<Arc<str>>,
 }
 
 /// Methods of RFC 9110, PATCH (RFC 5789) and QUERY; any other is `_OTHER`.
@@ -86,20 +86,19 @@ impl Measured {
             start,
             end,
             server: server(x, c),
+            route: None,
         }
+    }
+
+    pub(crate) fn seconds(&self) -> f64 {
+        (self.end - self.start) as f64 / 1e9
     }
 
     pub(crate) fn failed(&self) -> bool {
         self.error.is_some() || self.status >= 500 || (self.side == Side::Client && self.status >= 400)
     }
 
-    pub(crate) fn request<'a>(
-        &self,
-        resource: &'a Arc<Resource>,
-        exemplar: Option<(TraceId, SpanId)>,
-        x: &Exchange,
-    ) -> Request<'a> {
-        let seconds = (self.end - self.start) as f64 / 1e9;
+    pub(crate) fn request<'a>(&self, resource: &'a Arc<Resource>, x: &Exchange) -> Request<'a> {
         Request {
             resource,
             key: SeriesKey {
@@ -109,16 +108,11 @@ impl Measured {
                 version: self.version,
                 error: self.error,
                 server: (self.side == Side::Client).then(|| self.server.clone()),
+                route: self.route.clone(),
             },
-            seconds,
+            seconds: self.seconds(),
             request_body: x.request_body_size,
             response_body: x.response_body_size,
-            exemplar: exemplar.map(|(trace_id, span_id)| Exemplar {
-                time: self.end,
-                value: NumberValue::Double(seconds),
-                trace_id,
-                span_id,
-            }),
             now: self.end,
         }
     }
@@ -161,7 +155,7 @@ fn split_port(authority: &str) -> (&str, Option<u16>) {
 }
 
 /// Path and query of a target in any of its four forms, unmasked.
-fn path_and_query(target: &str) -> (&str, Option<&str>) {
+pub(crate) fn path_and_query(target: &str) -> (&str, Option<&str>) {
     let target = target.split('#').next().unwrap_or(target);
     let rest = match absolute_authority(target) {
         Some(authority) => &target[7 + authority.len()..],
@@ -189,25 +183,9 @@ fn forwarded_for(x: &Exchange) -> Option<&str> {
     (!host.is_empty() && host.len() <= HOST_MAX && !host.eq_ignore_ascii_case("unknown")).then_some(host)
 }
 
-/// Builds the span, or gives the reason why the user does not want it.
-pub(crate) fn build(
-    x: &Exchange,
-    c: &Context<'_>,
-    m: &Measured,
-    ids: &mut Ids,
-) -> Result<Span, &'static str> {
-    let (trace_id, parent_id, parent_sampled, mut trace_state) = match &x.context {
-        Some(parent) => (parent.trace_id, parent.span_id, parent.sampled, parent.state.clone()),
-        None => (ids.trace(), SpanId::ZERO, None, Str::default()),
-    };
-    // A client's own header names the client span itself as the server's parent: here it is only joined.
-    if let Some(reason) = c.config.sampling.discard(&trace_id, parent_sampled, m.failed(), m.end - m.start) {
-        return Err(reason);
-    }
-    if parent_sampled.is_none() && trace_state.is_empty() {
-        trace_state = Str::from(c.config.sampling.state());
-    }
-    let mut attrs = Vec::with_capacity(20);
+/// Builds the span; its ids, its parent and its trace state follow from the tree that it belongs to.
+pub(crate) fn build(x: &Exchange, c: &Context<'_>, m: &Measured) -> Span {
+    let mut attrs = Vec::with_capacity(22);
     let constant = |k, v: &'static str| KeyValue { key: Str::const_new(k), value: Value::constant(v) };
     attrs.push(constant(s::HTTP_REQUEST_METHOD, m.method));
     if m.method == "_OTHER" {
@@ -282,14 +260,22 @@ pub(crate) fn build(
     if x.head_truncated {
         attrs.push(KeyValue::new("telegen.http.head_truncated", true));
     }
-    Ok(Span {
-        trace_id,
-        span_id: ids.span(),
-        parent_id,
-        trace_state,
-        // Bit 0: sampled. Bits 8 and 9: the parent is known to be remote.
-        flags: 1 | if parent_id.is_valid() { 0x300 } else { 0x100 },
-        name: Str::const_new(if m.method == "_OTHER" { "HTTP" } else { m.method }),
+    let method = if m.method == "_OTHER" { "HTTP" } else { m.method };
+    let name = match &m.route {
+        Some(route) => {
+            attrs.push(KeyValue::new(s::HTTP_ROUTE, route.as_ref()));
+            attrs.push(constant(s::TELEGEN_ROUTE_SOURCE, "inferred"));
+            Str::from([method, route].join(" "))
+        }
+        None => Str::const_new(method),
+    };
+    Span {
+        trace_id: TraceId::ZERO,
+        span_id: SpanId::ZERO,
+        parent_id: SpanId::ZERO,
+        trace_state: Str::default(),
+        flags: 0,
+        name,
         kind: if c.is_server { SpanKind::Server } else { SpanKind::Client },
         start: m.start,
         end: m.end,
@@ -298,7 +284,7 @@ pub(crate) fn build(
         links: Vec::new(),
         status: if m.failed() { SpanStatus::Error } else { SpanStatus::Unset },
         status_message: Str::default(),
-    })
+    }
 }
 
 /// `http://host[:port]/path?query` as RFC 3986 writes it, user-info never among it.

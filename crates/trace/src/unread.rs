@@ -4,109 +4,93 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
-use telegen_model::{
-    KeyValue, Metric, MetricData, NumberPoint, NumberValue, Records, Resource, ResourceGroup, Scope, Str,
-    Temporality,
-};
+use telegen_model::{KeyValue, Resource, ResourceGroup, Scope, Str, semconv::TLS_CLIENT_SERVER_NAME};
 use telegen_pipeline::{MetricSource, Reader};
 
-/// Series at most; more is counted under none and told by `refused`.
-const SERIES_MAX: usize = 20_000;
+use crate::sums::{Name, Sums};
 
-struct Series {
-    resource: Arc<Resource>,
-    protocol: &'static str,
-    reason: &'static str,
-    start: u64,
-    bytes: u64,
-    exported: u64,
-    since: u64,
+/// Server names at most that are told apart of one service; the others are one.
+const NAMES_MAX: usize = 50;
+/// Stands for all server names beyond.
+const OTHER_NAMES: &str = "_OTHER";
+
+const NAME: Name = Name {
+    name: "telegen.traffic.unread",
+    unit: "By",
+    description: "Bytes of connections that are seen but not read.",
+};
+
+/// What a connection that is not read speaks, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Traffic {
+    pub(crate) protocol: &'static str,
+    pub(crate) reason: &'static str,
+    /// Of TLS: the server name that the client asked for, or empty.
+    pub(crate) server_name: Str,
 }
 
-/// By the resource's address, protocol and reason.
-type Table = HashMap<(usize, &'static str, &'static str), Series, RandomState>;
+impl Traffic {
+    pub(crate) fn new(protocol: &'static str, reason: &'static str) -> Traffic {
+        Traffic { protocol, reason, server_name: Str::default() }
+    }
+
+    pub(crate) fn datagrams() -> Traffic {
+        Traffic::new("udp", "not_read_yet")
+    }
+}
+
+struct State {
+    sums: Sums<Traffic>,
+    /// How many server names each resource has.
+    names: HashMap<usize, usize, RandomState>,
+}
 
 /// Shared between the thread that counts and the readers.
 #[derive(Clone)]
 pub struct Unread {
-    state: Arc<Mutex<Table>>,
+    state: Arc<Mutex<State>>,
     scope: Scope,
 }
 
 impl Unread {
     /// Nothing counted yet.
     pub fn new(scope: Scope) -> Unread {
-        Unread { state: Arc::default(), scope }
+        let state = State { sums: Sums::new(), names: HashMap::default() };
+        Unread { state: Arc::new(Mutex::new(state)), scope }
     }
 
-    pub(crate) fn add(
-        &self,
-        resource: &Arc<Resource>,
-        protocol: &'static str,
-        reason: &'static str,
-        bytes: u64,
-        now: u64,
-    ) {
+    /// Bytes that were counted under no series, for want of room.
+    pub fn refused(&self) -> u64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).sums.refused()
+    }
+
+    pub(crate) fn add(&self, resource: &Arc<Resource>, mut traffic: Traffic, bytes: u64, now: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (Arc::as_ptr(resource) as usize, protocol, reason);
-        if !state.contains_key(&key) && state.len() >= SERIES_MAX {
-            return;
+        let state = &mut *state;
+        if !traffic.server_name.is_empty() && !state.sums.contains(resource, traffic.clone()) {
+            let names = state.names.entry(Arc::as_ptr(resource) as usize).or_default();
+            if *names < NAMES_MAX {
+                *names += 1;
+            } else {
+                traffic.server_name = Str::const_new(OTHER_NAMES);
+            }
         }
-        let series = state.entry(key).or_insert_with(|| Series {
-            resource: resource.clone(),
-            protocol,
-            reason,
-            start: now,
-            bytes: 0,
-            exported: 0,
-            since: now,
-        });
-        series.bytes += bytes;
+        state.sums.add(resource, traffic, bytes, now);
     }
 }
 
 impl MetricSource for Unread {
     fn collect(&self, reader: Reader, now_unix_ns: u64) -> Vec<ResourceGroup> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut groups: HashMap<usize, ResourceGroup> = HashMap::new();
-        for ((id, _, _), s) in state.iter_mut() {
-            let delta = matches!(reader, Reader::Export { temporality: Temporality::Delta });
-            let (value, start) = if delta { (s.bytes - s.exported, s.since) } else { (s.bytes, s.start) };
-            if reader != Reader::Peek {
-                s.exported = s.bytes;
-                s.since = now_unix_ns;
+        state.sums.collect(&NAME, &self.scope, (reader, now_unix_ns), |traffic| {
+            let mut attrs = vec![
+                KeyValue::new("telegen.protocol", traffic.protocol),
+                KeyValue::new("telegen.reason", traffic.reason),
+            ];
+            if !traffic.server_name.is_empty() {
+                attrs.push(KeyValue::new(TLS_CLIENT_SERVER_NAME, traffic.server_name.clone()));
             }
-            let point = NumberPoint {
-                attrs: [
-                    KeyValue::new("telegen.protocol", s.protocol),
-                    KeyValue::new("telegen.reason", s.reason),
-                ]
-                .into(),
-                start,
-                time: now_unix_ns,
-                value: NumberValue::Int(i64::try_from(value).unwrap_or(i64::MAX)),
-                exemplars: Vec::new(),
-            };
-            let group = groups.entry(*id).or_insert_with(|| ResourceGroup {
-                resource: s.resource.clone(),
-                scope: self.scope.clone(),
-                records: Records::Metrics(vec![Metric {
-                    name: Str::const_new("telegen.traffic.unread"),
-                    description: Str::const_new("Bytes of connections that are seen but not read."),
-                    unit: Str::const_new("By"),
-                    data: MetricData::Sum {
-                        temporality: if delta { Temporality::Delta } else { Temporality::Cumulative },
-                        monotonic: true,
-                        points: Vec::new(),
-                    },
-                }]),
-            });
-            if let Records::Metrics(metrics) = &mut group.records
-                && let Some(MetricData::Sum { points, .. }) = metrics.first_mut().map(|m| &mut m.data)
-            {
-                points.push(point);
-            }
-        }
-        groups.into_values().collect()
+            attrs
+        })
     }
 }

@@ -61,7 +61,7 @@ pub enum PollerError {
 pub struct Poller {
     shared: Arc<Shared>,
     devices: Devices,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -81,7 +81,7 @@ impl Poller {
             .name("telegen-snmp".into())
             .spawn(move || engine.run(&of_thread))
             .map_err(|e| PollerError::Io("poller thread", e))?;
-        Ok(Poller { shared, devices, thread: Some(thread) })
+        Ok(Poller { shared, devices, thread: Mutex::new(Some(thread)) })
     }
 
     /// The devices as they stand.
@@ -95,9 +95,10 @@ impl Poller {
     }
 
     /// Ends; polls under way are left.
-    pub fn stop(mut self) {
+    pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
             let _ = thread.join();
         }
     }

@@ -79,7 +79,17 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
         None
     };
 
-    let server = page.serve(settings, &pipeline, own, &mon).await?;
+    #[cfg(feature = "collector")]
+    let collector = match settings.mode {
+        Mode::Collector => Some(crate::collector::Collector::start(settings, &pipeline, &mon)?),
+        Mode::Agent => None,
+    };
+    #[cfg(feature = "collector")]
+    let extra = collector.as_ref().map(crate::collector::Collector::router).unwrap_or_default();
+    #[cfg(not(feature = "collector"))]
+    let extra = axum::Router::new();
+
+    let server = page.serve(settings, &pipeline, own, &mon, extra).await?;
     mon.health.started();
     logs::ready(server.address());
 
@@ -98,6 +108,12 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
             tracing::warn!("the tap did not end in time");
         }
     }
+    #[cfg(feature = "collector")]
+    if let Some(collector) = collector
+        && tokio::time::timeout(timeout, collector.stop()).await.is_err()
+    {
+        tracing::warn!("the collector did not end in time");
+    }
     pipeline.shutdown(timeout.saturating_sub(started.elapsed()).max(Duration::from_millis(200))).await;
     server.stop().await;
     Ok(())
@@ -110,7 +126,11 @@ pub(crate) fn probe(settings: &Settings) -> Vec<FeatureState> {
     if settings.mode == Mode::Agent {
         states.push(tap::probe(settings));
     }
-    #[cfg(not(feature = "agent"))]
+    #[cfg(feature = "collector")]
+    if settings.mode == Mode::Collector {
+        states.push(crate::collector::probe(settings));
+    }
+    #[cfg(not(any(feature = "agent", feature = "collector")))]
     let _unused = settings;
     states.shrink_to_fit();
     states

@@ -14,7 +14,7 @@ use telegen_processes::{Discovery, HostIdentity, Table};
 use telegen_selfmon::{FeatureState, SelfMon};
 use telegen_sys::{Host, monotonic_ns, unix_ns};
 use telegen_trace::settings::Frontend;
-use telegen_trace::{Engine, EngineConfig, Red, RedSettings, Sampling, Unread};
+use telegen_trace::{Engine, EngineConfig, Graph, Outputs, Red, RedSettings, Sampling, Unlinked, Unread};
 
 use crate::settings::Settings;
 
@@ -70,13 +70,19 @@ pub(crate) fn start(
         unix_ns(),
     );
     let unread = Unread::new(super::scope());
+    let unlinked = Unlinked::new(super::scope());
+    let graph = Graph::new(super::own_resource(settings, host), super::scope(), unix_ns());
     pipeline.add_metric_source(Arc::new(red.clone()));
     pipeline.add_metric_source(Arc::new(unread.clone()));
+    pipeline.add_metric_source(Arc::new(unlinked.clone()));
+    pipeline.add_metric_source(Arc::new(graph.clone()));
+    let input = pipeline.input();
+    let out = Outputs { spans: Box::new(move |group| input.push(group)), red, unread, graph, unlinked };
     let (settings, host) = (settings.clone(), host.clone());
-    let (pipeline, mon) = (pipeline.clone(), mon.clone());
+    let mon = mon.clone();
     let (told, hear) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new().name("telegen-tap".into()).spawn(move || {
-        let watch = Watch { settings, host, pipeline, mon, red, unread };
+        let watch = Watch { settings, host, mon, out };
         watch.run(&stop, &|outcome| {
             // The other side waits for exactly one word.
             let _heard = told.send(outcome);
@@ -96,10 +102,8 @@ pub(crate) fn start(
 struct Watch {
     settings: Settings,
     host: Host,
-    pipeline: Pipeline,
     mon: SelfMon,
-    red: Red,
-    unread: Unread,
+    out: Outputs,
 }
 
 impl Watch {
@@ -146,17 +150,12 @@ impl Watch {
             mask_keys: traces.mask.query_keys.clone(),
             headers: traces.headers.clone(),
             spans: true,
+            instrumented: traces.instrumented,
+            max_routes: self.settings.agent.metrics.max_routes.get() as usize,
             scope: super::scope(),
         };
-        let input = self.pipeline.input();
         kernel_counters(&tap, &self.mon)?;
-        let engine = Engine::new(
-            config,
-            table,
-            (tap.procs()?, tap.counters()?),
-            (Box::new(move |group| input.push(group)), self.red, self.unread),
-            self.mon,
-        );
+        let engine = Engine::new(config, table, (tap.procs()?, tap.counters()?), self.out, self.mon);
         let engine = Rc::new(RefCell::new(engine));
         let handler = engine.clone();
         let pump = tap.pump(move |record| handler.borrow_mut().handle(record))?;

@@ -34,8 +34,7 @@ const AGENT: [(&str, &str); 5] = [
     ("gpu", "agent.gpu"),
 ];
 
-const COLLECTOR: [(&str, &str); 4] = [
-    ("snmp", "collector.snmp"),
+const COLLECTOR: [(&str, &str); 3] = [
     ("arrays", "collector.arrays"),
     ("clouds", "collector.clouds"),
     ("databases", "collector.databases"),

@@ -10,17 +10,20 @@ fn red(max_series: usize, exponential: bool) -> Red {
 }
 
 fn key(side: Side, status: u16) -> SeriesKey {
-    SeriesKey { side, method: "GET", status, version: "1.1", error: None, server: None }
+    SeriesKey { side, method: "GET", status, version: "1.1", error: None, server: None, route: None }
 }
 
 fn record(red: &Red, resource: &Arc<Resource>, key: SeriesKey, seconds: f64, now: u64) {
-    let exemplar = Some(Exemplar {
+    let exemplar = Exemplar {
         time: now,
         value: NumberValue::Double(seconds),
         trace_id: TraceId([1; 16]),
         span_id: SpanId([2; 8]),
-    });
-    red.record(Request { resource, key, seconds, request_body: Some(0), response_body: None, exemplar, now });
+    };
+    let request = Request { resource, key, seconds, request_body: Some(0), response_body: None, now };
+    if let Some(key) = red.record(request) {
+        red.exemplify(resource, &key, exemplar);
+    }
 }
 
 /// (metric, count, start, exemplars) of every histogram point.

@@ -67,6 +67,16 @@ pub struct Exchange {
     pub response_body_size: Option<u64>,
     /// Who moved the first byte of the response.
     pub response_exec: u64,
+    /// Token of the request.
+    pub token: u64,
+    /// Token of the request that the sending thread had read last, or 0.
+    pub caller: u64,
+    /// Whether the end of its head was read by a call that waits.
+    pub request_blocking: bool,
+    /// Whether the first byte of the response was read by a call that waits.
+    pub response_blocking: bool,
+    /// What the owner of the connection calls it; 0 until it is given a name.
+    pub id: u64,
     /// A head was longer than what was captured: headers may be missing.
     pub head_truncated: bool,
     /// Only the first bytes of the head were captured, for want of budget: no target, no headers.

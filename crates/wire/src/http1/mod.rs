@@ -74,6 +74,12 @@ pub struct Segment<'a> {
     pub ts: u64,
     /// Who made the call: process id in the upper half, thread id in the lower.
     pub exec: u64,
+    /// Token that the kernel half drew for the request under way on this connection.
+    pub token: u64,
+    /// Of a request that is sent: token of the request that its thread had read last, or 0.
+    pub caller: u64,
+    /// A read that would have waited for these bytes: its thread does nothing else meanwhile.
+    pub blocking: bool,
     /// The kernel half saw a message begin with the first byte.
     pub head_start: bool,
     /// No more bytes of the head under way will be captured.

@@ -143,8 +143,16 @@ impl Connection {
             return false;
         }
         let bytes = std::mem::take(&mut self.request.head);
-        let Begin { pos, exec, .. } = self.request.begin;
-        let at = HeadEnd { pos: pos + bytes.len() as u64, ts, exec, cut: true, brief: false, counted: false };
+        let Begin { pos, exec, blocking, .. } = self.request.begin;
+        let at = HeadEnd {
+            pos: pos + bytes.len() as u64,
+            ts,
+            exec,
+            blocking,
+            cut: true,
+            brief: false,
+            counted: false,
+        };
         self.read_request(&bytes, &at, out);
         true
     }

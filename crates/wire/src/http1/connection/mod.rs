@@ -40,6 +40,9 @@ struct Begin {
     ts: u64,
     pos: u64,
     exec: u64,
+    token: u64,
+    caller: u64,
+    blocking: bool,
     /// The other direction at that moment: next position, time of the last byte.
     other: Option<(u64, u64)>,
     /// Nothing had moved for [`IDLE_NS`].
@@ -92,6 +95,7 @@ struct HeadEnd {
     pos: u64,
     ts: u64,
     exec: u64,
+    blocking: bool,
     cut: bool,
     brief: bool,
     /// The kernel half counts the chunks that follow.
@@ -101,12 +105,28 @@ struct HeadEnd {
 impl HeadEnd {
     fn whole(seg: &Segment<'_>) -> HeadEnd {
         let counted = seg.chunks.is_some();
-        HeadEnd { pos: seg.pos, ts: seg.ts, exec: seg.exec, cut: false, brief: false, counted }
+        HeadEnd {
+            pos: seg.pos,
+            ts: seg.ts,
+            exec: seg.exec,
+            blocking: seg.blocking,
+            cut: false,
+            brief: false,
+            counted,
+        }
     }
 
     fn cut(seg: &Segment<'_>) -> HeadEnd {
         let pos = seg.pos + seg.len;
-        HeadEnd { pos, ts: seg.ts, exec: seg.exec, cut: true, brief: seg.brief, counted: false }
+        HeadEnd {
+            pos,
+            ts: seg.ts,
+            exec: seg.exec,
+            blocking: seg.blocking,
+            cut: true,
+            brief: seg.brief,
+            counted: false,
+        }
     }
 }
 
@@ -154,6 +174,8 @@ pub struct Connection {
     pipelined: bool,
     peer_fin: bool,
     tunnel: bool,
+    /// Requests that were ever among `open`.
+    opened: u32,
 }
 
 impl Connection {
@@ -184,7 +206,18 @@ impl Connection {
             pipelined: false,
             peer_fin: false,
             tunnel: false,
+            opened: 0,
         }
+    }
+
+    /// Requests whose head was read so far and whose answer is or was waited for; wraps.
+    pub fn opened(&self) -> u32 {
+        self.opened
+    }
+
+    /// The newest `n` requests that are open, newest first.
+    pub fn newest(&mut self, n: usize) -> impl Iterator<Item = &mut Exchange> {
+        self.open.iter_mut().rev().take(n).map(|open| &mut open.x)
     }
 
     /// The first message begins at this position, behind a prefix that is none of HTTP.
@@ -394,8 +427,10 @@ impl Connection {
 
     /// The request whose head is under way, as lost.
     fn lost_head(&self) -> Exchange {
-        let Begin { ts, pos, exec, .. } = self.request.begin;
+        let Begin { ts, pos, exec, token, caller, .. } = self.request.begin;
         let mut x = Exchange {
+            token,
+            caller,
             request_start: ts,
             request_pos: pos,
             request_exec: exec,
@@ -442,7 +477,16 @@ impl Connection {
 
     fn begin(&self, seg: &Segment<'_>) -> Begin {
         let quiet = seg.ts >= self.seen.saturating_add(IDLE_NS);
-        Begin { ts: seg.ts, pos: seg.pos, exec: seg.exec, other: seg.other, quiet }
+        Begin {
+            ts: seg.ts,
+            pos: seg.pos,
+            exec: seg.exec,
+            token: seg.token,
+            caller: seg.caller,
+            blocking: seg.blocking,
+            other: seg.other,
+            quiet,
+        }
     }
 }
 

@@ -202,6 +202,9 @@ impl Connection {
                 request_exec: begin.exec,
                 request_head_end: at.ts,
                 request_head_exec: at.exec,
+                request_blocking: at.blocking,
+                token: begin.token,
+                caller: begin.caller,
                 head_truncated: at.cut,
                 head_brief: at.brief,
                 ..Exchange::default()
@@ -239,6 +242,7 @@ impl Connection {
             self.request_open = matches!(self.request.state, State::Fixed(_) | State::Chunked(_));
             self.switching = request.switches();
             self.open.push_back(open);
+            self.opened = self.opened.wrapping_add(1);
             if !self.waiting.is_empty() {
                 self.take_waiting(at, out);
             }

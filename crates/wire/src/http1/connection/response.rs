@@ -287,6 +287,7 @@ impl Connection {
         x.status = Some(status);
         x.response_start = begin.ts.max(x.request_start);
         x.response_exec = begin.exec;
+        x.response_blocking = begin.blocking;
         self.answering = true;
         self.response_body = 0;
         self.last = (at.pos, at.ts);

@@ -1,0 +1,194 @@
+//! What becomes of a request: its node while it is open, its measurement and its span when it has ended.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use telegen_model::{Exemplar, NumberValue, Records, ResourceGroup, Signal, Str};
+use telegen_wire::http1::{Exchange, Outcome};
+
+use crate::engine::{Engine, SPANS_MAX};
+use crate::red::Side;
+use crate::settings::Instrumented;
+use crate::span::{self, Context, Measured};
+use crate::tree::{Finished, Left, Opened};
+
+/// Where SDKs send their spans.
+const TRACES_PATH: &str = "/v1/traces";
+
+impl Engine {
+    /// Names the requests of a connection whose heads were just read.
+    pub(crate) fn open_requests(&mut self, cookie: u64, n: usize) {
+        let Some(conn) = self.conns.get_mut(&cookie) else { return };
+        let (is_server, mut http) = (conn.is_server, conn.http.take());
+        if let Some(http) = &mut http {
+            for x in http.newest(n) {
+                let opened = Opened {
+                    side: if is_server { Side::Server } else { Side::Client },
+                    cookie,
+                    exec: x.request_head_exec,
+                    token: x.token,
+                    caller: x.caller,
+                    start: x.request_start,
+                    head_end: x.request_head_end,
+                    blocking: x.request_blocking,
+                    context: x.context.as_ref(),
+                    place: conn.place_of(x.request_pos),
+                    head: self.hasher.hash_one((x.method.as_str(), x.target.as_str())),
+                };
+                x.id = self.trees.open(&opened);
+            }
+        }
+        conn.http = http;
+    }
+
+    pub(crate) fn finish_exchanges(&mut self, cookie: u64, done: &mut Vec<Exchange>) {
+        for exchange in done.drain(..) {
+            let id = exchange.id;
+            if !self.finish_exchange(cookie, exchange) {
+                self.trees.lose(id);
+            }
+        }
+    }
+
+    /// `false` when the request leaves nothing behind but counts.
+    fn finish_exchange(&mut self, cookie: u64, x: Exchange) -> bool {
+        let Some(conn) = self.conns.get(&cookie) else { return false };
+        let pid = (x.request_exec >> 32) as u32;
+        let exact = conn.owner.pid == pid;
+        let process = if exact { self.table.get_exact(conn.owner) } else { self.table.get(pid) };
+        let process = match process {
+            Some(p) => p,
+            None => match self.table.discover(pid) {
+                Some(p) => p,
+                None => {
+                    self.selfmon.ledger.produced(Signal::Traces, "trace", 1);
+                    self.selfmon.ledger.lost(Signal::Traces, "tap", "process_unknown", 1);
+                    return false;
+                }
+            },
+        };
+        if !process.selection.selected {
+            return false;
+        }
+        let ledger = &self.selfmon.ledger;
+        ledger.produced(Signal::Traces, "trace", 1);
+        if let Outcome::Lost = x.outcome {
+            // Without a record lost, what is missing is bytes whose place in memory is not known.
+            let why = if conn.has_lost() { "ring_full" } else { "no_payload" };
+            ledger.lost(Signal::Traces, "tap", why, 1);
+            return false;
+        }
+        let context = Context {
+            ends: conn.ends.as_ref(),
+            proxied: conn.proxied.as_ref(),
+            is_server: conn.is_server,
+            config: &self.config,
+            clock: &self.clock,
+        };
+        let exports_traces = process.exports_traces;
+        let mut measured = Measured::of(&x, &context);
+        if conn.is_server && !x.head_brief && !x.is_otlp {
+            let (path, _) = span::path_and_query(&x.target);
+            let found = !matches!(measured.status, 0 | 404);
+            measured.route = self.routes.of(Arc::as_ptr(&process.instance_resource) as usize, path, found);
+        }
+        let span = if x.head_brief {
+            ledger.lost(Signal::Traces, "tap", "over_budget", 1);
+            Err("over_budget")
+        } else if x.is_otlp {
+            Err("otlp")
+        } else if !self.config.spans {
+            Err("traces_disabled")
+        } else if exports_traces && self.config.instrumented != Instrumented::All {
+            Err("instrumented")
+        } else {
+            Ok(span::build(&x, &context, &measured))
+        };
+        let unwanted = exports_traces && self.config.instrumented == Instrumented::None;
+        let exemplar = if unwanted {
+            None
+        } else {
+            self.out.red.record(measured.request(&process.instance_resource, &x))
+        };
+        let peer = match measured.side {
+            Side::Client => measured.server.0.clone(),
+            Side::Server => conn.ends.as_ref().map(|e| e.peer.clone()).unwrap_or_default(),
+        };
+        let finished = Finished {
+            span,
+            resource: process.resource.clone(),
+            instance: process.instance_resource.clone(),
+            exemplar,
+            service: Str::from(process.service.name.as_str()),
+            peer,
+            failed: measured.failed(),
+            nanos: measured.end - measured.start,
+            response_exec: if x.response_start == 0 { 0 } else { x.response_exec },
+            response_blocking: x.response_blocking,
+            end: x.response_end,
+        };
+        let exports = x.is_otlp && !conn.is_server && x.target.ends_with(TRACES_PATH);
+        if exports && !exports_traces {
+            tracing::info!(pid, service = %finished.service, "exports traces itself");
+            self.table.mark_exporter(pid);
+        }
+        self.trees.finish(x.id, x.context.as_ref(), finished);
+        true
+    }
+
+    /// Takes what the trees have let go.
+    pub(crate) fn take_left(&mut self, now: u64) {
+        let now = self.clock.wall(now);
+        let mut edges = Vec::new();
+        for left in std::mem::take(&mut self.left) {
+            match left {
+                Left::Span(f) => self.push_span(*f),
+                // It was told as lost when it ended.
+                Left::Discarded("over_budget") => {}
+                Left::Discarded(reason) => self.selfmon.ledger.discarded(Signal::Traces, reason, 1),
+                Left::Edge(edge) => edges.push(edge),
+                Left::Unlinked(instance, reason) => self.out.unlinked.add(&instance, reason, now),
+            }
+        }
+        if !edges.is_empty() {
+            self.out.graph.record(edges.into_iter(), now);
+        }
+    }
+
+    fn push_span(&mut self, f: Finished) {
+        let Ok(span) = f.span else { return };
+        if let Some(key) = f.exemplar {
+            let exemplar = Exemplar {
+                time: span.end,
+                value: NumberValue::Double(f.nanos as f64 / 1e9),
+                trace_id: span.trace_id,
+                span_id: span.span_id,
+            };
+            self.out.red.exemplify(&f.instance, &key, exemplar);
+        }
+        let group = self
+            .groups
+            .entry(Arc::as_ptr(&f.resource) as usize)
+            .or_insert_with(|| (f.resource.clone(), Vec::new()));
+        group.1.push(span);
+        self.gathered += 1;
+        if self.gathered >= SPANS_MAX {
+            self.flush();
+        }
+    }
+
+    /// Pushes the spans gathered so far.
+    pub(crate) fn flush(&mut self) {
+        if self.gathered == 0 {
+            return;
+        }
+        self.gathered = 0;
+        for (_, (resource, spans)) in self.groups.drain() {
+            (self.out.spans)(ResourceGroup {
+                resource,
+                scope: self.config.scope.clone(),
+                records: Records::Spans(spans),
+            });
+        }
+    }
+}

@@ -1,0 +1,720 @@
+//! Requests on their way to being spans: which belong together, and whether they are kept.
+//!
+//! A request is a node from the end of its head on. Its other end, when that is on this host, and the request that its
+//! thread was serving make a tree of it. A tree leaves when its root has ended; until then its spans wait, within the
+//! bounds below. Nodes are opened and ended in the order of the records; everything is decided at the end of a turn,
+//! when all rings have been read, because records of two connections may come in any order.
+
+mod join;
+mod judge;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use slotmap::{Key, KeyData, SlotMap};
+use telegen_model::{KeyValue, Resource, Span, SpanId, Str, TraceId, semconv as s};
+use telegen_wire::context::TraceContext;
+
+use crate::ids::Ids;
+use crate::red::{SeriesKey, Side};
+use crate::sample::Sampling;
+
+pub(crate) use join::Place;
+pub(crate) use judge::Reason;
+use judge::{Answer, Call, Habit, Served, judge};
+
+/// Requests at most that are open or wait; a new one beyond is a span by itself.
+const NODES_MAX: usize = 65_536;
+/// Ended requests at most that wait for their tree; the oldest beyond leaves as it is.
+const WAITING_MAX: usize = 8192;
+/// Turns that a request waits at least, for records of its other end.
+const TURNS: u64 = 2;
+/// How long an ended request waits for its parent's end at most, ns.
+const WINDOW_NS: u64 = 10_000_000_000;
+/// How long a root waits for the ends of the requests below it, ns.
+const GRACE_NS: u64 = 500_000_000;
+/// Threads at most of which the last request is known.
+const THREADS_MAX: usize = 65_536;
+/// Processes at most whose habit is known.
+const HABITS_MAX: usize = 32_768;
+/// Links between a node and the root that are followed.
+const DEPTH_MAX: usize = 64;
+
+slotmap::new_key_type! { struct Id; }
+
+/// A request whose head was read.
+pub(crate) struct Opened<'a> {
+    pub(crate) side: Side,
+    pub(crate) cookie: u64,
+    /// Process in the upper half, thread in the lower: who moved the end of the head.
+    pub(crate) exec: u64,
+    pub(crate) token: u64,
+    pub(crate) caller: u64,
+    /// First byte, end of the head: monotonic ns.
+    pub(crate) start: u64,
+    pub(crate) head_end: u64,
+    pub(crate) blocking: bool,
+    pub(crate) context: Option<&'a TraceContext>,
+    pub(crate) place: Place,
+    /// Hash of method and target.
+    pub(crate) head: u64,
+}
+
+/// A request that has ended.
+pub(crate) struct Finished {
+    /// The span without ids, or why there is none.
+    pub(crate) span: Result<Span, &'static str>,
+    pub(crate) resource: Arc<Resource>,
+    /// Whose metrics it is counted in.
+    pub(crate) instance: Arc<Resource>,
+    /// Where an exemplar is wanted: the series.
+    pub(crate) exemplar: Option<Box<SeriesKey>>,
+    /// For the service graph.
+    pub(crate) service: Str,
+    /// The other end as this one names it.
+    pub(crate) peer: Str,
+    pub(crate) failed: bool,
+    pub(crate) nanos: u64,
+    pub(crate) response_exec: u64,
+    pub(crate) response_blocking: bool,
+    /// Monotonic ns.
+    pub(crate) end: u64,
+}
+
+/// How a node got its parent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Link {
+    /// It has none.
+    Root,
+    /// The caller's header.
+    Header,
+    /// The same bytes at both ends; the other end's node.
+    Seq(Id),
+    Unix(Id),
+    /// The thread's request, not decided yet.
+    Candidate(Id),
+    /// The thread's request, with confidence.
+    Thread(Id, f64),
+}
+
+impl Link {
+    fn parent(self) -> Option<Id> {
+        match self {
+            Link::Root | Link::Header => None,
+            Link::Seq(id) | Link::Unix(id) | Link::Candidate(id) | Link::Thread(id, _) => Some(id),
+        }
+    }
+}
+
+/// What a tree decided for a node that was still open.
+#[derive(Clone, Debug)]
+struct Decision {
+    trace_id: TraceId,
+    parent: SpanId,
+    keep: Keep,
+}
+
+/// Whether a tree's spans are kept.
+#[derive(Clone, Debug)]
+struct Keep {
+    /// Why not.
+    discard: Option<&'static str>,
+    state: Str,
+}
+
+struct Node {
+    side: Side,
+    cookie: u64,
+    start: u64,
+    served: Served,
+    place: Place,
+    head: u64,
+    token: u64,
+    caller: u64,
+    link: Link,
+    reason: Option<Reason>,
+    /// The other end, whether or not it is the parent.
+    other: Option<Id>,
+    /// The other end's service and seconds, when it left first.
+    left: Option<Box<(Str, f64)>>,
+    children: Vec<Id>,
+    span_id: SpanId,
+    header: Option<Box<TraceContext>>,
+    decision: Option<Box<Decision>>,
+    turn: u64,
+    done: Option<Box<Finished>>,
+}
+
+/// What leaves.
+pub(crate) enum Left {
+    /// A kept span with its ids, and the exemplar that it may be.
+    Span(Box<Finished>),
+    /// A span that is not kept, with the reason.
+    Discarded(&'static str),
+    /// A request between two services.
+    Edge(Edge),
+    /// A call without a parent, of the service instance with this resource.
+    Unlinked(Arc<Resource>, Reason),
+}
+
+/// One request between two services.
+pub(crate) struct Edge {
+    pub(crate) client: Str,
+    pub(crate) server: Str,
+    pub(crate) client_seconds: Option<f64>,
+    pub(crate) server_seconds: Option<f64>,
+    pub(crate) failed: bool,
+}
+
+/// What was given up, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lapses {
+    /// Requests that found no room to be linked.
+    pub(crate) no_room: u64,
+    /// Ends that came when the other had left.
+    pub(crate) late: u64,
+    /// Requests with more than one possible other end.
+    pub(crate) ambiguous: u64,
+}
+
+/// All requests that are open or wait.
+pub(crate) struct Trees {
+    nodes: SlotMap<Id, Node>,
+    sent: join::Sent<Id>,
+    /// Requests read lately whose other end may still be told.
+    unjoined: Vec<Id>,
+    /// Requests sent lately whose thread's request may still be told.
+    uncalled: Vec<Id>,
+    /// Ended requests, oldest first.
+    waiting: VecDeque<Id>,
+    /// By thread: the two requests that it read last.
+    threads: HashMap<u64, [Id; 2], RandomState>,
+    habits: HashMap<u32, Habit, RandomState>,
+    turn: u64,
+    ids: Ids,
+    sampling: Sampling,
+    pub(crate) lapses: Lapses,
+}
+
+impl Trees {
+    pub(crate) fn new(sampling: Sampling) -> Trees {
+        Trees {
+            nodes: SlotMap::with_key(),
+            sent: join::Sent::new(),
+            unjoined: Vec::new(),
+            uncalled: Vec::new(),
+            waiting: VecDeque::new(),
+            threads: HashMap::default(),
+            habits: HashMap::default(),
+            turn: 0,
+            ids: Ids::new(),
+            sampling,
+            lapses: Lapses::default(),
+        }
+    }
+
+    /// Requests that are open or wait.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Forgets what a process was like.
+    pub(crate) fn exit(&mut self, pid: u32) {
+        self.habits.remove(&pid);
+    }
+
+    /// Takes a request whose head was read; gives what to call it by, 0 where there is no room.
+    pub(crate) fn open(&mut self, o: &Opened<'_>) -> u64 {
+        if self.nodes.len() >= NODES_MAX {
+            self.lapses.no_room += 1;
+            return 0;
+        }
+        let header = o.context.cloned().map(Box::new);
+        let id = self.nodes.insert(Node {
+            side: o.side,
+            cookie: o.cookie,
+            start: o.start,
+            served: Served {
+                exec: o.exec,
+                head_end: o.head_end,
+                blocking: o.blocking,
+                overlap: None,
+                answer: None,
+            },
+            place: o.place,
+            head: o.head,
+            token: o.token,
+            caller: o.caller,
+            link: if header.is_some() { Link::Header } else { Link::Root },
+            reason: None,
+            other: None,
+            left: None,
+            children: Vec::new(),
+            span_id: self.ids.span(),
+            header,
+            decision: None,
+            turn: self.turn,
+            done: None,
+        });
+        match o.side {
+            Side::Server => {
+                self.thread_reads(id, o);
+                self.unjoined.push(id);
+            }
+            Side::Client => {
+                self.sent.insert(o.place, id);
+                if o.caller == 0 {
+                    self.unlinked(id, Reason::NoRequestOnThread);
+                } else if !self.find_caller(id) {
+                    self.uncalled.push(id);
+                }
+            }
+        }
+        id.data().as_ffi()
+    }
+
+    /// Takes the end of a request; `context` is the caller's where the request has no name.
+    pub(crate) fn finish(&mut self, id: u64, context: Option<&TraceContext>, f: Finished) {
+        let mut id = Id::from(KeyData::from_ffi(id));
+        let answer = Answer { exec: f.response_exec, blocking: f.response_blocking, end: f.end };
+        let node = match self.nodes.get_mut(id) {
+            Some(node) => node,
+            None => {
+                let header = context.cloned().map(Box::new);
+                id = self.nodes.insert(Node::alone(header, self.ids.span(), self.turn));
+                &mut self.nodes[id]
+            }
+        };
+        node.served.answer = Some(answer);
+        node.done = Some(Box::new(f));
+        if node.side == Side::Server {
+            let (pid, served) = ((node.served.exec >> 32) as u32, node.served);
+            if self.habits.len() < HABITS_MAX || self.habits.contains_key(&pid) {
+                self.habits.entry(pid).or_default().learn(&served);
+            }
+        }
+        self.waiting.push_back(id);
+    }
+
+    /// Forgets a request of which nothing sure can be said.
+    pub(crate) fn lose(&mut self, id: u64) {
+        self.remove(Id::from(KeyData::from_ffi(id)));
+    }
+
+    /// Ends a turn: finds other ends and callers, and gives what need not wait any longer.
+    pub(crate) fn turn(&mut self, now: u64, out: &mut Vec<Left>) {
+        self.turn += 1;
+        let mut uncalled = std::mem::take(&mut self.uncalled);
+        uncalled.retain(|id| {
+            let open = !self.find_caller(*id) && self.may_wait(*id);
+            if !open && self.nodes.get(*id).is_some_and(|n| n.link == Link::Root) {
+                self.unlinked(*id, Reason::NoRequestOnThread);
+            }
+            open
+        });
+        self.uncalled = uncalled;
+        let mut unjoined = std::mem::take(&mut self.unjoined);
+        unjoined.retain(|id| !self.join(*id) && self.may_wait(*id));
+        self.unjoined = unjoined;
+        for _ in 0..self.waiting.len() {
+            let Some(id) = self.waiting.pop_front() else { break };
+            let Some(ended) = self.nodes.get(id).and_then(|n| n.served.answer) else { continue };
+            let root = self.root(id);
+            let forced = self.waiting.len() >= WAITING_MAX || now.saturating_sub(ended.end) > WINDOW_NS;
+            if forced || self.may_leave(root, now) {
+                self.leave(root, out);
+            }
+            if self.nodes.contains_key(id) {
+                self.waiting.push_back(id);
+            }
+        }
+    }
+
+    /// Gives everything that has ended, whatever it waits for.
+    pub(crate) fn flush(&mut self, out: &mut Vec<Left>) {
+        while let Some(id) = self.waiting.pop_front() {
+            if self.nodes.contains_key(id) {
+                let root = self.root(id);
+                self.leave(root, out);
+            }
+        }
+    }
+
+    fn may_wait(&self, id: Id) -> bool {
+        self.nodes.get(id).is_some_and(|n| self.turn < n.turn + TURNS)
+    }
+
+    /// A thread is at another request than before.
+    fn thread_reads(&mut self, id: Id, o: &Opened<'_>) {
+        if self.threads.len() >= THREADS_MAX && !self.threads.contains_key(&o.exec) {
+            // No event tells that a thread has ended: begin anew.
+            self.threads.clear();
+        }
+        let last = self.threads.entry(o.exec).or_insert([Id::null(); 2]);
+        let before = last[0];
+        *last = [id, before];
+        if let Some(b) = self.nodes.get_mut(before)
+            && b.cookie != o.cookie
+            && b.served.answer.is_none_or(|a| o.start < a.end)
+        {
+            b.served.overlap = Some(b.served.overlap.unwrap_or(u64::MAX).min(o.start));
+        }
+    }
+
+    /// Looks for the request that a call's thread had read last; `true` when there is nothing more to look for.
+    fn find_caller(&mut self, id: Id) -> bool {
+        let Some(node) = self.nodes.get(id) else { return true };
+        if node.link != Link::Root || node.reason.is_some() {
+            return true;
+        }
+        let caller = node.caller;
+        let Some(last) = self.threads.get(&node.served.exec) else { return false };
+        let parent = last.iter().copied().find(|p| self.nodes.get(*p).is_some_and(|p| p.token == caller));
+        if let Some(parent) = parent {
+            self.adopt(id, parent, Link::Candidate(parent));
+        }
+        parent.is_some()
+    }
+
+    /// Looks for the other end of a request that was read; `true` when there is nothing more to look for.
+    fn join(&mut self, id: Id) -> bool {
+        if self.sent.is_empty() {
+            return false;
+        }
+        let Some(node) = self.nodes.get(id) else { return true };
+        let read = node.as_side();
+        let mut found = None;
+        for sent in self.sent.candidates(node.place) {
+            let fits = self.nodes.get(*sent).is_some_and(|s| {
+                s.other.is_none() && s.cookie != node.cookie && join::fits(&s.as_side(), &read)
+            });
+            if fits && found.replace(*sent).is_some() {
+                self.lapses.ambiguous += 1;
+                return true;
+            }
+        }
+        let Some(client) = found else { return false };
+        let unix = matches!(node.place, Place::Unix { .. });
+        self.nodes[id].other = Some(client);
+        self.nodes[client].other = Some(id);
+        // What the application said of its trace stands alone.
+        if self.nodes[client].header.is_none() {
+            self.adopt(id, client, if unix { Link::Unix(client) } else { Link::Seq(client) });
+        }
+        true
+    }
+
+    fn adopt(&mut self, id: Id, parent: Id, link: Link) {
+        let Some(node) = self.nodes.get_mut(id) else { return };
+        if node.link != Link::Root {
+            return;
+        }
+        node.link = link;
+        if let Some(p) = self.nodes.get_mut(parent) {
+            p.children.push(id);
+        }
+    }
+
+    fn unlinked(&mut self, id: Id, reason: Reason) {
+        if let Some(node) = self.nodes.get_mut(id)
+            && node.link != Link::Header
+        {
+            node.link = Link::Root;
+            node.reason = Some(reason);
+        }
+    }
+
+    /// The root of a node's tree as far as it is known. A parent that is gone is none.
+    fn root(&mut self, id: Id) -> Id {
+        let mut at = id;
+        for _ in 0..DEPTH_MAX {
+            let Some(node) = self.nodes.get(at) else { break };
+            if node.decision.is_some() {
+                break;
+            }
+            let Some(parent) = node.link.parent() else { break };
+            if !self.nodes.contains_key(parent) {
+                match node.link {
+                    Link::Candidate(_) => self.unlinked(at, Reason::Late),
+                    _ => {
+                        self.lapses.late += 1;
+                        self.nodes[at].link = Link::Root;
+                    }
+                }
+                break;
+            }
+            at = parent;
+        }
+        at
+    }
+
+    fn may_leave(&self, root: Id, now: u64) -> bool {
+        let Some(node) = self.nodes.get(root) else { return true };
+        if node.decision.is_some() {
+            return true;
+        }
+        let Some(answer) = node.served.answer else { return false };
+        if self.turn < node.turn + TURNS {
+            return false;
+        }
+        let all_ended = node.children.is_empty() || self.all_ended(root);
+        all_ended || now.saturating_sub(answer.end) > GRACE_NS
+    }
+
+    fn all_ended(&self, root: Id) -> bool {
+        let mut stack = vec![root];
+        while let Some(id) = stack.pop() {
+            let Some(node) = self.nodes.get(id) else { continue };
+            if node.done.is_none() {
+                return false;
+            }
+            stack.extend(node.children.iter().filter(|c| self.is_child(**c, id)));
+        }
+        true
+    }
+
+    fn is_child(&self, id: Id, parent: Id) -> bool {
+        self.nodes.get(id).is_some_and(|n| n.link.parent() == Some(parent))
+    }
+
+    /// Decides about the calls of a request, and gives those that are its children for sure.
+    fn children(&mut self, id: Id) -> Vec<Id> {
+        let children = std::mem::take(&mut self.nodes[id].children);
+        let mut sure = Vec::with_capacity(children.len());
+        for child in children {
+            if !self.is_child(child, id) {
+                continue;
+            }
+            if let Link::Candidate(_) = self.nodes[child].link {
+                let served = self.nodes[id].served;
+                let call = self.nodes[child].as_call();
+                let habit = self.habits.get(&((served.exec >> 32) as u32)).copied().unwrap_or_default();
+                match judge(&call, &served, &habit) {
+                    Ok(confidence) => self.nodes[child].link = Link::Thread(id, confidence),
+                    Err(reason) => {
+                        self.unlinked(child, reason);
+                        continue;
+                    }
+                }
+            }
+            sure.push(child);
+        }
+        sure
+    }
+
+    /// Lets a tree leave: what has ended is given, what is open learns what was decided.
+    fn leave(&mut self, root: Id, out: &mut Vec<Left>) {
+        let Some(node) = self.nodes.get(root) else { return };
+        if node.children.is_empty() && node.decision.is_none() && node.done.is_some() {
+            let (trace_id, parent) = self.head_of(root);
+            let keep = self.keep(trace_id, root, &[root]);
+            return self.depart(root, trace_id, parent, &keep, out);
+        }
+        // Parents come before their children.
+        let mut all = vec![root];
+        let mut at = 0;
+        while at < all.len() {
+            let more = self.children(all[at]);
+            all.extend(more);
+            at += 1;
+        }
+        let decided = self.nodes[root].decision.as_deref().cloned();
+        let (trace_id, root_parent, keep) = match decided {
+            Some(d) => (d.trace_id, d.parent, d.keep),
+            None => {
+                let (trace_id, parent) = self.head_of(root);
+                (trace_id, parent, self.keep(trace_id, root, &all))
+            }
+        };
+        let parents: Vec<SpanId> = all
+            .iter()
+            .map(|id| {
+                let parent = self.nodes[*id].link.parent().filter(|_| *id != root);
+                parent.and_then(|p| self.nodes.get(p)).map_or(root_parent, |p| p.span_id)
+            })
+            .collect();
+        for id in &all {
+            self.order_ends(*id);
+        }
+        for (id, parent) in all.into_iter().zip(parents) {
+            if self.nodes[id].done.is_some() {
+                self.depart(id, trace_id, parent, &keep, out);
+            } else {
+                let decision = Decision { trace_id, parent, keep: keep.clone() };
+                self.nodes[id].decision = Some(Box::new(decision));
+            }
+        }
+    }
+
+    /// Trace and parent of a root.
+    fn head_of(&mut self, root: Id) -> (TraceId, SpanId) {
+        match &self.nodes[root].header {
+            Some(h) => (h.trace_id, h.span_id),
+            None => (self.ids.trace(), SpanId::ZERO),
+        }
+    }
+
+    fn keep(&self, trace_id: TraceId, root: Id, all: &[Id]) -> Keep {
+        let header = self.nodes[root].header.as_deref();
+        let ended = all.iter().filter_map(|id| self.nodes.get(*id)?.done.as_deref());
+        let (mut failed, mut nanos) = (false, 0);
+        for f in ended {
+            failed |= f.failed;
+            nanos = nanos.max(f.nanos);
+        }
+        let sampled = header.and_then(|h| h.sampled);
+        let discard = self.sampling.discard(&trace_id, sampled, failed, nanos);
+        let state = header.map(|h| h.state.clone()).unwrap_or_default();
+        let state = if sampled.is_none() { self.sampling.state(&trace_id, state) } else { state };
+        Keep { discard, state }
+    }
+
+    /// A byte was sent no later than it was received, whatever the order of the records.
+    fn order_ends(&mut self, id: Id) {
+        let Some(node) = self.nodes.get(id) else { return };
+        let (Some(other), Side::Server) = (node.other, node.side) else { return };
+        let Some([read, sent]) = self.nodes.get_disjoint_mut([id, other]) else { return };
+        let (Some(read), Some(sent)) = (&mut read.done, &mut sent.done) else { return };
+        let (Ok(read), Ok(sent)) = (&mut read.span, &mut sent.span) else { return };
+        sent.start = sent.start.min(read.start);
+        read.end = read.end.min(sent.end).max(read.start);
+    }
+
+    /// One request leaves.
+    fn depart(&mut self, id: Id, trace_id: TraceId, parent: SpanId, keep: &Keep, out: &mut Vec<Left>) {
+        let Some(node) = self.remove(id) else { return };
+        let Some(mut f) = node.done else { return };
+        self.tell_edge(node.side, node.other, node.left, &f, out);
+        // A process that serves nothing has nothing to be linked to.
+        let serves = || self.habits.contains_key(&((node.served.exec >> 32) as u32));
+        let reason = node.reason.filter(|r| *r != Reason::NoRequestOnThread || serves());
+        if let Some(reason) = reason {
+            out.push(Left::Unlinked(f.instance.clone(), reason));
+        }
+        let why = match (&mut f.span, keep.discard) {
+            (Ok(span), None) => {
+                span.trace_id = trace_id;
+                span.span_id = node.span_id;
+                span.parent_id = parent;
+                span.trace_state = keep.state.clone();
+                // Bit 0: sampled. Bits 8 and 9: whether the parent is known to be remote.
+                span.flags = 1 | if node.link == Link::Header { 0x300 } else { 0x100 };
+                attribute(span, node.link, reason);
+                None
+            }
+            (Err(reason), _) => Some(*reason),
+            (Ok(_), Some(reason)) => Some(reason),
+        };
+        out.push(why.map_or(Left::Span(f), Left::Discarded));
+    }
+
+    /// A request between two services is told once: by the end that read it, where both are seen.
+    fn tell_edge(
+        &mut self,
+        side: Side,
+        other: Option<Id>,
+        left: Option<Box<(Str, f64)>>,
+        f: &Finished,
+        out: &mut Vec<Left>,
+    ) {
+        if matches!(f.span, Err("otlp")) {
+            return;
+        }
+        let seconds = f.nanos as f64 / 1e9;
+        let ended = |id: Id| self.nodes.get(id).and_then(|n| n.done.as_deref());
+        match (side, other) {
+            (Side::Server, other) => {
+                let client = match (left, other.and_then(ended)) {
+                    (Some(left), _) => Some(*left),
+                    (None, Some(c)) => Some((c.service.clone(), c.nanos as f64 / 1e9)),
+                    (None, None) => None,
+                };
+                let (client, client_seconds) = match client {
+                    Some((service, seconds)) => (service, Some(seconds)),
+                    None => (f.peer.clone(), None),
+                };
+                out.push(Left::Edge(Edge {
+                    client,
+                    server: f.service.clone(),
+                    client_seconds,
+                    server_seconds: Some(seconds),
+                    failed: f.failed,
+                }));
+            }
+            (Side::Client, Some(other)) => {
+                if let Some(server) = self.nodes.get_mut(other) {
+                    server.left = Some(Box::new((f.service.clone(), seconds)));
+                }
+            }
+            (Side::Client, None) => out.push(Left::Edge(Edge {
+                client: f.service.clone(),
+                server: f.peer.clone(),
+                client_seconds: Some(seconds),
+                server_seconds: None,
+                failed: f.failed,
+            })),
+        }
+    }
+
+    fn remove(&mut self, id: Id) -> Option<Node> {
+        let node = self.nodes.remove(id)?;
+        if node.side == Side::Client {
+            self.sent.remove(node.place, id);
+        }
+        Some(node)
+    }
+}
+
+impl Node {
+    /// A request that found no room while it was open.
+    fn alone(header: Option<Box<TraceContext>>, span_id: SpanId, turn: u64) -> Node {
+        Node {
+            side: Side::Client,
+            cookie: 0,
+            start: 0,
+            served: Served::default(),
+            place: Place::None,
+            head: 0,
+            token: 0,
+            caller: 0,
+            link: if header.is_some() { Link::Header } else { Link::Root },
+            reason: header.is_none().then_some(Reason::NoRoom),
+            other: None,
+            left: None,
+            children: Vec::new(),
+            span_id,
+            header,
+            decision: None,
+            turn,
+            done: None,
+        }
+    }
+
+    fn as_side(&self) -> join::Side {
+        join::Side { place: self.place, head: self.head, start: self.start }
+    }
+
+    fn as_call(&self) -> Call {
+        Call { exec: self.served.exec, start: self.start, answer: self.served.answer }
+    }
+}
+
+/// Says on a span how its parent was found, or why it has none.
+fn attribute(span: &mut Span, link: Link, reason: Option<Reason>) {
+    let (method, confidence) = match link {
+        Link::Seq(_) => ("tcp_seq", 1.0),
+        Link::Unix(_) => ("unix_peer", 0.99),
+        Link::Thread(_, confidence) => ("thread", confidence),
+        Link::Root | Link::Header | Link::Candidate(_) => {
+            if let Some(reason) = reason {
+                span.attrs.push(KeyValue::new(s::TELEGEN_LINK_REASON, reason.name()));
+            }
+            return;
+        }
+    };
+    span.attrs.push(KeyValue::new(s::TELEGEN_LINK_METHOD, method));
+    span.attrs.push(KeyValue::new(s::TELEGEN_LINK_CONFIDENCE, confidence));
+}
