@@ -395,6 +395,10 @@ impl Turn<'_> {
                 self.sensor(sensor, cells, (kept, at), attrs, points);
                 continue;
             }
+            if column.presence {
+                points.gauge(column.metric, attrs.clone(), NumberValue::Int(1));
+                continue;
+            }
             let mut loose = NONE;
             let last = if counter { kept.of_row(at)[this] } else { NONE };
             if let Cell::Counter64(v) = cell

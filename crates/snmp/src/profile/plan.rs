@@ -135,6 +135,8 @@ pub struct ColumnPlan {
     pub unless: Option<usize>,
     /// Whether it is the row's discontinuity time.
     pub discontinuity: bool,
+    /// Whether only that the row is there counts: the value is 1.
+    pub presence: bool,
 }
 
 /// Sensors: places of labels and columns.
@@ -383,9 +385,9 @@ impl Builder {
             ),
         };
         let discontinuity = match c.usage.as_str() {
-            "" => false,
+            "" | "presence" => false,
             "discontinuity" => true,
-            other => return Err(format!("use {other}: expected discontinuity")),
+            other => return Err(format!("use {other}: expected discontinuity or presence")),
         };
         let attrs = self.attrs(&c.attrs);
         let attr_set = table.attr_sets.iter().position(|s| *s == attrs).unwrap_or_else(|| {
@@ -401,6 +403,7 @@ impl Builder {
             counter: c.counter,
             unless,
             discontinuity,
+            presence: c.usage == "presence" && self.naming == Names::Otel,
         })
     }
 }

@@ -146,7 +146,8 @@ pub struct Column {
     /// Only for rows where that column has no value: a 32-bit counter beside its 64-bit one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub unless: String,
-    /// Never a metric: `discontinuity`, the sysUpTime at which the row's counters last began anew.
+    /// `discontinuity`: never a metric, the sysUpTime at which the row's counters last began anew. `presence`: the value
+    /// is 1 as long as the row is there.
     #[serde(rename = "use", skip_serializing_if = "String::is_empty")]
     pub usage: String,
 }
