@@ -29,6 +29,8 @@ pub mod simulate;
 #[cfg(feature = "engine")]
 pub mod targets;
 #[cfg(feature = "engine")]
+pub mod trap;
+#[cfg(feature = "engine")]
 pub mod usm;
 #[cfg(feature = "engine")]
 pub mod walk;

@@ -161,8 +161,11 @@ impl Walk {
     fn refused(&mut self, pdu: &Pdu<'_>) {
         let blamed = usize::try_from(pdu.error_index - 1).ok().and_then(|i| self.asked.get(i)).copied();
         match pdu.error_status {
-            1 if self.repetitions > 1 && !self.bounds.v1 => self.most = self.repetitions / 2,
-            1 if self.asked.len() > 1 => self.breadth = self.asked.len() / 2,
+            // net-snmp says genErr where an encrypted answer grows too large.
+            1 | 5 if self.repetitions > 1 && !self.bounds.v1 => self.most = self.repetitions / 2,
+            1 | 5 if self.asked.len() > 1 && (!self.bounds.v1 || blamed.is_none()) => {
+                self.breadth = self.asked.len() / 2;
+            }
             // Version 1 says so at the end of everything.
             2 => match blamed {
                 Some(i) => self.columns[i].state = State::Ended,

@@ -21,6 +21,7 @@ use crate::Fault;
 use crate::profile::Library;
 use crate::protocol::{Leniency, Writer, parse};
 use crate::session::{Received, answer_id};
+use crate::trap::Known;
 
 /// Sockets of a kind; answers spread over their buffers.
 const SOCKETS: usize = 4;
@@ -47,6 +48,8 @@ pub struct PollerSettings {
     pub scope: Scope,
     /// Own metrics and the ledger.
     pub mon: SelfMon,
+    /// Resources by address, kept for notifications.
+    pub known: Known,
 }
 
 /// Why the poller cannot start.
@@ -164,6 +167,7 @@ struct Engine {
     scope: Scope,
     mon: SelfMon,
     devices: Devices,
+    known: Known,
     stats: Stats,
 }
 
@@ -222,6 +226,7 @@ impl Engine {
             scope: settings.scope,
             mon: settings.mon,
             devices,
+            known: settings.known,
             stats,
         })
     }
@@ -515,6 +520,16 @@ impl Engine {
             let down = slot.device.state == super::status::DeviceState::Down;
             if down { self.stats.failed.inc() } else { self.stats.polls.inc() }
             let status = slot.device.status();
+            if let Some(peer) = slot.device.peer {
+                let same = |k: &Known| {
+                    let known = k.read().unwrap_or_else(PoisonError::into_inner);
+                    known.get(&peer.ip()).is_some_and(|r| Arc::ptr_eq(r, &outcome.resource))
+                };
+                if !same(&self.known) {
+                    let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+                    known.insert(peer.ip(), outcome.resource.clone());
+                }
+            }
             let records = Records::Metrics(outcome.metrics);
             self.mon.ledger.produced(Signal::Metrics, "snmp", records.items() as u64);
             self.input.push(ResourceGroup { resource: outcome.resource, scope: self.scope.clone(), records });

@@ -7,11 +7,15 @@ use anyhow::Context;
 use axum::routing::get;
 use axum::{Json, Router};
 use telegen_model::{Scope, Str};
-use telegen_pipeline::Pipeline;
+use telegen_pipeline::{AckLevel, Pipeline};
 use telegen_selfmon::{FeatureState, SelfMon};
 use telegen_snmp::poll::{Devices, Poller, PollerSettings};
 use telegen_snmp::profile::Library;
+use telegen_snmp::poll::credentials;
+use telegen_snmp::session::Access;
+use telegen_snmp::settings::Traps;
 use telegen_snmp::targets::TargetSource;
+use telegen_snmp::trap::{Allowed, Known, Network, TrapReceiver, TrapSettings};
 
 use crate::agent::VERSION;
 use crate::settings::Settings;
@@ -24,6 +28,7 @@ const RELOOK: Duration = Duration::from_secs(1);
 /// The collector at work.
 pub(crate) struct Collector {
     poller: Option<Arc<Poller>>,
+    traps: Option<Arc<TrapReceiver>>,
     watcher: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -40,12 +45,18 @@ impl Collector {
             }
         }
         let scope = Scope { name: Str::const_new(telegen_snmp::SCOPE), version: Str::const_new(VERSION) };
+        let known = Known::default();
+        let traps = match &snmp.traps {
+            Some(traps) => Some(Arc::new(receive(settings, traps, &scope, &known, pipeline, mon)?)),
+            None => None,
+        };
         let poller = Poller::start(PollerSettings {
             targets,
             library,
             input: pipeline.input(),
             scope,
             mon: mon.clone(),
+            known,
         })
         .context("collector.snmp")?;
         let poller = Arc::new(poller);
@@ -68,7 +79,7 @@ impl Collector {
                 }
             })
         });
-        Ok(Collector { poller: Some(poller), watcher })
+        Ok(Collector { poller: Some(poller), traps, watcher })
     }
 
     /// `/api/v1/devices`.
@@ -82,10 +93,49 @@ impl Collector {
         if let Some(watcher) = self.watcher {
             watcher.abort();
         }
+        if let Some(traps) = self.traps {
+            let _ = tokio::task::spawn_blocking(move || traps.stop()).await;
+        }
         if let Some(poller) = self.poller {
             let _ = tokio::task::spawn_blocking(move || poller.stop()).await;
         }
     }
+}
+
+/// Starts to receive traps and informs.
+fn receive(
+    settings: &Settings,
+    traps: &Traps,
+    scope: &Scope,
+    known: &Known,
+    pipeline: &Pipeline,
+    mon: &SelfMon,
+) -> anyhow::Result<TrapReceiver> {
+    let all = credentials(&settings.collector.snmp)
+        .map_err(|(name, e)| anyhow::anyhow!("collector.snmp.credentials.{name}: {e}"))?;
+    let users: Vec<Arc<Access>> =
+        traps.users.iter().filter_map(|n| all.get(n)).map(|c| c.access.clone()).collect();
+    let allowed = Allowed {
+        sources: traps.sources.iter().filter_map(|s| Network::parse(s)).collect(),
+        communities: traps.communities.iter().map(|c| c.expose().as_bytes().to_vec()).collect(),
+        users,
+        per_device: traps.limits.per_device,
+        dedup: traps.limits.dedup.get().unwrap_or_default(),
+    };
+    // Without a queue on disk a record is as safe as it gets once it waits for its exporters.
+    let on_disk = settings.export.otlp().iter().any(|o| o.queue.path.is_some());
+    TrapReceiver::start(TrapSettings {
+        listen: traps.listen.clone(),
+        allowed,
+        forward: traps.forward.clone(),
+        safe: if on_disk { AckLevel::Fsynced } else { AckLevel::Memory },
+        name: telegen_sys::Host::read().name,
+        known: known.clone(),
+        input: pipeline.input(),
+        scope: scope.clone(),
+        mon: mon.clone(),
+    })
+    .context("collector.snmp.traps")
 }
 
 fn devices_router(devices: Devices) -> Router {
