@@ -7,10 +7,12 @@ mod emit;
 mod engine;
 mod frame;
 mod kept;
+mod once;
 mod status;
 mod target;
 mod task;
 
 pub use engine::{Poller, PollerError, PollerSettings, is_ours};
+pub use once::poll_once;
 pub use status::{DeviceState, DeviceStatus, Devices};
 pub use target::{Credential, Target, Targets, credentials};

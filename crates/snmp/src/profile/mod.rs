@@ -1,5 +1,6 @@
 //! What devices have and how it is named: profiles as data, and what is polled of them.
 
+pub mod import;
 mod library;
 mod plan;
 mod schema;
