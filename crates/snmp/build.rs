@@ -10,7 +10,9 @@ fn main() -> io::Result<()> {
     let mut paths: Vec<_> = fs::read_dir(&folder)?.flatten().map(|e| e.path()).collect();
     paths.retain(|p| p.extension().is_some_and(|e| e == "yaml"));
     paths.sort();
-    let mut out = String::from("/// The profiles that are built in: file name without ending, and text.\npub(crate) const BUILT_IN: &[(&str, &str)] = &[\n");
+    let mut out = String::from(
+        "/// The profiles that are built in: file name without ending, and text.\npub(crate) const BUILT_IN: &[(&str, &str)] = &[\n",
+    );
     for path in &paths {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let _ = writeln!(out, "    ({name:?}, include_str!({:?})),", path.display().to_string());

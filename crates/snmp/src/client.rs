@@ -5,10 +5,10 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::Fault;
 use crate::protocol::{Leniency, Oid, Pdu, Request, Value, Writer, parse, tag};
 use crate::session::{Access, Received, Session, answer_id};
 use crate::walk::{Walk, WalkBounds};
-use crate::Fault;
 
 /// Largest message that is taken.
 const LARGEST: usize = 65_535;
@@ -90,19 +90,16 @@ impl Client {
         largest: u16,
     ) -> Result<Client, ClientError> {
         let io = |e| ClientError::Io(address.host_port.clone(), e);
-        let peer: SocketAddr = address
-            .host_port
-            .to_socket_addrs()
-            .map_err(io)?
-            .next()
-            .ok_or(Fault::NoAddress)?;
+        let peer: SocketAddr =
+            address.host_port.to_socket_addrs().map_err(io)?.next().ok_or(Fault::NoAddress)?;
         let transport = if address.tcp {
             let stream = TcpStream::connect_timeout(&peer, patience.timeout).map_err(io)?;
             stream.set_read_timeout(Some(patience.timeout)).map_err(io)?;
             stream.set_nodelay(true).map_err(io)?;
             Transport::Tcp(stream, Vec::new())
         } else {
-            let any: SocketAddr = if peer.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+            let any: SocketAddr =
+                if peer.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
             let socket = UdpSocket::bind(any).map_err(io)?;
             socket.connect(peer).map_err(io)?;
             Transport::Udp(socket)

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use telegen_model::Secret;
 
 use crate::Fault;
-use crate::protocol::{
-    Data, Leniency, Pdu, Raw, Request, V3, Writer, flags, pdu_body, report_cause, tag,
-};
+use crate::protocol::{Data, Leniency, Pdu, Raw, Request, V3, Writer, flags, pdu_body, report_cause, tag};
 use crate::usm::{Header, Level, LocalKeys, OpenError, User, open, seal};
 
 /// Seconds that an engine's clock may be off (RFC 3414, section 2.2.3).

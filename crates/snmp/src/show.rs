@@ -175,7 +175,9 @@ mod tests {
 
     #[test]
     fn each_type_has_its_three_forms() {
-        let line = |v, a: &str, b: &str, c: &str| assert_eq!(three(v), [format!(".1.3.6.1 = {a}"), format!("1.3.6.1|{b}"), c.to_owned()]);
+        let line = |v, a: &str, b: &str, c: &str| {
+            assert_eq!(three(v), [format!(".1.3.6.1 = {a}"), format!("1.3.6.1|{b}"), c.to_owned()])
+        };
         line(Value::Int(-5), "INTEGER: -5", "2|-5", "-5");
         line(Value::Octets(b"a \"b\""), "STRING: \"a \\\"b\\\"\"", "4|a \"b\"", "\"a \\\"b\\\"\"");
         line(Value::Octets(b""), "\"\"", "4|", "\"\"");
@@ -183,7 +185,17 @@ mod tests {
         line(Value::Octets(&[0, 0xff]), "Hex-STRING: 00 FF ", "4x|00ff", "\"0x00ff\"");
         line(Value::Ip([10, 0, 0, 1]), "IpAddress: 10.0.0.1", "64|10.0.0.1", "\"10.0.0.1\"");
         line(Value::Ticks(8_640_123), "Timeticks: (8640123) 1 day, 0:00:01.23", "67|8640123", "8640123");
-        line(Value::Opaque(&[0x9f, 0x78, 4, 0x3f, 0x80, 0, 0]), "Opaque: Float: 1.000000", "68x|9f78043f800000", "1.0");
-        line(Value::Counter64(u64::MAX), "Counter64: 18446744073709551615", "70|18446744073709551615", "18446744073709551615");
+        line(
+            Value::Opaque(&[0x9f, 0x78, 4, 0x3f, 0x80, 0, 0]),
+            "Opaque: Float: 1.000000",
+            "68x|9f78043f800000",
+            "1.0",
+        );
+        line(
+            Value::Counter64(u64::MAX),
+            "Counter64: 18446744073709551615",
+            "70|18446744073709551615",
+            "18446744073709551615",
+        );
     }
 }

@@ -167,7 +167,11 @@ mod tests {
         let mut source = TargetSource::new(settings).unwrap();
         assert!(source.read().is_empty() && source.read_if_changed().is_none());
         let names = |t: Targets| t.iter().map(|t| t.name.clone()).collect::<Vec<_>>();
-        fs::write(dir.path().join("a.yaml"), "- { address: 127.0.0.1, name: one }\n- { address: 127.0.0.2 }\n").unwrap();
+        fs::write(
+            dir.path().join("a.yaml"),
+            "- { address: 127.0.0.1, name: one }\n- { address: 127.0.0.2 }\n",
+        )
+        .unwrap();
         assert_eq!(names(source.read_if_changed().unwrap()), ["one", "127.0.0.2"]);
         fs::write(dir.path().join("b.yaml"), "targets: [ { address: 127.0.0.3, name: three } ]").unwrap();
         fs::write(dir.path().join("a.yaml"), "- { address: 127.0.0.1, nonsense: 1 }").unwrap();
@@ -192,9 +196,12 @@ mod tests {
 
     #[test]
     fn stars_match_any_text() {
-        for (pattern, name, fits) in
-            [("*.yaml", "a.yaml", true), ("a*b*c", "aXbYc", true), ("a*b*c", "aXc", false), ("ab", "abc", false)]
-        {
+        for (pattern, name, fits) in [
+            ("*.yaml", "a.yaml", true),
+            ("a*b*c", "aXbYc", true),
+            ("a*b*c", "aXc", false),
+            ("ab", "abc", false),
+        ] {
             assert_eq!(glob(pattern, name), fits, "{pattern} {name}");
         }
     }

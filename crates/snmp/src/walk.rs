@@ -139,7 +139,9 @@ impl Walk {
                 Ok(v) => v,
                 Err(e) => return self.fail_asked(Fault::Malformed(e)),
             };
-            let Some(column) = self.asked.get(n % wide).and_then(|i| self.columns.get_mut(*i)) else { return };
+            let Some(column) = self.asked.get(n % wide).and_then(|i| self.columns.get_mut(*i)) else {
+                return;
+            };
             count += 1;
             bytes = pdu.varbinds.bytes().len();
             if column.state == State::Open {

@@ -57,9 +57,7 @@ impl Cell {
     /// The octets or the identifier's content.
     pub(crate) fn bytes(self, text: &[u8]) -> Option<&[u8]> {
         match self {
-            Cell::Octets(at, len) | Cell::Oid(at, len) => {
-                text.get(at as usize..at as usize + len as usize)
-            }
+            Cell::Octets(at, len) | Cell::Oid(at, len) => text.get(at as usize..at as usize + len as usize),
             _ => None,
         }
     }

@@ -67,7 +67,10 @@ mod tests {
         assert_eq!(clock.boot, 1_100 * S);
         // Restarted within a long pause: uptime went on growing, but not enough.
         assert!(clock.read(30 * 100, 1_300 * S));
-        assert_eq!((clock.boot, clock.at(10 * 100), clock.at(0), clock.at(3001)), (1_270 * S, Some(1_280 * S), None, None));
+        assert_eq!(
+            (clock.boot, clock.at(10 * 100), clock.at(0), clock.at(3001)),
+            (1_270 * S, Some(1_280 * S), None, None)
+        );
     }
 
     #[test]

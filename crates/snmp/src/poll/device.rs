@@ -33,6 +33,8 @@ const LABELS_LIVE: Duration = Duration::from_secs(900);
 /// Failed polls after which another way to log in is tried.
 const DOUBT: u32 = 3;
 
+/// sysUpTime.0
+pub(crate) const UPTIME: &[u8] = &[0x2b, 6, 1, 2, 1, 1, 3, 0];
 const SYSTEM: [&[u32]; 5] = [
     &[1, 3, 6, 1, 2, 1, 1, 3, 0],
     &[1, 3, 6, 1, 2, 1, 1, 2, 0],
@@ -103,6 +105,8 @@ pub(crate) struct Poll {
     pub(crate) frames: Vec<Frame>,
     pub(crate) fault: Option<(Fault, String)>,
     pub(crate) restarted: bool,
+    /// sysUpTime, hundredths of a second.
+    pub(crate) uptime: Option<u32>,
     timeouts: u32,
     /// Tables whose names of rows are read in this poll.
     pub(crate) refreshed: Vec<bool>,
@@ -165,6 +169,7 @@ impl Device {
             frames: Vec::new(),
             fault: None,
             restarted: false,
+            uptime: None,
             timeouts: 0,
             refreshed: Vec::new(),
         }));
@@ -180,7 +185,13 @@ impl Device {
     pub(crate) fn ready(&self) -> Option<usize> {
         let poll = self.poll.as_ref()?;
         // One at a time until it shows that there is much to do.
-        let most = if poll.packets < 8 { 1 } else if poll.packets < 32 { 2 } else { MOST_IN_FLIGHT };
+        let most = if poll.packets < 8 {
+            1
+        } else if poll.packets < 32 {
+            2
+        } else {
+            MOST_IN_FLIGHT
+        };
         if poll.in_flight >= most {
             return None;
         }
@@ -347,7 +358,8 @@ impl Device {
         let object_id = get.cells.get(1).and_then(|c| c.bytes(&get.text)).unwrap_or_default();
         let table_change = number(2).map(|v| v as u64);
         let same = object_id == &*self.sys_object_id;
-        poll.restarted = uptime.is_some_and(|u| self.clock.read(u, poll.time));
+        poll.uptime = uptime;
+        poll.restarted |= uptime.is_some_and(|u| self.clock.read(u, poll.time));
         if self.clock.boot == 0 {
             self.clock.boot = poll.time;
         }
@@ -357,7 +369,8 @@ impl Device {
             poll.tasks = vec![hello(true)];
             return None;
         }
-        let text = |i: usize| get.cells.get(i).and_then(|c| c.bytes(&get.text)).map(text_of).unwrap_or_default();
+        let text =
+            |i: usize| get.cells.get(i).and_then(|c| c.bytes(&get.text)).map(text_of).unwrap_or_default();
         let (descr, name) = (text(3), text(4));
         let changed = self.table_change != table_change;
         self.table_change = table_change;
@@ -386,7 +399,9 @@ impl Device {
             self.describe(&descr, &name);
         }
         let poll = self.poll.as_mut()?;
-        let stale = self.labels_at.is_none_or(|at| now.duration_since(at) >= LABELS_LIVE.max(self.target.interval * 10));
+        let stale = self
+            .labels_at
+            .is_none_or(|at| now.duration_since(at) >= LABELS_LIVE.max(self.target.interval * 10));
         let refresh = poll.full || changed || stale;
         if refresh {
             // Spread over time, so that not all devices of one start are read again at once.
@@ -405,8 +420,10 @@ impl Device {
         let v1 = self.session.as_ref().is_some_and(|s| s.access().is_v1());
         let poll = self.poll.as_mut()?;
         let mut tasks = Vec::new();
+        let scalars: Vec<usize> = self.scalars.clone().unwrap_or_else(|| (0..plan.scalars.len()).collect());
+        // Already asked for.
         let scalars: Vec<usize> =
-            self.scalars.clone().unwrap_or_else(|| (0..plan.scalars.len()).collect());
+            scalars.into_iter().filter(|i| plan.scalars[*i].oid[..] != *UPTIME).collect();
         if !scalars.is_empty() {
             let oids = scalars.iter().map(|i| plan.scalars[*i].oid.clone()).collect();
             tasks.push(Task::new(Work::Get(Get::new(GetFor::Scalars, oids))));
@@ -483,7 +500,9 @@ impl Device {
         for task in &poll.tasks {
             if let Some(fault) = task.fault {
                 let what = match &task.work {
-                    Work::Walk { table, .. } | Work::Lookup { table, .. } => plan.tables[*table].name.as_str(),
+                    Work::Walk { table, .. } | Work::Lookup { table, .. } => {
+                        plan.tables[*table].name.as_str()
+                    }
                     Work::Chassis { .. } => "entPhysicalTable",
                     Work::Get(_) => "scalars",
                 };
@@ -658,9 +677,7 @@ fn label_tasks(plan: &Plan, at: usize, rows: usize, v1: bool) -> Vec<Task> {
 /// Model and serial number of the first chassis or stack that has a model.
 fn chassis_of(frame: &Frame) -> Option<(String, String)> {
     let text = |cell: Cell| cell.bytes(&frame.text).map(text_of).unwrap_or_default();
-    let rows = || {
-        (0..frame.rows()).map(|r| frame.row(r)).filter(|row| matches!(row[0], Cell::Int(3 | 11)))
-    };
+    let rows = || (0..frame.rows()).map(|r| frame.row(r)).filter(|row| matches!(row[0], Cell::Int(3 | 11)));
     let with_model = rows().find(|row| !text(row[1]).is_empty());
     let row = with_model.or_else(|| rows().find(|row| !text(row[2]).is_empty()))?;
     Some((text(row[1]), text(row[2])))

@@ -5,7 +5,7 @@ use std::time::Instant;
 use telegen_model::{Attrs, KeyValue, Metric, MetricData, NumberPoint, NumberValue, Str, Temporality, Value};
 
 use super::cell::{Cell, text_of};
-use super::device::{Device, Poll, TableState, index_arcs, key_of};
+use super::device::{Device, Poll, TableState, UPTIME, index_arcs, key_of};
 use super::frame::Frame;
 use super::kept::{Kept, NONE};
 use super::status::DeviceState;
@@ -136,6 +136,11 @@ pub(crate) fn device(device: &Device, poll: &Poll, now: Instant) -> Vec<Metric> 
 }
 
 fn scalars(device: &mut Device, plan: &Plan, poll: &Poll, points: &mut Points) {
+    let uptime = plan.scalars.iter().find(|s| s.oid[..] == *UPTIME);
+    if let (Some(scalar), Some(ticks)) = (uptime, poll.uptime) {
+        let attrs: Attrs = crate::profile::pairs(&scalar.attrs).collect();
+        points.gauge(scalar.metric, attrs, scaled(u64::from(ticks), scalar.scale));
+    }
     let got = poll.tasks.iter().find_map(|t| match &t.work {
         Work::Get(get) if get.what == GetFor::Scalars => Some(get),
         _ => None,
@@ -389,7 +394,10 @@ impl Turn<'_> {
                 continue;
             }
             let attrs = sets[column.attr_set].get_or_insert_with(|| {
-                base.iter().cloned().chain(crate::profile::pairs(&self.plan.attr_sets[column.attr_set])).collect()
+                base.iter()
+                    .cloned()
+                    .chain(crate::profile::pairs(&self.plan.attr_sets[column.attr_set]))
+                    .collect()
             });
             if let Some(sensor) = self.plan.sensor.as_ref().filter(|s| s.value == c) {
                 self.sensor(sensor, cells, (kept, at), attrs, points);
@@ -471,7 +479,9 @@ fn label_text(cell: Cell, text: &[u8]) -> String {
         Cell::Unsigned(v) | Cell::Counter64(v) => v.to_string(),
         Cell::Counter32(v) => v.to_string(),
         Cell::Float(f) => f.to_string(),
-        Cell::Oid(..) => cell.bytes(text).map(|o| crate::protocol::display(o).to_string()).unwrap_or_default(),
+        Cell::Oid(..) => {
+            cell.bytes(text).map(|o| crate::protocol::display(o).to_string()).unwrap_or_default()
+        }
         Cell::Octets(..) => cell.bytes(text).map(text_of).unwrap_or_default(),
     }
 }

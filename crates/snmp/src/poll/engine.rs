@@ -76,8 +76,10 @@ impl Poller {
     /// Starts to poll.
     pub fn start(settings: PollerSettings) -> Result<Poller, PollerError> {
         let devices = Devices::default();
-        let shared =
-            Arc::new(Shared { stop: AtomicBool::new(false), targets: Mutex::new(Some(settings.targets.clone())) });
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            targets: Mutex::new(Some(settings.targets.clone())),
+        });
         let mut engine = Engine::new(settings, devices.clone())?;
         let of_thread = shared.clone();
         let thread = std::thread::Builder::new()
@@ -191,7 +193,12 @@ impl Engine {
         let v6 = open(([0u16; 8], 0).into()).map(|(s, _)| vec![s]).unwrap_or_default();
         let mon = settings.mon.clone();
         let poll = |outcome| {
-            mon.counter("telegen.snmp.polls", "{poll}", "Polls of devices by what became of them.", &[("outcome", outcome)])
+            mon.counter(
+                "telegen.snmp.polls",
+                "{poll}",
+                "Polls of devices by what became of them.",
+                &[("outcome", outcome)],
+            )
         };
         let packet = |kind| {
             mon.counter("telegen.snmp.packets", "{packet}", "Messages of polls by kind.", &[("kind", kind)])
@@ -240,9 +247,10 @@ impl Engine {
             }
             self.due();
             self.send();
-            let wait = self.timers.peek().map_or(TURN, |Reverse((at, _))| {
-                at.saturating_duration_since(Instant::now()).min(TURN)
-            });
+            let wait = self
+                .timers
+                .peek()
+                .map_or(TURN, |Reverse((at, _))| at.saturating_duration_since(Instant::now()).min(TURN));
             let sockets: Vec<&UdpSocket> = self.v4.iter().chain(&self.v6).collect();
             let ready = readable(&sockets, wait).unwrap_or(0);
             if ready != 0 {
@@ -264,7 +272,11 @@ impl Engine {
                         && old.labels == target.labels
                         && old.interval == target.interval
                         && old.credentials.len() == target.credentials.len()
-                        && old.credentials.iter().zip(&target.credentials).all(|(a, b)| Arc::ptr_eq(&a.access, &b.access))
+                        && old
+                            .credentials
+                            .iter()
+                            .zip(&target.credentials)
+                            .all(|(a, b)| Arc::ptr_eq(&a.access, &b.access))
                 });
                 if same {
                     self.by_name.insert(target.name.clone(), at);
@@ -518,7 +530,11 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         if let Some(outcome) = slot.device.advance(&self.library, now) {
             let down = slot.device.state == super::status::DeviceState::Down;
-            if down { self.stats.failed.inc() } else { self.stats.polls.inc() }
+            if down {
+                self.stats.failed.inc()
+            } else {
+                self.stats.polls.inc()
+            }
             let status = slot.device.status();
             if let Some(peer) = slot.device.peer {
                 let same = |k: &Known| {

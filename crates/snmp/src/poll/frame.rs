@@ -53,7 +53,8 @@ impl Frame {
         let hint = self.cursor[column];
         let at = if hint < self.order.len() && self.index(hint) == index {
             hint
-        } else if self.order.is_empty() || compare(self.index(self.order.len() - 1), index) == Ordering::Less {
+        } else if self.order.is_empty() || compare(self.index(self.order.len() - 1), index) == Ordering::Less
+        {
             self.insert(self.order.len(), index)
         } else {
             let at = self.order.partition_point(|row| {

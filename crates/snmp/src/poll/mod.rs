@@ -13,6 +13,6 @@ mod target;
 mod task;
 
 pub use engine::{Poller, PollerError, PollerSettings, is_ours};
-pub use once::poll_once;
+pub use once::Single;
 pub use status::{DeviceState, DeviceStatus, Devices};
 pub use target::{Credential, Target, Targets, credentials};

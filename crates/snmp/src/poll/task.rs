@@ -126,7 +126,9 @@ impl Task {
                 oids.extend(get.left.iter().take(get.asked).map(|i| &get.oids[*i][..]));
                 (tag::GET, 0)
             }
-            Work::Walk { walk, .. } | Work::Lookup { walk, .. } | Work::Chassis { walk, .. } => walk.question(oids),
+            Work::Walk { walk, .. } | Work::Lookup { walk, .. } | Work::Chassis { walk, .. } => {
+                walk.question(oids)
+            }
         }
     }
 

@@ -173,7 +173,8 @@ fn table(m: &ExporterMetric, parent: &str, left_out: &mut Vec<String>) -> Table 
         if l.oid.is_empty() {
             continue;
         }
-        let own = l.labels.len() == m.indexes.len() && l.labels.iter().zip(&m.indexes).all(|(a, b)| *a == b.labelname);
+        let own = l.labels.len() == m.indexes.len()
+            && l.labels.iter().zip(&m.indexes).all(|(a, b)| *a == b.labelname);
         let by = match l.labels.as_slice() {
             _ if own => String::new(),
             [one] => one.clone(),
@@ -183,8 +184,8 @@ fn table(m: &ExporterMetric, parent: &str, left_out: &mut Vec<String>) -> Table 
             }
         };
         let _ = &l.kind;
-        let known = m.indexes.iter().any(|i| i.labelname == by)
-            || labels.iter().any(|b: &Label| b.object == by);
+        let known =
+            m.indexes.iter().any(|i| i.labelname == by) || labels.iter().any(|b: &Label| b.object == by);
         if !by.is_empty() && !known {
             left_out.push(format!("{}: looked up by {by}, which is no part of the index", l.labelname));
             continue;
@@ -262,7 +263,8 @@ metrics:
         let indented = MODULE.replace('\n', "\n  ");
         let flat = format!("if_mib:{indented}");
         let deeper = MODULE.replace('\n', "\n    ");
-        let new = format!("auths:\n  public_v2: {{ community: public, version: 2 }}\nmodules:\n  if_mib:{deeper}");
+        let new =
+            format!("auths:\n  public_v2: {{ community: public, version: 2 }}\nmodules:\n  if_mib:{deeper}");
         let a = snmp_exporter(&flat, None).unwrap();
         let b = snmp_exporter(&new, Some("if_mib")).unwrap();
         assert_eq!(a.profile, b.profile);

@@ -46,7 +46,8 @@ impl Library {
         for folder in folders {
             let folder = Path::new(folder);
             let io = |e| LibraryError::File(folder.to_owned(), e);
-            let mut paths: Vec<PathBuf> = fs::read_dir(folder).map_err(io)?.flatten().map(|e| e.path()).collect();
+            let mut paths: Vec<PathBuf> =
+                fs::read_dir(folder).map_err(io)?.flatten().map(|e| e.path()).collect();
             paths.retain(|p| p.extension().is_some_and(|e| e == "yaml" || e == "yml"));
             paths.sort();
             for path in paths {
@@ -104,7 +105,8 @@ impl Library {
         let fits = |regexes: &[regex_lite::Regex]| {
             regexes.is_empty() || regexes.iter().any(|r| r.is_match(sys_descr))
         };
-        let by_oid = self.choices.iter().find(|(oid, descr, _)| sys_object_id.starts_with(oid) && fits(descr));
+        let by_oid =
+            self.choices.iter().find(|(oid, descr, _)| sys_object_id.starts_with(oid) && fits(descr));
         if let Some((_, _, name)) = by_oid {
             return name;
         }

@@ -223,7 +223,11 @@ impl Plan {
                 for table in &module.tables {
                     let at = |e| format!("{}: {}: {e}", of.name, table.table);
                     let table = builder.table(&mut plan, &module.mib, table).map_err(at)?;
-                    if !plan.tables.iter().any(|t| t.name == table.name && t.columns.len() == table.columns.len()) {
+                    if !plan
+                        .tables
+                        .iter()
+                        .any(|t| t.name == table.name && t.columns.len() == table.columns.len())
+                    {
                         plan.tables.push(table);
                     }
                 }
@@ -304,7 +308,9 @@ impl Builder {
                 "string" => IndexKind::Text,
                 "rest" => IndexKind::Rest,
                 "oid" => IndexKind::Dotted,
-                other => return Err(format!("index kind {other}: expected int, ip, mac, string, rest or oid")),
+                other => {
+                    return Err(format!("index kind {other}: expected int, ip, mac, string, rest or oid"));
+                }
             };
             let name = match self.naming {
                 Names::Mib => keep(name),

@@ -186,8 +186,8 @@ impl<'a> Reader<'a> {
             self.forgive(Leniency::EMPTY_NUMBER, error)?;
             return Ok(0);
         };
-        let overlong =
-            matches!(content, [0, b, ..] if b & 0x80 == 0) || matches!(content, [0xff, b, ..] if b & 0x80 != 0);
+        let overlong = matches!(content, [0, b, ..] if b & 0x80 == 0)
+            || matches!(content, [0xff, b, ..] if b & 0x80 != 0);
         if overlong || content.len() > 4 {
             self.forgive(Leniency::OVERLONG_INTEGER, error)?;
         }

@@ -199,14 +199,17 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Oid>(), Err(why), "{text}");
         }
-        assert!(![&[][..], &[0x2b, 0x80, 1], &[0x2b, 0x81], &[0x2b, 0x90, 0x80, 0x80, 0x80, 0], &[1; 128]]
-            .iter()
-            .any(|b| is_valid(b)));
+        assert!(
+            ![&[][..], &[0x2b, 0x80, 1], &[0x2b, 0x81], &[0x2b, 0x90, 0x80, 0x80, 0x80, 0], &[1; 128]]
+                .iter()
+                .any(|b| is_valid(b))
+        );
     }
 
     #[test]
     fn the_order_is_that_of_the_numbers_not_of_the_bytes() {
-        let sorted = ["1.3", "1.3.0", "1.3.127", "1.3.128", "1.3.16383", "1.3.16384", "1.3.2097152.1", "1.4", "2.0"];
+        let sorted =
+            ["1.3", "1.3.0", "1.3.127", "1.3.128", "1.3.16383", "1.3.16384", "1.3.2097152.1", "1.4", "2.0"];
         for (i, a) in sorted.iter().enumerate() {
             for (j, b) in sorted.iter().enumerate() {
                 assert_eq!(compare(&oid(a), &oid(b)), i.cmp(&j), "{a} {b}");

@@ -52,7 +52,8 @@ impl<'a> Value<'a> {
             tag::COUNTER64 => Value::Counter64(reader.unsigned(content)?),
             tag::NO_SUCH_OBJECT | tag::NO_SUCH_INSTANCE | tag::END_OF_MIB_VIEW => {
                 if !content.is_empty() {
-                    reader.forgive(Leniency::EXCEPTION_WITH_CONTENT, DecodeError::WrongLength("exception"))?;
+                    reader
+                        .forgive(Leniency::EXCEPTION_WITH_CONTENT, DecodeError::WrongLength("exception"))?;
                 }
                 match kind {
                     tag::NO_SUCH_OBJECT => Value::NoSuchObject,

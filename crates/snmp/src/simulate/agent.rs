@@ -1,6 +1,4 @@
-use crate::protocol::{
-    Community, Data, Leniency, Pdu, Reader, Value, Writer, pdu_body, tag, write_varbind,
-};
+use crate::protocol::{Community, Data, Leniency, Pdu, Reader, Value, Writer, pdu_body, tag, write_varbind};
 use crate::recording::Recording;
 
 /// sysUpTime.0
@@ -21,7 +19,8 @@ impl Live {
         if self.ticks == 0 {
             return value;
         }
-        let rate = || oid.iter().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(*b))) % 100_000 + 1;
+        let rate =
+            || oid.iter().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(*b))) % 100_000 + 1;
         match value {
             Value::Ticks(t) if oid == UPTIME => Value::Ticks(t.wrapping_add(self.ticks as u32)),
             Value::Counter32(v) => Value::Counter32(v.wrapping_add((rate() * self.ticks / 100) as u32)),
@@ -109,7 +108,13 @@ impl Agent<'_> {
     }
 
     /// Which objects answer a GETBULK, as many as fit.
-    fn bulk(&self, pdu: &Pdu<'_>, asked: &[(&[u8], Value<'_>)], room: usize, places: &mut Vec<(usize, usize)>) {
+    fn bulk(
+        &self,
+        pdu: &Pdu<'_>,
+        asked: &[(&[u8], Value<'_>)],
+        room: usize,
+        places: &mut Vec<(usize, usize)>,
+    ) {
         let single = usize::try_from(pdu.error_status).unwrap_or(0).min(asked.len());
         let mut left = room.saturating_sub(24);
         let mut at: Vec<usize> = asked.iter().map(|(oid, _)| self.recording.after(oid)).collect();
@@ -151,7 +156,13 @@ impl Agent<'_> {
         }
     }
 
-    fn write(&self, places: &[(usize, usize)], asked: &[(&[u8], Value<'_>)], none: Value<'_>, out: &mut Writer) {
+    fn write(
+        &self,
+        places: &[(usize, usize)],
+        asked: &[(&[u8], Value<'_>)],
+        none: Value<'_>,
+        out: &mut Writer,
+    ) {
         for (n, (place, of)) in places.iter().enumerate().rev() {
             match self.recording.at(*place) {
                 Some((name, value)) if self.live.ticks == 0 => {
@@ -166,8 +177,10 @@ impl Agent<'_> {
                 }
                 None => {
                     // Behind the end a column repeats the last name it had.
-                    let before = places[..n].iter().rev().find(|(p, o)| o == of && self.recording.at(*p).is_some());
-                    let name = before.and_then(|(p, _)| self.recording.at(*p)).map_or(asked[*of].0, |(n, _)| n);
+                    let before =
+                        places[..n].iter().rev().find(|(p, o)| o == of && self.recording.at(*p).is_some());
+                    let name =
+                        before.and_then(|(p, _)| self.recording.at(*p)).map_or(asked[*of].0, |(n, _)| n);
                     write_varbind(out, name, none);
                 }
             }
@@ -184,4 +197,3 @@ fn refuse_empty(out: &mut Writer, id: i32) -> bool {
     pdu_body(out, 0, tag::RESPONSE, [id, 1, 0]);
     true
 }
-

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use telegen_sys::datagram::{
-    BATCH, Many, Outgoing, bind_to_loopback, readable, receive_buffer, send_many,
-};
+use telegen_sys::datagram::{BATCH, Many, Outgoing, bind_to_loopback, readable, receive_buffer, send_many};
 
 use super::agent::{Agent, Live};
 use crate::protocol::{Data, Leniency, Raw, Writer, parse, tag};
@@ -147,14 +145,15 @@ impl Simulator {
         let (mut bytes, mut answers): (Vec<u8>, Vec<(usize, SocketAddr, Option<Ipv4Addr>)>) =
             (Vec::new(), Vec::new());
         while !stop.load(Ordering::Relaxed) {
-            let wait = delayed.front().map_or(Duration::from_millis(200), |d| {
-                d.at.saturating_duration_since(Instant::now())
-            });
+            let wait = delayed
+                .front()
+                .map_or(Duration::from_millis(200), |d| d.at.saturating_duration_since(Instant::now()));
             let ready = readable(&[&self.socket], wait.min(Duration::from_millis(200)))? != 0;
             if ready {
                 bytes.clear();
                 answers.clear();
-                let ticks = if self.conditions.live { begun.elapsed().as_millis() as u64 / 10 + 1 } else { 0 };
+                let ticks =
+                    if self.conditions.live { begun.elapsed().as_millis() as u64 / 10 + 1 } else { 0 };
                 let this = &mut *self;
                 // An answer to a port that closed meanwhile comes back as an error of the socket: none of ours.
                 let _ = many.receive(&this.socket, |d| {
@@ -205,10 +204,8 @@ impl Simulator {
             while delayed.front().is_some_and(|d| d.at <= now) {
                 let ripe: Vec<Delayed> =
                     (0..BATCH).map_while(|_| delayed.pop_front_if(|d| d.at <= now)).collect();
-                let outgoing: Vec<Outgoing<'_>> = ripe
-                    .iter()
-                    .map(|d| Outgoing { bytes: &d.bytes, to: Some(d.to), from: d.from })
-                    .collect();
+                let outgoing: Vec<Outgoing<'_>> =
+                    ripe.iter().map(|d| Outgoing { bytes: &d.bytes, to: Some(d.to), from: d.from }).collect();
                 send_all(&self.socket, &outgoing);
             }
         }

@@ -111,7 +111,9 @@ impl Intake {
             Err(_) => Verdict::Refused("malformed", false),
         };
         match verdict {
-            Verdict::Trap(_) | Verdict::Inform(..) => self.limited(&verdict, from, now).map_or(verdict, |why| Verdict::Refused(why, false)),
+            Verdict::Trap(_) | Verdict::Inform(..) => {
+                self.limited(&verdict, from, now).map_or(verdict, |why| Verdict::Refused(why, false))
+            }
             refused => refused,
         }
     }

@@ -127,7 +127,14 @@ impl TrapReceiver {
             forward.push(if tcp { Forward::Tcp(address, Mutex::new(None)) } else { Forward::Udp(address) });
         }
         let any: SocketAddr = ([0, 0, 0, 0], 0).into();
-        let kind = |k| settings.mon.counter("telegen.snmp.traps.taken", "{notification}", "Notifications taken, by kind.", &[("kind", k)]);
+        let kind = |k| {
+            settings.mon.counter(
+                "telegen.snmp.traps.taken",
+                "{notification}",
+                "Notifications taken, by kind.",
+                &[("kind", k)],
+            )
+        };
         let taken = [kind("trap"), kind("inform")];
         let authority = Authority::new(&settings.name, unix_ns() / 1_000_000_000);
         let shared = Arc::new(Shared {
@@ -283,8 +290,12 @@ fn connection(stream: TcpStream, from: SocketAddr, shared: &Shared, stop: &Atomi
                 return Ok(());
             }
             let Some(message) = kept.get(at..at + length) else { break };
-            let verdict =
-                shared.intake.lock().unwrap_or_else(PoisonError::into_inner).take(message, from.ip(), heard, &mut out);
+            let verdict = shared.intake.lock().unwrap_or_else(PoisonError::into_inner).take(
+                message,
+                from.ip(),
+                heard,
+                &mut out,
+            );
             shared.apply(verdict, message, from, || Way::Tcp(back.clone()), &mut out, &mut gathered);
             at += length;
         }

@@ -34,7 +34,8 @@ fn hash_of<D: Digest>(parts: &[&[u8]]) -> Vec<u8> {
 
 fn stretch<D: Digest>(password: &[u8]) -> Vec<u8> {
     // A run of whole passwords longer than a block, so that few calls do the million octets.
-    let run: Vec<u8> = password.iter().copied().cycle().take(password.len() * (4096 / password.len() + 1)).collect();
+    let run: Vec<u8> =
+        password.iter().copied().cycle().take(password.len() * (4096 / password.len() + 1)).collect();
     let (mut hash, mut left) = (D::new(), STRETCHED);
     while left > 0 {
         let now = left.min(run.len());
@@ -66,7 +67,9 @@ macro_rules! by_hash {
     };
 }
 macro_rules! plain {
-    ($d:ident) => { $d };
+    ($d:ident) => {
+        $d
+    };
 }
 macro_rules! mac {
     ($d:ident) => { Hmac<$d> };

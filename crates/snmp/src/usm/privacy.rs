@@ -98,7 +98,13 @@ impl PrivProtocol {
     }
 
     /// Decrypts in place.
-    pub fn decrypt(self, key: &[u8], place: (i32, i32), salt: &[u8], data: &mut [u8]) -> Result<(), PrivError> {
+    pub fn decrypt(
+        self,
+        key: &[u8],
+        place: (i32, i32),
+        salt: &[u8],
+        data: &mut [u8],
+    ) -> Result<(), PrivError> {
         let salt: [u8; SALT] = salt.try_into().map_err(|_| PrivError)?;
         if self == PrivProtocol::Des {
             if data.is_empty() || data.len() % 8 != 0 {

@@ -9,9 +9,9 @@ use axum::{Json, Router};
 use telegen_model::{Scope, Str};
 use telegen_pipeline::{AckLevel, Pipeline};
 use telegen_selfmon::{FeatureState, SelfMon};
+use telegen_snmp::poll::credentials;
 use telegen_snmp::poll::{Devices, Poller, PollerSettings};
 use telegen_snmp::profile::Library;
-use telegen_snmp::poll::credentials;
 use telegen_snmp::session::Access;
 use telegen_snmp::settings::Traps;
 use telegen_snmp::targets::TargetSource;
@@ -34,7 +34,11 @@ pub(crate) struct Collector {
 
 impl Collector {
     /// Starts what the settings ask for. What is wrong with profiles or sockets ends the program: nothing would be polled.
-    pub(crate) fn start(settings: &Settings, pipeline: &Pipeline, mon: &SelfMon) -> anyhow::Result<Collector> {
+    pub(crate) fn start(
+        settings: &Settings,
+        pipeline: &Pipeline,
+        mon: &SelfMon,
+    ) -> anyhow::Result<Collector> {
         let snmp = &settings.collector.snmp;
         let library = Library::load(&snmp.profiles, snmp.names).context("collector.snmp.profiles")?;
         let mut source = TargetSource::new(snmp.clone()).context("collector.snmp")?;
@@ -153,6 +157,8 @@ pub(crate) fn probe(settings: &Settings) -> FeatureState {
     };
     match Library::load(&snmp.profiles, snmp.names) {
         Ok(_) => FeatureState { name: FEATURE, enabled: true, reason: String::new(), remedy: String::new() },
-        Err(e) => off(e.to_string(), "correct the profile, or remove its folder from collector.snmp.profiles"),
+        Err(e) => {
+            off(e.to_string(), "correct the profile, or remove its folder from collector.snmp.profiles")
+        }
     }
 }

@@ -5,7 +5,6 @@ mod collector;
 mod env;
 mod receive;
 
-
 mod source;
 #[cfg(test)]
 mod tests;

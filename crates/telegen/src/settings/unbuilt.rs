@@ -34,11 +34,8 @@ const AGENT: [(&str, &str); 5] = [
     ("gpu", "agent.gpu"),
 ];
 
-const COLLECTOR: [(&str, &str); 3] = [
-    ("arrays", "collector.arrays"),
-    ("clouds", "collector.clouds"),
-    ("databases", "collector.databases"),
-];
+const COLLECTOR: [(&str, &str); 3] =
+    [("arrays", "collector.arrays"), ("clouds", "collector.clouds"), ("databases", "collector.databases")];
 
 const BOTH: [(&str, &str); 4] = [
     ("receive.otlp", "receive.otlp"),

@@ -86,7 +86,9 @@ impl AccessArgs {
             _ => Some((self.auth_protocol, need(&self.auth_password, "an authentication password (-A)")?)),
         };
         let privacy = match level {
-            Level::AuthPriv => Some((self.priv_protocol, need(&self.priv_password, "a privacy password (-X)")?)),
+            Level::AuthPriv => {
+                Some((self.priv_protocol, need(&self.priv_password, "a privacy password (-X)")?))
+            }
             _ => None,
         };
         User::new(name, auth, privacy).map_err(|e| format!("-u {name}: {e}"))

@@ -77,7 +77,9 @@ pub(crate) fn get(args: &AskArgs) -> u8 {
         let mut failed = None;
         // An agent takes so many names at once without trouble.
         for part in oids.chunks(16) {
-            client.get(part, |oid, value| failed = failed.take().or(print(out, args.output, oid, value).err()))?;
+            client.get(part, |oid, value| {
+                failed = failed.take().or(print(out, args.output, oid, value).err())
+            })?;
         }
         failed.map_or(Ok(()), |e| Err(e.into()))
     })
@@ -89,7 +91,9 @@ pub(crate) fn walk(args: &AskArgs) -> u8 {
         let oids = if oids.is_empty() { vec![default_oid(&[1, 3, 6, 1])?] } else { oids };
         for root in &oids {
             let mut failed = None;
-            client.walk(root, |oid, value| failed = failed.take().or(print(out, args.output, oid, value).err()))?;
+            client.walk(root, |oid, value| {
+                failed = failed.take().or(print(out, args.output, oid, value).err())
+            })?;
             if let Some(e) = failed {
                 return Err(e.into());
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use telegen_model::{MetricData, NumberValue, Records, Value};
-use telegen_snmp::poll::{Credential, Target, poll_once};
+use telegen_snmp::poll::{Credential, Single, Target};
 use telegen_snmp::profile::{Library, import};
 use telegen_snmp::settings::Names;
 
@@ -99,7 +99,8 @@ pub(crate) fn test_profile(args: &TestProfileArgs) -> u8 {
         profile: args.profile.clone(),
         labels: Default::default(),
     };
-    let (status, group) = match poll_once(Arc::new(target), library) {
+    let polled = Single::new(Arc::new(target), library).and_then(|mut s| s.poll(telegen_sys::unix_ns()));
+    let (status, group) = match polled {
         Ok(polled) => polled,
         Err(e) => {
             complain(&format!("telegen snmp test-profile: {e}"));
