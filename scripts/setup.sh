@@ -7,7 +7,7 @@ declare -a wanted=() helpful=()
 for part in "$@"; do
   case "$part" in
     build) wanted+=(clang-19 gcc libc6-dev libelf-dev zlib1g-dev libzstd-dev linux-libc-dev pkg-config make git) ;;
-    test) wanted+=(nginx-light wrk curl python3 nodejs golang-go default-jdk-headless gcc-multilib bpftool util-linux npm chromium
+    test) wanted+=(nginx-light wrk curl python3 nodejs golang-go default-jdk-headless gcc-multilib bpftool util-linux npm chromium iproute2 nftables
       snmp snmpd snmptrapd prometheus-snmp-exporter)
       # Without these the tests on other kernels are skipped.
       helpful+=(qemu-system-x86 seabios cpio busybox-static)
@@ -24,6 +24,7 @@ present() {
     nodejs) command -v node >/dev/null && return 0 ;;
     golang-go) command -v go >/dev/null && return 0 ;;
     default-jdk-headless) command -v javac >/dev/null && return 0 ;;
+    nftables) command -v nft >/dev/null && return 0 ;;
     npm | chromium | python3 | wrk | curl | git | make | gcc | bpftool) command -v "$1" >/dev/null && return 0 ;;
     nginx-light) command -v nginx >/dev/null && return 0 ;;
   esac

@@ -8,16 +8,16 @@ use crate::harness::{Agent, Server, Span, Told, free_port, lines, nginx, root, s
 use crate::opaque::compile;
 
 /// Requests of a run; `TELEGEN_E2E_REQUESTS` sets another number.
-fn requests() -> usize {
+pub fn requests() -> usize {
     std::env::var("TELEGEN_E2E_REQUESTS").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)
 }
 
-fn apps() -> PathBuf {
+pub fn apps() -> PathBuf {
     root().join("tests/apps")
 }
 
 /// Folder of the compiled programs, made once.
-fn built() -> &'static Path {
+pub fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("apps");
@@ -26,12 +26,12 @@ fn built() -> &'static Path {
     })
 }
 
-fn run(command: &mut Command) {
+pub fn run(command: &mut Command) {
     let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
 }
 
-fn exists(program: &str) -> bool {
+pub fn exists(program: &str) -> bool {
     Command::new("which").arg(program).output().is_ok_and(|o| o.status.success())
 }
 

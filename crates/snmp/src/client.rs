@@ -125,7 +125,7 @@ impl Client {
                 6 | 16 => return Err(Fault::Authorization),
                 status => return Err(Fault::Status(status)),
             }
-            for variable in pdu.varbinds.clone() {
+            for variable in pdu.varbinds {
                 let (oid, value) = variable.map_err(Fault::Malformed)?;
                 each(oid, value);
             }

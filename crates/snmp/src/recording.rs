@@ -146,7 +146,7 @@ fn parse_line(line: &[u8]) -> Option<(Oid, Vec<u8>)> {
 
 fn unhex(text: &[u8]) -> Option<Vec<u8>> {
     let text = text.trim_ascii();
-    if text.len() % 2 != 0 {
+    if !text.len().is_multiple_of(2) {
         return None;
     }
     let digit = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);

@@ -134,7 +134,7 @@ impl Walk {
         let (mut count, mut bytes) = (0u32, 0usize);
         let wide = self.asked.len().max(1);
         let most = if self.bounds.v1 { wide } else { wide * self.repetitions as usize };
-        for (n, variable) in pdu.varbinds.clone().enumerate().take(most) {
+        for (n, variable) in pdu.varbinds.enumerate().take(most) {
             let (oid, value) = match variable {
                 Ok(v) => v,
                 Err(e) => return self.fail_asked(Fault::Malformed(e)),

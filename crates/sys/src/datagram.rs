@@ -104,7 +104,7 @@ impl Many {
         for (i, header) in headers.iter().enumerate().take(came as usize) {
             let length = (header.msg_len as usize).min(self.slot);
             let Some(from) = read_address(&self.names[i]) else { continue };
-            let known = (header.msg_hdr.msg_controllen as usize).min(CONTROL);
+            let known = header.msg_hdr.msg_controllen.min(CONTROL);
             each(Datagram {
                 bytes: &self.bytes[i * self.slot..i * self.slot + length],
                 from,

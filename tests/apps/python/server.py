@@ -1,4 +1,4 @@
-"""http.server with keep-alive and a thread a connection: PORT LOG."""
+"""http.server with keep-alive and a thread a connection: PORT LOG [ADDRESS]."""
 import sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -47,4 +47,4 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
 
-Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+Server((sys.argv[3] if len(sys.argv) > 3 else "127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

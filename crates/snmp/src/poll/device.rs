@@ -81,11 +81,18 @@ pub(crate) struct Device {
 /// What stays of a table.
 #[derive(Debug, Default)]
 pub(crate) struct TableState {
-    pub(crate) kept: Kept,
+    /// Nothing for a table without rows, of which a device has many.
+    pub(crate) kept: Option<Box<Kept>>,
     /// Columns that are polled; all before the first poll.
     pub(crate) columns: Option<Vec<usize>>,
     /// Columns whose last values are kept, in this order.
     pub(crate) counters: Vec<usize>,
+}
+
+impl TableState {
+    pub(crate) fn kept(&self) -> &Kept {
+        self.kept.as_deref().unwrap_or(Kept::empty())
+    }
 }
 
 /// A poll under way.
@@ -441,7 +448,7 @@ impl Device {
         poll.refreshed = vec![false; plan.tables.len()];
         for (at, table) in plan.tables.iter().enumerate() {
             let state = &self.tables[at];
-            if self.polls % table.every != 0 && !refresh {
+            if !self.polls.is_multiple_of(table.every) && !refresh {
                 continue;
             }
             let polled: Vec<usize> =
@@ -449,7 +456,7 @@ impl Device {
             if polled.is_empty() {
                 continue;
             }
-            let rows = state.kept.rows();
+            let rows = state.kept().rows();
             poll.frames[at].reserve(rows);
             let expected = (rows > 0).then_some(rows as u32);
             for group in groups(&polled, rows) {
@@ -474,7 +481,7 @@ impl Device {
         let poll = self.poll.as_mut()?;
         let mut more = Vec::new();
         for (at, table) in plan.tables.iter().enumerate() {
-            let (frame, kept) = (&poll.frames[at], &self.tables[at].kept);
+            let (frame, kept) = (&poll.frames[at], self.tables[at].kept());
             if poll.refreshed[at] || table.labels.is_empty() || frame.rows() == 0 {
                 continue;
             }
@@ -615,7 +622,7 @@ impl Device {
             last_error: self.last_error.clone(),
             last_poll: (self.last_poll != 0).then(|| rfc3339(self.last_poll)),
             rtt_ms: (self.rtt.millis() > 0.0).then(|| (self.rtt.millis() * 1000.0).round() / 1000.0),
-            interfaces: interfaces.and_then(|i| self.tables.get(i)).map_or(0, |t| t.kept.rows()),
+            interfaces: interfaces.and_then(|i| self.tables.get(i)).map_or(0, |t| t.kept().rows()),
             vendor: text("hw.vendor"),
             model: text("hw.model"),
         }

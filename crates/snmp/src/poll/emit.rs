@@ -13,6 +13,9 @@ use super::task::{GetFor, Work};
 use crate::profile::{IndexKind, LabelSource, MetricPlan, Plan, SensorPlan, TablePlan};
 use crate::protocol::write_arc;
 
+/// What a lookup found: text by index.
+type Found = HashMap<Box<[u8]>, String>;
+
 /// Points by metric of the plan.
 struct Points {
     sums: Vec<Vec<NumberPoint>>,
@@ -39,7 +42,7 @@ pub(crate) fn metrics(device: &mut Device, plan: &Plan, poll: &mut Poll, now: In
     let lists = || std::iter::repeat_with(Vec::new).take(count).collect::<Vec<_>>();
     let mut points = Points { sums: lists(), gauges: lists(), time: poll.time };
     scalars(device, plan, poll, &mut points);
-    let mut lookups: HashMap<(usize, usize), &HashMap<Box<[u8]>, String>> = HashMap::new();
+    let mut lookups: HashMap<(usize, usize), &Found> = HashMap::new();
     for task in &poll.tasks {
         if let Work::Lookup { table, label, found, .. } = &task.work {
             lookups.insert((*table, *label), found);
@@ -211,7 +214,7 @@ fn gauge_of(cell: Cell, text: &[u8], scale: f64) -> Option<NumberValue> {
 struct Turn<'a> {
     plan: &'a TablePlan,
     frame: &'a Frame,
-    lookups: &'a dyn Fn(usize) -> Option<&'a HashMap<Box<[u8]>, String>>,
+    lookups: &'a dyn Fn(usize) -> Option<&'a Found>,
     refreshed: bool,
     restarted: bool,
     /// Whether everything of the table came.
@@ -232,9 +235,23 @@ impl Turn<'_> {
         }
         let every: Vec<usize> = (0..width).collect();
         let polled = state.columns.as_deref().unwrap_or(&every);
-        let counters: Vec<usize> = polled.iter().copied().filter(|c| self.plan.columns[*c].counter).collect();
-        let mut old = std::mem::take(&mut state.kept);
+        let mut counters: Vec<usize> =
+            polled.iter().copied().filter(|c| self.plan.columns[*c].counter).collect();
+        let mut old = state.kept.take().unwrap_or_default();
         let same_layout = old.counter_count() == counters.len() && state.counters == counters;
+        let same_rows = !self.refreshed
+            && !self.restarted
+            && same_layout
+            && valued.len() == old.rows()
+            && valued.iter().enumerate().all(|(at, row)| old.index(at) == self.frame.index(*row));
+        if same_rows {
+            // Nearly always so: what is kept is changed in place.
+            for (at, row) in valued.into_iter().enumerate() {
+                self.emit(row, at, &mut old, &counters, points);
+            }
+            state.kept = (old.rows() > 0).then_some(old);
+            return;
+        }
         let mut new = Kept::new(self.plan.labels.len(), counters.len());
         let mut from = 0;
         let mut next_old = 0;
@@ -279,7 +296,8 @@ impl Turn<'_> {
             }
         }
         new.shrink();
-        state.kept = new;
+        state.kept = (new.rows() > 0).then(|| Box::new(new));
+        counters.shrink_to_fit();
         state.counters = counters;
     }
 

@@ -21,7 +21,23 @@ pub(crate) struct Kept {
     pub(crate) starts: Vec<u64>,
 }
 
+/// A table without rows.
+static EMPTY: Kept = Kept {
+    indexes: Vec::new(),
+    ends: Vec::new(),
+    labels: String::new(),
+    label_ends: Vec::new(),
+    label_count: 0,
+    counter_count: 0,
+    counters: Vec::new(),
+    starts: Vec::new(),
+};
+
 impl Kept {
+    pub(crate) fn empty() -> &'static Kept {
+        &EMPTY
+    }
+
     pub(crate) fn new(label_count: usize, counter_count: usize) -> Kept {
         Kept { label_count, counter_count, ..Kept::default() }
     }

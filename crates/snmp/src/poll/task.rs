@@ -94,7 +94,7 @@ impl Get {
                 };
             }
         }
-        for (n, variable) in pdu.varbinds.clone().enumerate().take(asked) {
+        for (n, variable) in pdu.varbinds.enumerate().take(asked) {
             match variable {
                 Ok((oid, value)) => {
                     let place = self.left[n];

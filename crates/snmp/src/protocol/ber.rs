@@ -335,7 +335,7 @@ impl Writer {
     pub fn unsigned(&mut self, kind: u8, v: u64) {
         let mut bytes = [0; 9];
         bytes[1..].copy_from_slice(&v.to_be_bytes());
-        let skip = ((v.leading_zeros() + 7) / 8) as usize;
+        let skip = v.leading_zeros().div_ceil(8) as usize;
         self.field(kind, &bytes[skip.min(8)..]);
     }
 }

@@ -327,7 +327,8 @@ pub fn report_cause(pdu: &Pdu<'_>) -> Option<&'static [u8]> {
         &[12, 1, 5],
         &[11, 2, 1, 3],
     ];
-    let (oid, _) = pdu.varbinds.clone().next()?.ok()?;
+    let mut varbinds = pdu.varbinds;
+    let (oid, _) = varbinds.next()?.ok()?;
     let rest = oid.strip_prefix(&[0x2b, 6, 1, 6, 3])?;
     CAUSES.into_iter().find(|c| rest.starts_with(c))
 }

@@ -56,7 +56,7 @@ impl Agent<'_> {
     }
 
     fn pdu(&self, pdu: &Pdu<'_>, v1: bool, room: usize, out: &mut Writer) -> bool {
-        let asked: Result<Vec<(&[u8], Value<'_>)>, _> = pdu.varbinds.clone().collect();
+        let asked: Result<Vec<(&[u8], Value<'_>)>, _> = pdu.varbinds.collect();
         let Ok(asked) = asked else { return false };
         let mut places = Vec::with_capacity(asked.len());
         let refuse = |out: &mut Writer, status: i32, index: usize| {
@@ -141,12 +141,12 @@ impl Agent<'_> {
         }
         for _ in 0..pdu.error_index.clamp(0, MOST_ROWS) {
             let mut ended = true;
-            for i in single..asked.len() {
-                if !add(at[i], i) {
+            for (i, place) in at.iter_mut().enumerate().skip(single) {
+                if !add(*place, i) {
                     return;
                 }
-                if self.recording.at(at[i]).is_some() {
-                    at[i] += 1;
+                if self.recording.at(*place).is_some() {
+                    *place += 1;
                     ended = false;
                 }
             }

@@ -62,6 +62,9 @@ pub struct Simulator {
     packets: u64,
 }
 
+/// End of an answer in the bytes, who gets it, and the address it comes from.
+type Answer = (usize, SocketAddr, Option<Ipv4Addr>);
+
 struct Delayed {
     at: Instant,
     bytes: Vec<u8>,
@@ -142,8 +145,7 @@ impl Simulator {
         let mut many = Many::new(4096);
         let mut out = Writer::new();
         let mut delayed: VecDeque<Delayed> = VecDeque::new();
-        let (mut bytes, mut answers): (Vec<u8>, Vec<(usize, SocketAddr, Option<Ipv4Addr>)>) =
-            (Vec::new(), Vec::new());
+        let (mut bytes, mut answers): (Vec<u8>, Vec<Answer>) = (Vec::new(), Vec::new());
         while !stop.load(Ordering::Relaxed) {
             let wait = delayed
                 .front()
@@ -167,7 +169,7 @@ impl Simulator {
                     let which = named.copied().unwrap_or(device % this.recordings.len());
                     if let Data::Pdu(pdu) = &message.data
                         && pdu.kind == tag::GET
-                        && pdu.varbinds.clone().any(|v| v.is_ok_and(|v| v.0 == UPTIME))
+                        && { pdu.varbinds }.any(|v| v.is_ok_and(|v| v.0 == UPTIME))
                     {
                         this.polls[device] += 1;
                     }

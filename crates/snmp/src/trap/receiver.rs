@@ -96,6 +96,9 @@ impl Way {
     }
 }
 
+/// Informs by sender and request id: when one came, and whether it was acknowledged.
+type Informs = HashMap<(SocketAddr, i32), (Instant, bool)>;
+
 struct Shared {
     intake: Mutex<Intake>,
     input: Input,
@@ -109,7 +112,7 @@ struct Shared {
     refused: Mutex<BTreeMap<&'static str, Counter>>,
     taken: [Counter; 2],
     /// By sender and request id: when it came, and whether it was acknowledged.
-    informs: Arc<Mutex<HashMap<(SocketAddr, i32), (Instant, bool)>>>,
+    informs: Arc<Mutex<Informs>>,
     connections: AtomicUsize,
 }
 

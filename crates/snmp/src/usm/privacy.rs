@@ -107,7 +107,7 @@ impl PrivProtocol {
     ) -> Result<(), PrivError> {
         let salt: [u8; SALT] = salt.try_into().map_err(|_| PrivError)?;
         if self == PrivProtocol::Des {
-            if data.is_empty() || data.len() % 8 != 0 {
+            if data.is_empty() || !data.len().is_multiple_of(8) {
                 return Err(PrivError);
             }
             let iv = des_iv(key, &salt);

@@ -73,7 +73,7 @@ enum Command {
     #[cfg(feature = "collector")]
     Snmp {
         #[command(subcommand)]
-        command: crate::snmp::SnmpCommand,
+        command: Box<crate::snmp::SnmpCommand>,
     },
     #[cfg(not(feature = "collector"))]
     #[command(hide = true)]
@@ -117,7 +117,7 @@ fn dispatch(cli: Cli) -> u8 {
         },
         Some(Command::Config { command }) => config::run(command, args),
         #[cfg(feature = "collector")]
-        Some(Command::Snmp { command }) => crate::snmp::run(command, args),
+        Some(Command::Snmp { command }) => crate::snmp::run(*command, args),
         #[cfg(not(feature = "collector"))]
         Some(Command::Snmp(_)) => not_here("snmp"),
         Some(Command::Queue(_)) => not_here("queue"),
