@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Installs packages that build, run and tests need, and says which. Safe to run again: what is there is left alone.
-# Usage: scripts/setup.sh [build] [test]
+# Usage: scripts/setup.sh [build] [test] [demo]
 set -euo pipefail
 
 declare -a wanted=() helpful=()
 for part in "$@"; do
   case "$part" in
     build) wanted+=(clang-19 gcc libc6-dev libelf-dev zlib1g-dev libzstd-dev linux-libc-dev pkg-config make git) ;;
-    test) wanted+=(nginx-light wrk curl python3 nodejs golang-go default-jdk-headless gcc-multilib bpftool util-linux npm chromium iproute2 nftables)
+    test) wanted+=(nginx-light wrk curl python3 nodejs golang-go default-jdk-headless gcc-multilib bpftool util-linux npm chromium iproute2 nftables
+      snmp snmpd snmptrapd prometheus-snmp-exporter)
       # Without these the tests on other kernels are skipped.
       helpful+=(qemu-system-x86 seabios cpio busybox-static)
       ;;
-    *) echo "setup: unknown part '$part' (build, test)" >&2; exit 2 ;;
+    demo) wanted+=(nginx-light python3 nodejs golang-go default-jdk-headless) ;;
+    *) echo "setup: unknown part '$part' (build, test, demo)" >&2; exit 2 ;;
   esac
 done
 
