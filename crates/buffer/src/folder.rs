@@ -10,7 +10,7 @@ use crate::OpenError;
 /// A folder that no second queue opens while this lives.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -21,10 +21,17 @@ impl Lock {
         let file = private().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(OpenError::io(&path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
+            Ok(()) => Ok(Lock { file }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),
             Err(TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
         }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would leave it locked while a child between fork and exec has the file too.
+        let _closed_anyway = self.file.unlock();
     }
 }
 

@@ -391,7 +391,11 @@ impl Shared {
 
     fn count_bytes(&self) {
         let bytes = self.lines.iter().map(|l| l.files.bytes()).sum();
-        self.on_disk.store(bytes, Ordering::Relaxed);
+        let before = self.on_disk.swap(bytes, Ordering::Relaxed);
+        if bytes < before {
+            // A queue that refused has room again, which its senders tell.
+            self.readable.iter().for_each(Notify::notify_one);
+        }
     }
 
     fn lose(&self, signal: Signal, lost: u64, reason: &str) {

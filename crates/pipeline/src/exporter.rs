@@ -217,7 +217,9 @@ impl Exporter {
         let signal = batch.signal;
         let refused = self.queue.offer(batch, hold, counted);
         let kept = self.queue.when_full() != WhenFull::Block;
-        self.tell_health(!refused.is_empty() && !kept);
+        if !refused.is_empty() && !kept {
+            self.tell_health(true);
+        }
         for entry in refused {
             // A queue that drops is the user's choice: the sender need not send again.
             self.lose(entry, "queue_full", kept);
@@ -241,6 +243,14 @@ impl Exporter {
         match refuses {
             true => self.mon.health.refusing(&component, "its queue is full"),
             false => self.mon.health.well(&component),
+        }
+    }
+
+    /// It refuses no longer once an eighth of the queue is free.
+    fn tell_room(&self) {
+        let enough = self.config().queue.max_size / 8;
+        if self.refuses.load(Ordering::Relaxed) && self.room().is_none_or(|room| room >= enough) {
+            self.tell_health(false);
         }
     }
 
@@ -305,6 +315,7 @@ impl Exporter {
             let draining = *phase.borrow_and_update() == Phase::Draining;
             let all_here = self.queue.nothing_on_its_way();
             let Some(front) = self.queue.begin(signal, Instant::now()).await else {
+                self.tell_room();
                 if draining && all_here {
                     return;
                 }
@@ -370,7 +381,7 @@ impl Exporter {
         }
         backoff.reset();
         let mut entry = self.queue.finish(signal, id)?;
-        self.tell_health(false);
+        self.tell_room();
         if entry.counted {
             self.ledger.settle(signal, &self.name, Settled { delivered, lost, reason: &reason });
         }
