@@ -219,6 +219,6 @@ mod tests {
         for there in ["agent", "collector", "doctor", "config", "queue", "snmp", "--set <KEY=VALUE>"] {
             assert!(help.contains(there), "{there}");
         }
-        assert!(!help.contains("profile "));
+        assert!(!help.contains("profile "), "a command that is not there yet");
     }
 }
