@@ -33,6 +33,7 @@ test('ten idle minutes: few requests, each of them small', async () => {
   let largest = 0;
   let requests = 0;
   page.on('response', async (response) => {
+    if (!response.url().includes('/api/')) return;
     const { responseBodySize } = await response.request().sizes();
     requests += 1;
     bytes += responseBodySize;
@@ -97,7 +98,9 @@ test('through a tunnel with 200 ms and 1 Mbit/s the first rows need two round tr
   console.log(`first rows through the tunnel after ${Math.round(performance.now() - began)} ms: ${parts} parts, ${bytes} bytes`);
   // Nothing waits for another part to be read: all are named in the page.
   const chained = await page.evaluate(() => {
-    const entries = performance.getEntriesByType('resource').filter((e) => e.name.includes('/ui/'));
+    const all = performance.getEntriesByType('resource');
+    const first = Math.min(...all.filter((e) => e.name.includes('/api/')).map((e) => e.startTime));
+    const entries = all.filter((e) => e.name.includes('/ui/') && e.startTime < first);
     const named = new Set([...document.querySelectorAll('link[href], script[src]')].map((e) => e.href || e.src));
     return entries.filter((e) => !named.has(e.name)).map((e) => e.name);
   });
