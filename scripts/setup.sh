@@ -26,6 +26,7 @@ present() {
     default-jdk-headless) command -v javac >/dev/null && return 0 ;;
     nftables) command -v nft >/dev/null && return 0 ;;
     npm | chromium | python3 | wrk | curl | git | make | gcc | bpftool) command -v "$1" >/dev/null && return 0 ;;
+    maven) command -v mvn >/dev/null && return 0 ;;
     nginx-light) command -v nginx >/dev/null && return 0 ;;
   esac
   [[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]

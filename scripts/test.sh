@@ -10,6 +10,7 @@ cargo fmt --all --check
 echo "== lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 echo "== tests"
+scripts/kafka.sh || echo "SKIPPED Apache Kafka: it could not be fetched"
 status=0
 cargo test --workspace --locked --no-fail-fast -- --nocapture > "$log" 2>&1 || status=$?
 grep -E '^(test |test result|error|SKIPPED|failures:|thread .* panicked|     Running)' "$log" || true

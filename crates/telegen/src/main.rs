@@ -2,6 +2,7 @@
 
 mod agent;
 mod cli;
+mod delivery;
 mod doctor;
 mod settings;
 
