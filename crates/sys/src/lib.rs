@@ -1,11 +1,13 @@
-//! What the operating system tells: procfs, cgroups, clocks, host identity. With `bpf` the only crate where `unsafe`
-//! may stand; today it needs none.
+//! What the operating system tells: procfs, cgroups, clocks, host identity, datagrams. With `bpf` the only crate where
+//! `unsafe` may stand; only [`datagram`] needs it.
 //!
 //! Everything read from another process is hostile: sizes are bounded, paths are opened below the process's own root,
 //! and only regular files are read.
 
 mod cgroup;
 mod clock;
+#[allow(unsafe_code, reason = "system calls on many datagrams, which no safe crate offers")]
+pub mod datagram;
 mod foreign;
 mod host;
 mod procfs;

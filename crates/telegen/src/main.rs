@@ -2,9 +2,13 @@
 
 mod agent;
 mod cli;
+#[cfg(feature = "collector")]
+mod collector;
 mod delivery;
 mod doctor;
 mod settings;
+#[cfg(feature = "collector")]
+mod snmp;
 
 fn main() -> std::process::ExitCode {
     cli::run()

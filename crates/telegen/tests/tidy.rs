@@ -59,7 +59,7 @@ fn no_file_is_longer_than_a_room_with_a_view() {
 }
 
 /// The layer of each crate; within layer 0 a crate may use those before it in this list.
-const LAYERS: [(&str, u8); 17] = [
+const LAYERS: [(&str, u8); 18] = [
     ("model", 0),
     ("wire", 0),
     ("otlp", 0),
@@ -73,6 +73,7 @@ const LAYERS: [(&str, u8); 17] = [
     ("processes", 2),
     ("trace", 3),
     ("receive", 3),
+    ("snmp", 3),
     ("export", 3),
     ("view", 3),
     ("testkit", 4),

@@ -92,7 +92,17 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
         None
     };
 
-    let server = page.serve(settings, &pipeline, own, &mon).await?;
+    #[cfg(feature = "collector")]
+    let collector = match settings.mode {
+        Mode::Collector => Some(crate::collector::Collector::start(settings, &pipeline, &mon)?),
+        Mode::Agent => None,
+    };
+    #[cfg(feature = "collector")]
+    let extra = collector.as_ref().map(crate::collector::Collector::router).unwrap_or_default();
+    #[cfg(not(feature = "collector"))]
+    let extra = axum::Router::new();
+
+    let server = page.serve(settings, &pipeline, own, &mon, extra).await?;
     delivery.receive().await?;
     mon.health.started();
     logs::ready(server.address());
@@ -115,6 +125,12 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
             tracing::warn!("the tap did not end in time");
         }
     }
+    #[cfg(feature = "collector")]
+    if let Some(collector) = collector
+        && tokio::time::timeout(timeout, collector.stop()).await.is_err()
+    {
+        tracing::warn!("the collector did not end in time");
+    }
     drop(pipeline);
     delivery.stop(timeout.saturating_sub(started.elapsed()).max(Duration::from_millis(200))).await;
     server.stop().await;
@@ -129,6 +145,12 @@ pub(crate) fn probe(settings: &Settings) -> Vec<FeatureState> {
         states.push(tap::probe(settings));
     }
     states.extend(delivery::probe(settings));
+    #[cfg(feature = "collector")]
+    if settings.mode == Mode::Collector {
+        states.push(crate::collector::probe(settings));
+    }
+    #[cfg(not(any(feature = "agent", feature = "collector")))]
+    let _unused = settings;
     states
 }
 

@@ -91,8 +91,11 @@ impl Page {
         pipeline: &Pipeline,
         own: Arc<Resource>,
         mon: &SelfMon,
+        extra: Router,
     ) -> anyhow::Result<Served> {
-        let server = Server::new(settings.server.clone(), mon).merge(metrics(settings, pipeline, own, mon));
+        let server = Server::new(settings.server.clone(), mon)
+            .merge(metrics(settings, pipeline, own, mon))
+            .merge(extra);
         let server = self.add(server, pipeline, mon);
         let running = server.start().await.context("server")?;
         Ok(Served { running })

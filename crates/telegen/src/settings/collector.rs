@@ -2,7 +2,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use telegen_config::{Check, Report};
 
-use super::snmp::SnmpSettings;
+use telegen_snmp::settings::SnmpSettings;
 
 /// Settings of a source that is not built yet: any keys.
 type Later = serde_json::Map<String, serde_json::Value>;

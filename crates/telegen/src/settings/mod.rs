@@ -3,8 +3,6 @@
 mod agent;
 mod collector;
 mod env;
-mod snmp;
-mod snmp_check;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -34,12 +34,8 @@ const AGENT: [(&str, &str); 5] = [
     ("gpu", "agent.gpu"),
 ];
 
-const COLLECTOR: [(&str, &str); 4] = [
-    ("snmp", "collector.snmp"),
-    ("arrays", "collector.arrays"),
-    ("clouds", "collector.clouds"),
-    ("databases", "collector.databases"),
-];
+const COLLECTOR: [(&str, &str); 3] =
+    [("arrays", "collector.arrays"), ("clouds", "collector.clouds"), ("databases", "collector.databases")];
 
 /// The sections of the mode at hand that have no code. Those of the other mode, and those that are off until set, are
 /// named only when someone asked for them.

@@ -1,3 +1,5 @@
+//! Settings of `collector.snmp`.
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
@@ -9,28 +11,28 @@ use telegen_model::Secret;
 /// Network devices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct SnmpSettings {
+pub struct SnmpSettings {
     /// Time between two polls of a device.
-    pub(crate) interval: Duration,
+    pub interval: Duration,
     /// How to log in, by name.
     #[schemars(example = Credential::examples())]
-    pub(crate) credentials: BTreeMap<String, Credential>,
+    pub credentials: BTreeMap<String, Credential>,
     /// Devices.
-    pub(crate) targets: Vec<Target>,
+    pub targets: Vec<Target>,
     /// Files with lists of devices, read again when they change.
     #[schemars(example = ["/etc/telegen/targets/*.yaml"])]
-    pub(crate) target_files: Vec<String>,
+    pub target_files: Vec<String>,
     /// Networks to search for devices.
-    pub(crate) scan: Vec<Scan>,
+    pub scan: Vec<Scan>,
     /// Which part of the devices this process polls. Not set: all, or as the StatefulSet says that it runs in.
-    pub(crate) shard: Option<Shard>,
+    pub shard: Option<Shard>,
     /// Folders with device profiles, besides those that are built in.
     #[schemars(example = ["/etc/telegen/profiles"])]
-    pub(crate) profiles: Vec<String>,
+    pub profiles: Vec<String>,
     /// How metrics are named: by OpenTelemetry's conventions, or after the MIB's objects.
-    pub(crate) names: Names,
+    pub names: Names,
     /// Traps and informs. Off until set.
-    pub(crate) traps: Option<Traps>,
+    pub traps: Option<Traps>,
 }
 
 impl Default for SnmpSettings {
@@ -52,7 +54,7 @@ impl Default for SnmpSettings {
 /// How metrics of devices are named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Names {
+pub enum Names {
     /// OpenTelemetry's conventions.
     #[default]
     Otel,
@@ -63,25 +65,25 @@ pub(crate) enum Names {
 /// How to log in at a device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Credential {
+pub struct Credential {
     /// 1, 2c or 3.
-    pub(crate) version: Version,
+    pub version: Version,
     /// Community, for versions 1 and 2c; never printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<SecretText>")]
-    pub(crate) community: Option<Secret>,
+    pub community: Option<Secret>,
     /// User, for version 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) user: Option<String>,
+    pub user: Option<String>,
     /// Proof of who asks, for version 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) auth: Option<Auth>,
+    pub auth: Option<Auth>,
     /// Encryption, for version 3; needs `auth`.
     #[serde(default, rename = "priv", skip_serializing_if = "Option::is_none")]
-    pub(crate) privacy: Option<Priv>,
+    pub privacy: Option<Priv>,
     /// Context name, for version 3.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) context: String,
+    pub context: String,
 }
 
 impl Credential {
@@ -100,11 +102,14 @@ impl Credential {
 /// A version of SNMP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("enum" = [1, "1", "2c", 3, "3"]))]
-pub(crate) enum Version {
+pub enum Version {
+    /// SNMPv1
     #[serde(rename = "1")]
     V1,
+    /// SNMPv2c
     #[serde(rename = "2c")]
     V2c,
+    /// SNMPv3
     #[serde(rename = "3")]
     V3,
 }
@@ -112,34 +117,40 @@ pub(crate) enum Version {
 /// Proof of who asks (RFC 3414, RFC 7860).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Auth {
+pub struct Auth {
     /// Hash.
-    pub(crate) protocol: AuthProtocol,
+    pub protocol: AuthProtocol,
     /// Password, at least 8 characters; never printed.
     #[schemars(with = "SecretText")]
-    pub(crate) password: Secret,
+    pub password: Secret,
 }
 
 /// Encryption (RFC 3414, RFC 3826).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Priv {
+pub struct Priv {
     /// Cipher; `c` at the end means the key is extended as Reeder's draft says.
-    pub(crate) protocol: PrivProtocol,
+    pub protocol: PrivProtocol,
     /// Password, at least 8 characters; never printed.
     #[schemars(with = "SecretText")]
-    pub(crate) password: Secret,
+    pub password: Secret,
 }
 
 /// A hash of SNMPv3. net-snmp's spellings are understood too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
-pub(crate) enum AuthProtocol {
+pub enum AuthProtocol {
+    /// HMAC-MD5-96
     Md5,
+    /// HMAC-SHA-96
     Sha1,
+    /// HMAC-128-SHA-224
     Sha224,
+    /// HMAC-192-SHA-256
     Sha256,
+    /// HMAC-256-SHA-384
     Sha384,
+    /// HMAC-384-SHA-512
     Sha512,
 }
 
@@ -162,12 +173,18 @@ impl TryFrom<String> for AuthProtocol {
 /// A cipher of SNMPv3. net-snmp's spellings are understood too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
-pub(crate) enum PrivProtocol {
+pub enum PrivProtocol {
+    /// CBC-DES
     Des,
+    /// CFB128-AES-128
     Aes128,
+    /// CFB128-AES-192, Blumenthal's key
     Aes192,
+    /// CFB128-AES-256, Blumenthal's key
     Aes256,
+    /// CFB128-AES-192, Reeder's key
     Aes192c,
+    /// CFB128-AES-256, Reeder's key
     Aes256c,
 }
 
@@ -195,29 +212,29 @@ fn folded(word: &str) -> String {
 /// A device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Target {
+pub struct Target {
     /// `HOST:PORT`, or a host alone for port 161.
     #[schemars(example = &"127.0.0.1:1161")]
-    pub(crate) address: String,
+    pub address: String,
     /// Name in telemetry. Not set: the address.
     #[serde(default)]
     #[schemars(example = &"core-1")]
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     /// Names of credentials, tried in this order.
     #[serde(default)]
     #[schemars(example = ["ops", "public"])]
-    pub(crate) credentials: Vec<String>,
+    pub credentials: Vec<String>,
     /// Time between two polls. Not set: as for all devices.
     #[serde(default)]
     #[schemars(example = &"30s")]
-    pub(crate) interval: Option<Duration>,
+    pub interval: Option<Duration>,
     /// Profile by name, or `auto`.
     #[serde(default = "auto")]
-    pub(crate) profile: String,
+    pub profile: String,
     /// Attributes of the device's resource.
     #[serde(default)]
     #[schemars(example = [("site", "lab")].into_iter().collect::<BTreeMap<_, _>>())]
-    pub(crate) labels: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
 }
 
 fn auto() -> String {
@@ -227,17 +244,17 @@ fn auto() -> String {
 /// A network to search for devices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Scan {
+pub struct Scan {
     /// The network, `ADDRESS/BITS`.
     #[schemars(example = &"127.1.0.0/24")]
-    pub(crate) subnet: String,
+    pub subnet: String,
     /// Names of credentials, tried in this order.
     #[serde(default)]
     #[schemars(example = ["public"])]
-    pub(crate) credentials: Vec<String>,
+    pub credentials: Vec<String>,
     /// Most packets sent in a second.
     #[serde(default = "two_hundred")]
-    pub(crate) packets_per_second: NonZeroU32,
+    pub packets_per_second: NonZeroU32,
 }
 
 fn two_hundred() -> NonZeroU32 {
@@ -247,13 +264,13 @@ fn two_hundred() -> NonZeroU32 {
 /// Which part of the devices a process polls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Shard {
+pub struct Shard {
     /// This process, from 0.
     #[serde(default)]
-    pub(crate) index: u32,
+    pub index: u32,
     /// Number of processes.
     #[serde(default = "one")]
-    pub(crate) of: NonZeroU32,
+    pub of: NonZeroU32,
 }
 
 fn one() -> NonZeroU32 {
@@ -263,34 +280,34 @@ fn one() -> NonZeroU32 {
 /// Traps and informs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Traps {
+pub struct Traps {
     /// Where to listen, `udp://HOST:PORT` or `tcp://HOST:PORT`.
     #[schemars(example = ["udp://127.0.0.1:10162", "tcp://127.0.0.1:10162"])]
-    pub(crate) listen: Vec<String>,
+    pub listen: Vec<String>,
     /// Communities that are taken; never printed.
     #[schemars(with = "Vec<SecretText>", example = ["public"])]
-    pub(crate) communities: Vec<Secret>,
+    pub communities: Vec<Secret>,
     /// Names under `credentials` whose users are taken.
     #[schemars(example = ["ops"])]
-    pub(crate) users: Vec<String>,
+    pub users: Vec<String>,
     /// Networks that traps are taken from; empty is everywhere.
     #[schemars(example = ["10.0.0.0/8"])]
-    pub(crate) sources: Vec<String>,
+    pub sources: Vec<String>,
     /// What is too much.
-    pub(crate) limits: TrapLimits,
+    pub limits: TrapLimits,
     /// Where every trap is sent on to, as it came.
     #[schemars(example = ["udp://127.0.0.1:11162"])]
-    pub(crate) forward: Vec<String>,
+    pub forward: Vec<String>,
 }
 
 /// What is too much.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct TrapLimits {
+pub struct TrapLimits {
     /// Most traps a second from one device; 0 is no limit.
-    pub(crate) per_device: u32,
+    pub per_device: u32,
     /// Equal traps within this time are one; 0s keeps them all.
-    pub(crate) dedup: DurationOrZero,
+    pub dedup: DurationOrZero,
 }
 
 impl Default for TrapLimits {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use telegen_config::{Check, HostPort, Report};
 
-use super::snmp::{Credential, SnmpSettings, Version};
+use crate::settings::{Credential, SnmpSettings, Version};
 
 /// Shortest password of SNMPv3 (RFC 3414, section 11.2).
 const SHORTEST_PASSWORD: usize = 8;

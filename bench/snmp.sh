@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# What: polling simulated devices, prometheus-snmp-exporter beside us on the same devices: varbinds a CPU second, memory
+# Usage: bench/snmp.sh [DEVICES] [ROWS]
+source "$(dirname "$0")/lib.sh"
+devices=${1:-500} rows=${2:-55}
+telegen=$target/release/telegen
+command -v prometheus-snmp-exporter >/dev/null || { echo "SKIPPED bench snmp: prometheus-snmp-exporter is missing" >&2; exit 0; }
+[[ -x $target/release/otlp-sink ]] || cargo build --release --locked -p telegen-testkit
+
+# A switch with so many ports, as a recording.
+python3 - "$rows" > "$work/switch.snmprec" <<'PY'
+import sys
+rows = int(sys.argv[1])
+out = ["1.3.6.1.2.1.1.1.0|4|A switch", "1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.99999.1", "1.3.6.1.2.1.1.3.0|67|123456"]
+for column in (2, 7, 8, 10, 13, 14, 16, 19, 20):
+    for i in range(1, rows + 1):
+        out.append(f"1.3.6.1.2.1.2.2.1.{column}.{i}|" + ({2: f"4|Ethernet{i}", 7: "2|1", 8: "2|1"}.get(column) or f"65|{i * 1000 + column}"))
+for column in (1, 6, 7, 8, 9, 10, 11, 12, 13, 15, 18):
+    for i in range(1, rows + 1):
+        out.append(f"1.3.6.1.2.1.31.1.1.1.{column}.{i}|" + ({1: f"4|Et{i}", 15: "66|10000", 18: f"4|port {i}"}.get(column) or f"70|{i * 10**9 + column}"))
+print("\n".join(out))
+PY
+# The same objects for the exporter, in the form of version 0.21; and a profile made of it for us.
+python3 - > "$work/snmp.yml" <<'PY'
+names = {2: ("ifInOctets", 10), }
+objects = [(f"1.3.6.1.2.1.2.2.1.{c}", n, t) for c, n, t in [(7, "ifAdminStatus", "gauge"), (8, "ifOperStatus", "gauge"), (13, "ifInDiscards", "counter"), (14, "ifInErrors", "counter"), (19, "ifOutDiscards", "counter"), (20, "ifOutErrors", "counter")]]
+objects += [(f"1.3.6.1.2.1.31.1.1.1.{c}", n, t) for c, n, t in [(6, "ifHCInOctets", "counter"), (7, "ifHCInUcastPkts", "counter"), (8, "ifHCInMulticastPkts", "counter"), (9, "ifHCInBroadcastPkts", "counter"), (10, "ifHCOutOctets", "counter"), (11, "ifHCOutUcastPkts", "counter"), (12, "ifHCOutMulticastPkts", "counter"), (13, "ifHCOutBroadcastPkts", "counter"), (15, "ifHighSpeed", "gauge")]]
+labels = [("ifDescr", "1.3.6.1.2.1.2.2.1.2"), ("ifName", "1.3.6.1.2.1.31.1.1.1.1"), ("ifAlias", "1.3.6.1.2.1.31.1.1.1.18")]
+print("if_mib:\n  version: 2\n  max_repetitions: 25\n  auth: { community: public }\n  walk:")
+for oid in [o[0] for o in objects] + [l[1] for l in labels]:
+    print(f"  - {oid}")
+print("  metrics:")
+for oid, name, kind in objects:
+    print(f"  - name: {name}\n    oid: {oid}\n    type: {kind}\n    help: {name}\n    indexes: [ {{ labelname: ifIndex, type: gauge }} ]\n    lookups:")
+    for label, of in labels:
+        print(f"    - {{ labels: [ifIndex], labelname: {label}, oid: {of}, type: DisplayString }}")
+PY
+mkdir "$work/profiles"
+"$telegen" snmp import "$work/snmp.yml" > "$work/profiles/if_mib.yaml"
+
+port=$(free_port)
+"$telegen" snmp simulate "$work/switch.snmprec" --listen "127.2.0.1:$port" --devices "$devices" --quiet 2>"$work/simulator" & pids+=($!)
+address() { local n=$(($1 + 1)); echo "127.2.$((n / 256)).$((n % 256)):$port"; }
+varbinds=$((rows * 18))
+cpu() { awk '{print ($14 + $15) / 100}' "/proc/$1/stat"; }
+peak() { awk '/VmHWM/ {print $2 / 1024}' "/proc/$1/status"; }
+
+# The exporter: every device once, 50 at a time.
+exporter_port=$(free_port)
+prometheus-snmp-exporter --config.file="$work/snmp.yml" --web.listen-address="127.0.0.1:$exporter_port" 2>"$work/exporter" & exporter=$!
+pids+=("$exporter")
+wait_port "$exporter_port"
+for i in $(seq 0 $((devices - 1))); do
+  printf 'url = "http://127.0.0.1:%s/snmp?module=if_mib&target=%s"\noutput = /dev/null\n' "$exporter_port" "$(address "$i")"
+done > "$work/urls"
+begun=$(cpu "$exporter")
+curl -s -Z --parallel-max 50 -K "$work/urls"
+theirs=$(awk -v a="$begun" -v b="$(cpu "$exporter")" -v v=$((varbinds * devices)) 'BEGIN {printf "%.0f", v / (b - a)}')
+their_peak=$(peak "$exporter")
+kill "$exporter"
+
+# Telegen: the same objects of every device, two rounds, out as OTLP to a sink.
+sink_port=$(free_port)
+"$target/release/otlp-sink" --grpc "127.0.0.1:$sink_port" --count-only >"$work/sink" & pids+=($!)
+wait_port "$sink_port"
+measure() { # PROFILE NAMES
+  for i in $(seq 0 $((devices - 1))); do
+    printf -- '- { address: "%s", name: "d%s", credentials: [public], profile: %s }\n' "$(address "$i")" "$i" "$1"
+  done > "$work/targets.yaml"
+  cat > "$work/telegen.yaml" <<CONF
+mode: collector
+server: { listen: "" }
+export: { otlp: { endpoint: "http://127.0.0.1:$sink_port", compression: none } }
+collector: { snmp: { interval: 5s, names: $2, profiles: ["$work/profiles"], credentials: { public: { version: 2c, community: public } }, target_files: ["$work/targets.yaml"] } }
+CONF
+  "$telegen" collector --config "$work/telegen.yaml" 2>"$work/log" & local pid=$!
+  pids+=("$pid")
+  sleep 8
+  local a b
+  a=$(cpu "$pid")
+  sleep 10
+  b=$(cpu "$pid")
+  # Two rounds in ten seconds; names of rows are not read again, so only the values count.
+  awk -v a="$a" -v b="$b" -v v=$((rows * 15 * devices * 2)) 'BEGIN {printf "%.0f", v / (b - a)}'
+  peak "$pid" > "$work/peak"
+  kill "$pid"
+  wait "$pid" 2>/dev/null || true
+}
+ours=$(measure if_mib mib)
+our_peak=$(cat "$work/peak")
+auto=$(measure auto otel)
+auto_peak=$(cat "$work/peak")
+
+printf '%s devices of %s ports\n' "$devices" "$rows"
+printf '%-44s %14s %10s\n' 'end to end' 'varbinds/CPU s' 'peak MiB'
+printf '%-44s %14s %10.1f\n' "prometheus-snmp-exporter $(dpkg-query -W -f '${Version}' prometheus-snmp-exporter)" "$theirs" "$their_peak"
+printf '%-44s %14s %10.1f\n' 'telegen, the same objects' "$ours" "$our_peak"
+printf '%-44s %14s %10.1f\n' 'telegen, profile auto, names otel' "$auto" "$auto_peak"
+awk -v a="$ours" -v b="$theirs" 'BEGIN {printf "telegen / exporter: %.1f\n", a / b}'

@@ -1,0 +1,18 @@
+//! Polling: devices in turn, answers to metrics.
+
+mod cell;
+mod clock;
+mod device;
+mod emit;
+mod engine;
+mod frame;
+mod kept;
+mod once;
+mod status;
+mod target;
+mod task;
+
+pub use engine::{Poller, PollerError, PollerSettings, is_ours};
+pub use once::Single;
+pub use status::{DeviceState, DeviceStatus, Devices};
+pub use target::{Credential, Target, Targets, credentials};
