@@ -54,11 +54,24 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<(String, Vec<u8>)>) -> io
     Ok(())
 }
 
-/// The page with the paths of its parts; all modules are named, so that none waits for another to be read.
+/// The page with the paths of its parts; every module that the first page needs is named, so that none waits for another
+/// to be read.
 fn page(html: &[u8], base: &str, files: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let modules = files.iter().filter(|(name, _)| name.starts_with("js/") && name.ends_with(".js"));
+    let mut needed = vec!["main.js".to_owned()];
+    let mut at = 0;
+    while let Some(name) = needed.get(at).cloned() {
+        at += 1;
+        let file = files.iter().find(|(file, _)| file.strip_prefix("js/") == Some(&name));
+        let text = file.map(|(_, bytes)| String::from_utf8_lossy(bytes)).unwrap_or_default();
+        for (_, rest) in text.lines().filter_map(|line| line.split_once(" from './")) {
+            let import = rest.split('\'').next().unwrap_or_default().to_owned();
+            if !needed.contains(&import) {
+                needed.push(import);
+            }
+        }
+    }
     let preload: Vec<String> =
-        modules.map(|(name, _)| format!("<link rel=\"modulepreload\" href=\"{base}{name}\">")).collect();
+        needed.iter().map(|name| format!("<link rel=\"modulepreload\" href=\"{base}js/{name}\">")).collect();
     let html = String::from_utf8_lossy(html);
     html.replace("{{preload}}", &preload.join("\n")).replace("{{base}}", base).into_bytes()
 }

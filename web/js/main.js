@@ -7,13 +7,16 @@ import { RANGES, current, currentRange, fixedAddress, isSettled, readRange, setR
 import { help, listen } from './keys.js';
 import { hatch } from './chart.js';
 import * as services from './services.js';
-import * as service from './service.js';
-import * as map from './map.js';
-import * as traces from './traces.js';
-import * as trace from './trace.js';
-import * as telegen from './telegen.js';
 
-const PAGES = { services, service, map, traces, trace, telegen };
+// The first page comes with the frame; the others follow once it is shown, or when they are asked for.
+const PAGES = { services };
+const LATER = {
+  service: () => import('./service.js'),
+  map: () => import('./map.js'),
+  traces: () => import('./traces.js'),
+  trace: () => import('./trace.js'),
+  telegen: () => import('./telegen.js'),
+};
 const SECTIONS = [['services', 'Services'], ['map', 'Map'], ['traces', 'Traces'], ['telegen', 'Telegen']];
 
 const prefs = load();
@@ -250,7 +253,8 @@ function show() {
   shows += 1;
   el('main').dataset.shown = `${performance.timeOrigin}:${shows}`;
   const route = current();
-  const module = PAGES[route.parts[0]];
+  const name = route.parts[0];
+  const module = Object.hasOwn(PAGES, name) ? PAGES[name] : null;
   if (page && page.module === module && page.moved?.(route)) {
     mark(route.parts[0]);
     setTitle();
@@ -261,6 +265,14 @@ function show() {
   page = null;
   mark(route.parts[0]);
   const main = el('main');
+  if (!module && Object.hasOwn(LATER, name)) {
+    busy();
+    bring(name).then(show, (error) => {
+      ready();
+      fill(main, failure(error, show));
+    });
+    return;
+  }
   if (!module) {
     ready();
     fill(main, h('h1', { tabindex: '-1' }, 'No such page'), h('p', { class: 'empty' }, h('a', { href: '#/services' }, 'Services')));
@@ -282,6 +294,17 @@ function show() {
   main.querySelector('h1')?.focus({ preventScroll: true });
 }
 
+/** Loads a page. */
+async function bring(name) {
+  PAGES[name] ??= await LATER[name]();
+}
+
+let rest = () => {
+  rest = () => {};
+  // Nobody asked for these yet: what is missing then is brought, or fails, when it is.
+  setTimeout(() => Object.keys(LATER).forEach((name) => bring(name).catch(() => {})), 200);
+};
+
 /** A page has asked something else and waits for the answer. */
 function busy() {
   el('main').setAttribute('aria-busy', 'true');
@@ -291,6 +314,7 @@ function busy() {
 function ready() {
   clearTimeout(slow);
   el('main').removeAttribute('aria-busy');
+  rest();
 }
 
 let slow = null;

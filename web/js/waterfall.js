@@ -380,14 +380,21 @@ export class Waterfall {
       return;
     }
     this.at = index;
-    const tall = this.height();
-    const box = this.group.getBoundingClientRect();
-    const y = box.top + index * tall;
-    if (y < 140) scrollBy(0, y - 140);
-    else if (y + tall > innerHeight - 8) scrollBy(0, y + tall - innerHeight + 8);
+    this.sight(index);
     this.mount();
     this.mounted.forEach(({ el }, i) => el.setAttribute('tabindex', i === index ? '0' : '-1'));
     this.mounted.get(index)?.el.focus({ preventScroll: true });
+  }
+
+  /** Scrolls a row into sight. */
+  sight(index) {
+    const tall = this.height();
+    const box = this.group.getBoundingClientRect();
+    const y = box.top + index * tall;
+    // On narrow screens what a span says stands over the lower part.
+    const low = innerHeight * (innerWidth > 1100 ? 1 : 0.55) - 8;
+    if (y < 140) scrollBy(0, y - 140);
+    else if (y + tall > low) scrollBy(0, y + tall - low);
   }
 
   select(row, enter) {
@@ -398,6 +405,8 @@ export class Waterfall {
       if (el.hasAttribute('aria-selected')) el.setAttribute('aria-selected', String(mine));
     });
     this.onSelect(row.node.span, row.node, enter);
+    // What it says has opened, perhaps over it.
+    this.sight(this.rows.findIndex((r) => r.id === row.id));
   }
 
   /** Goes to the next or previous row that fits. */

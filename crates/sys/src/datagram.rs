@@ -119,12 +119,9 @@ impl Many {
 /// Sends datagrams, up to [`BATCH`] of them; gives how many the kernel took. 0 when it takes none now.
 pub fn send_many(socket: &UdpSocket, all: &[Outgoing<'_>]) -> io::Result<usize> {
     let all = &all[..all.len().min(BATCH)];
+    type Parts = ([libc::mmsghdr; BATCH], [libc::iovec; BATCH], [libc::sockaddr_storage; BATCH]);
     // SAFETY: all three are plain old data; all zeroes is a valid one.
-    let (mut headers, mut vectors, mut names): (
-        [libc::mmsghdr; BATCH],
-        [libc::iovec; BATCH],
-        [libc::sockaddr_storage; BATCH],
-    ) = unsafe { zeroed() };
+    let (mut headers, mut vectors, mut names): Parts = unsafe { zeroed() };
     let mut controls = [Control([0; CONTROL]); BATCH];
     for (i, out) in all.iter().enumerate() {
         vectors[i] = libc::iovec { iov_base: out.bytes.as_ptr().cast_mut().cast(), iov_len: out.bytes.len() };
