@@ -6,7 +6,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 TELEGEN := $(TARGET_DIR)/release/telegen
 BENCHES := $(sort $(patsubst bench/%.sh,%,$(wildcard bench/[a-z]*.sh)))
 
-.PHONY: help setup setup-test build run demo test check bench fmt
+.PHONY: help setup setup-test setup-demo build run demo test check bench fmt
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,12 @@ build: ## Builds the release program.
 
 run: setup build ## Sets up, builds, and watches this machine: http://127.0.0.1:19090
 	$(TELEGEN) agent
+
+setup-demo:
+	@scripts/setup.sh build demo
+
+demo: setup-demo build ## Sets up, builds, and watches a small shop of six services under light load.
+	tests/apps/demo/run.sh $(TELEGEN)
 
 test: setup-test ## Sets up what tests need and runs every test.
 	scripts/test.sh

@@ -9,7 +9,9 @@ port=$(free_port); start_go "$port"; go_url=http://127.0.0.1:$port/echo
 
 with_kernel_half() { # URL
   "$target/release/examples/discard" 600 /wrk > "$work/discard" & local pid=$!
-  sleep 1; rate "$1"; kill "$pid"; wait "$pid" 2>/dev/null || true
+  # Until it is attached the verifier has a processor to itself.
+  until grep -q attached "$work/discard"; do sleep 0.05; done
+  sleep 0.3; rate "$1"; kill "$pid"; wait "$pid" 2>/dev/null || true
 }
 with_agent() { # URL
   "$target/release/telegen" agent --set "server.listen=127.0.0.1:$api" --set 'agent.traces.capture_budget=0' \

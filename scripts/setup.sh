@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs packages that build, run and tests need, and says which. Safe to run again: what is there is left alone.
-# Usage: scripts/setup.sh [build] [test]
+# Usage: scripts/setup.sh [build] [test] [demo]
 set -euo pipefail
 
 declare -a wanted=() helpful=()
@@ -12,7 +12,8 @@ for part in "$@"; do
       # Without these the tests on other kernels are skipped.
       helpful+=(qemu-system-x86 seabios cpio busybox-static)
       ;;
-    *) echo "setup: unknown part '$part' (build, test)" >&2; exit 2 ;;
+    demo) wanted+=(nginx-light python3 nodejs golang-go default-jdk-headless) ;;
+    *) echo "setup: unknown part '$part' (build, test, demo)" >&2; exit 2 ;;
   esac
 done
 
@@ -26,6 +27,7 @@ present() {
     default-jdk-headless) command -v javac >/dev/null && return 0 ;;
     nftables) command -v nft >/dev/null && return 0 ;;
     npm | chromium | python3 | wrk | curl | git | make | gcc | bpftool) command -v "$1" >/dev/null && return 0 ;;
+    maven) command -v mvn >/dev/null && return 0 ;;
     nginx-light) command -v nginx >/dev/null && return 0 ;;
   esac
   [[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]

@@ -53,8 +53,9 @@ export function browse() {
 }
 
 /** A page that remembers what the browser complained about and what it asked for elsewhere. */
-export async function open(browser, origin, { width = 1280, height = 800, theme = 'light', clock } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, reducedMotion: 'reduce', timezoneId: 'UTC' });
+export async function open(browser, origin, { width = 1280, height = 800, theme = 'light', forcedColors = 'none', scale = 1, clock } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, forcedColors, deviceScaleFactor: scale, reducedMotion: 'reduce', timezoneId: 'UTC' });
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   const page = await context.newPage();
   const troubles = [];
   page.on('console', (message) => troubles.push(`console ${message.type()}: ${message.text()}`));
@@ -67,6 +68,8 @@ export async function open(browser, origin, { width = 1280, height = 800, theme 
     if (!request.url().startsWith(origin) && !request.url().startsWith('blob:')) troubles.push(`elsewhere: ${request.url()}`);
   });
   page.on('response', (response) => {
+    const size = Number(response.headers()['content-length'] ?? 0);
+    if (size > 100 << 10) troubles.push(`large: ${response.url()} ${size}`);
     if (response.status() >= 400) troubles.push(`status ${response.status()}: ${response.url()}`);
   });
   page.on('dialog', (dialog) => {
@@ -79,6 +82,37 @@ export async function open(browser, origin, { width = 1280, height = 800, theme 
 
 /** Goes to a route and waits until it has shown its data. */
 export async function visit(page, base, route) {
+  const shown = () => document.querySelector('main')?.dataset.shown ?? '';
+  const before = await page.evaluate(shown);
   await page.goto(`${base}#/${route}`);
-  await page.waitForFunction(() => !document.querySelector('main')?.textContent.includes('Loading…'));
+  await page.waitForFunction((old) => {
+    const main = document.querySelector('main');
+    return main?.dataset.shown && main.dataset.shown !== old && !main.hasAttribute('aria-busy');
+  }, before);
+}
+
+/** Every route that a store has something for, by a short name. */
+export async function routes(store) {
+  const list = {
+    services: 'services', map: 'map', traces: 'traces', telegen: 'telegen', 'no-page': 'no/such/page',
+    'no-service': 'service/not-there', 'no-trace': `trace/${'ab'.repeat(16)}`,
+  };
+  const { rows } = await store.json('/api/v1/view/overview?limit=1');
+  if (!rows.length) return list;
+  const [, name, namespace] = rows[0];
+  const service = `service/${encodeURIComponent(name)}?ns=${encodeURIComponent(namespace)}`;
+  for (const tab of ['routes', 'callers', 'calls', 'traces', 'unread', 'about']) list[`service-${tab}`] = `${service}&tab=${tab}`;
+  list.focus = `map?focus=${encodeURIComponent(name)}&ns=${encodeURIComponent(namespace)}`;
+  const traces = await store.json('/api/v1/view/traces?sort=failed&q=spans%3E5&limit=1');
+  if (traces.rows.length) list.trace = `trace/${traces.rows[0][0]}`;
+  return list;
+}
+
+/** Bytes of the page's heap after a collection. */
+export async function heap(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send('HeapProfiler.collectGarbage');
+  const { usedSize } = await session.send('Runtime.getHeapUsage');
+  await session.detach();
+  return usedSize;
 }

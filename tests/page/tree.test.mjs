@@ -22,3 +22,8 @@ test('parents that go round in a circle, and a span that is its own parent, end'
   const { tops, byId } = tree([span('a', 'b', 0), span('b', 'a', 1), span('c', 'c', 2)]);
   assert.equal(tops.length + [...byId.values()].reduce((n, node) => n + node.children.length, 0), 3);
 });
+
+test('spans that name the same unseen parent are one part', () => {
+  const { parts } = tree([span('a', 'gone', 5), span('b', 'gone', 6), span('c', 'else', 1), span('d', null, 9)]);
+  assert.deepEqual(parts.map(([missing, tops]) => [missing, tops.map((t) => t.span.id)]), [[null, ['d']], ['else', ['c']], ['gone', ['a', 'b']]]);
+});

@@ -71,6 +71,9 @@ export async function ask(path, parameters = {}, signal) {
   }
   if (json === null) throw new TypeError('half an answer');
   reached(json);
+  // A question that makes no sense, and what is no longer in memory, are answers: the browser has no error to tell.
+  if (json.wrong !== undefined) throw new Refusal(400, json.wrong, json);
+  if (json.gone !== undefined) throw new Refusal(404, json.gone, json);
   return json;
 }
 

@@ -1,6 +1,6 @@
 // Small drawings: steps per bucket, y from zero, what is not known is a hatched gap, the bucket under way is hollow.
 
-import { h, fill } from './dom.js';
+import { h, fill, setVar } from './dom.js';
 import { shortTime } from './format.js';
 
 const HATCH = 'url(#hatch)';
@@ -27,7 +27,7 @@ export function drawSpark(svg, counts, { hatched = false, label = '' } = {}) {
   const key = `${hatched}|${counts.join()}`;
   if (svg.dataset.key === key) return;
   svg.dataset.key = key;
-  svg.setAttribute('aria-label', label || `requests, 15 minutes, at most ${most} in 30 s`);
+  svg.setAttribute('aria-label', label || `requests over time, at most ${most} a step`);
   const wide = SPARK.width / counts.length;
   const parts = [];
   const gap = counts.findIndex((c) => c !== null);
@@ -59,6 +59,51 @@ export function drawSpark(svg, counts, { hatched = false, label = '' } = {}) {
   fill(svg, h('title', {}, svg.getAttribute('aria-label')), parts);
 }
 
+/**
+ * Lets a stretch of a chart be chosen with the pointer: `pick({ from, to })` in ms. The keys `[` and `]`, and the list of
+ * ranges, do the same without one.
+ */
+export function choosable(box, { from, step, steps, left, inner }, pick) {
+  const veil = h('div', { class: 'veil', hidden: true });
+  let begun = null;
+  const share = (event) => {
+    const svg = box.querySelector('svg').getBoundingClientRect();
+    const scale = svg.width / Number(box.querySelector('svg').getAttribute('width'));
+    return Math.min(1, Math.max(0, (event.clientX - svg.left - left * scale) / (inner * scale)));
+  };
+  const show = (a, b) => {
+    const svg = box.querySelector('svg').getBoundingClientRect();
+    const scale = svg.width / Number(box.querySelector('svg').getAttribute('width'));
+    setVar(veil, 'from', (left + Math.min(a, b) * inner) * scale);
+    setVar(veil, 'wide', Math.abs(b - a) * inner * scale);
+  };
+  box.addEventListener('pointerdown', (event) => {
+    if (event.button !== 0 || event.target.closest('a')) return;
+    begun = share(event);
+    box.setPointerCapture(event.pointerId);
+  });
+  box.addEventListener('pointermove', (event) => {
+    if (begun === null) return;
+    show(begun, share(event));
+    veil.hidden = Math.abs(share(event) - begun) * inner < 4;
+  });
+  box.addEventListener('pointercancel', () => {
+    begun = null;
+    veil.hidden = true;
+  });
+  box.addEventListener('pointerup', (event) => {
+    if (begun === null) return;
+    const [a, b] = [begun, share(event)].sort((x, y) => x - y);
+    begun = null;
+    veil.hidden = true;
+    if ((b - a) * inner < 4) return;
+    const at = (part) => (from + part * steps * step) * 1000;
+    pick({ from: at(a), to: Math.max(at(b), at(a) + 1000) });
+  });
+  box.append(veil);
+  return box;
+}
+
 /** A round number at or above `value`, for the top of an axis. */
 function roof(value) {
   if (value <= 0) return 1;
@@ -68,9 +113,10 @@ function roof(value) {
 
 /**
  * A chart of lines over time. `lines`: `{ name, values, className }` with one value a step, null for none; `known[i]` is
- * false where nothing could be seen. `format` writes the ticks.
+ * false where nothing could be seen. `format` writes the ticks. `marks` are `[at in s, value, id, failed]`, links to
+ * traces. `pick` is called with a stretch that was chosen.
  */
-export function chart({ title, lines, known, from, step, format, height = 112, width = 360 }) {
+export function chart({ title, lines, known, from, step, format, marks = [], pick, height = 112, width = 360 }) {
   const tick = (v) => format(v).replace(/(\.\d*?)0+(?=\D|$)/, '$1').replace(/\.(?=\D|$)/, '');
   const left = 52;
   const right = lines.some((l) => l.name) ? 34 : 10;
@@ -79,6 +125,7 @@ export function chart({ title, lines, known, from, step, format, height = 112, w
   const wide = Math.max(200, width);
   const inner = wide - left - right;
   const tall = height - top - bottom;
+  // Traces above all lines are drawn at the upper edge: one slow request must not flatten the rest.
   const most = roof(Math.max(0, ...lines.flatMap((l) => l.values.filter((v) => v !== null))));
   const steps = known.length;
   const x = (i) => left + (i / steps) * inner;
@@ -135,5 +182,18 @@ export function chart({ title, lines, known, from, step, format, height = 112, w
     const now = seen.at(-1);
     return seen.length ? `${name || title} now ${format(now)}, at most ${format(Math.max(...seen))}` : `${name || title}: none`;
   });
-  return h('svg', { class: 'chart', viewBox: `0 0 ${wide} ${height}`, width: wide, height, role: 'img', 'aria-label': `${title}: ${spoken.join('; ')}`, focusable: 'false' }, parts, labels);
+  const size = { viewBox: `0 0 ${wide} ${height}`, width: wide, height, focusable: 'false' };
+  const svg = h('svg', { ...size, class: 'chart', role: 'img', 'aria-label': `${title}: ${spoken.join('; ')}` }, parts, labels);
+  const box = h('div', { class: 'chart-box' }, svg);
+  if (marks.length) {
+    // The same traces are in the list of traces, for those who do not point.
+    const mark = ([at, value, id, failed]) => {
+      const [mx, my] = [x((at - from) / step), Math.max(top, y(value))];
+      return h('svg:a', { href: `#/trace/${id}`, tabindex: '-1', class: failed ? 'bad' : '' }, h('title', {}, `${failed ? 'failed, ' : ''}${format(value)} at ${shortTime(at * 1000)}`),
+        h('circle', { class: 'reach', cx: mx, cy: my, r: 8 }), h('path', { d: `M${mx} ${my - 4}l4 4l-4 4l-4 -4Z` }));
+    };
+    const inside = marks.filter(([at]) => at >= from && at <= from + steps * step);
+    box.append(h('svg', { ...size, class: 'chart marks', 'aria-hidden': 'true' }, inside.map(mark)));
+  }
+  return pick ? choosable(box, { from, step, steps, left, inner }, pick) : box;
 }

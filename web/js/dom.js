@@ -4,17 +4,18 @@ const PLAIN = new Set([
   'class', 'id', 'role', 'type', 'title', 'for', 'value', 'placeholder', 'name', 'scope', 'tabindex', 'colspan',
   'autocomplete', 'spellcheck', 'disabled', 'hidden', 'selected', 'checked', 'download', 'rel', 'lang', 'open',
   'viewBox', 'd', 'x', 'y', 'x1', 'x2', 'y1', 'y2', 'width', 'height', 'fill', 'points', 'cx', 'cy', 'r',
-  'preserveAspectRatio', 'text-anchor', 'focusable', 'patternUnits', 'patternTransform',
+  'preserveAspectRatio', 'text-anchor', 'focusable', 'patternUnits', 'patternTransform', 'rx', 'dx', 'min', 'max', 'step',
 ]);
 const SVG = 'http://www.w3.org/2000/svg';
-const SVG_TAGS = new Set(['svg', 'path', 'line', 'rect', 'text', 'g', 'circle', 'polyline', 'title', 'defs', 'pattern']);
+const SVG_TAGS = new Set(['svg', 'path', 'line', 'rect', 'text', 'g', 'circle', 'polyline', 'title', 'defs', 'pattern', 'tspan', 'svg:a']);
 
 /**
  * Makes an element. `attrs`: names of the list above, `aria-*`, `data-*`, `href` within this page, `on` (listeners by
- * name), `vars` (custom properties, numbers only). Children are nodes or texts; null and false are left out.
+ * name), `vars` (custom properties, numbers only). Children are nodes or texts; null and false are left out. A link within
+ * a drawing is `svg:a`.
  */
 export function h(tag, attrs, ...children) {
-  const el = SVG_TAGS.has(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  const el = SVG_TAGS.has(tag) ? document.createElementNS(SVG, tag.replace('svg:', '')) : document.createElement(tag);
   for (const [name, value] of Object.entries(attrs ?? {})) {
     if (value === null || value === undefined || value === false) continue;
     if (name === 'on') {
@@ -109,4 +110,14 @@ export function copyButton(label, text) {
     setTimeout(() => setText(button, label), 1500);
   });
   return button;
+}
+
+/** Hands a text to the browser as a file. */
+export function save(name, text, type) {
+  const url = URL.createObjectURL(text instanceof Blob ? text : new Blob([text], { type }));
+  const a = h('a', { href: url, download: name.replace(/[^A-Za-z0-9._-]/g, '') });
+  document.body.append(a);
+  a.click();
+  a.remove();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

@@ -110,8 +110,8 @@ export function zone() {
 /** A quantile that needs some requests to mean anything: text, and why it is missing. */
 export function quantile(ms, requests, needed) {
   if (requests >= needed && ms !== null) return [duration(ms), null];
-  if (requests === 0) return [NONE, 'no requests in the last 60 s'];
-  return [NONE, `${requests} requests in the last 60 s, ${needed} needed`];
+  if (requests === 0) return [NONE, 'no requests in the range'];
+  return [NONE, `${count(requests)} ${requests === 1 ? 'request' : 'requests'}, ${needed} needed`];
 }
 /** Requests needed for p50, p95 and p99. */
 export const NEEDED = { p50: 1, p95: 20, p99: 100 };

@@ -1,23 +1,27 @@
 // One key map on all screens. Keys never act while someone types, and single letters can be switched off.
 
 import { h } from './dom.js';
-import { go } from './router.js';
+import { go, isSettled } from './router.js';
 
 const HELP = [
-  ['/', 'filter'], ['g s', 'services'], ['g t', 'traces'], ['g x', 'Telegen'], ['j k', 'next, previous row'],
-  ['Enter', 'open'], ['p', 'pause, resume'], ['y', 'copy link'], ['u', 'times in UTC'], ['Esc', 'close, clear, back'],
+  ['/', 'filter'], ['g s', 'services'], ['g m', 'map'], ['g t', 'traces'], ['g x', 'Telegen'], ['j k', 'next, previous row'],
+  ['Enter', 'open'], ['o', 'sort'], ['[ ]', 'earlier, later'], ['p', 'pause, resume'], ['y', 'copy link'], ['u', 'times in UTC'], ['Esc', 'close, clear, back'],
   ['?', 'this list'], ['← →', 'trace: fold, unfold, parent, child'], ['Shift ← →', 'trace: the whole level'],
-  ['n N', 'trace: next, previous error'], ['i', 'trace: next inferred link'], ['f', 'trace: fit the span, or all'],
-  ['w s a d', 'trace: zoom in, out, left, right'],
+  ['n N', 'trace: next, previous error'], ['c', 'trace: critical path'], ['i', 'trace: next inferred link'], ['f', 'trace: fit the span, or all'],
+  ['w s a d', 'trace: zoom in, out, left, right'], ['+ - 0', 'map: larger, smaller, fit'],
 ];
 
 let prefix = false;
 
-/** Listens for keys; `actions` by key, `page()` gives the page at hand, whose `key(event)` goes first. */
-export function listen(actions, page, enabled) {
+/**
+ * Listens for keys; `actions` by key, `page()` gives the page at hand, whose `key(event)` goes first. A key that follows a
+ * change of the address at once is meant for the new page: `show` brings it on before.
+ */
+export function listen(actions, page, show, enabled) {
   document.addEventListener('keydown', (event) => {
+    if (!isSettled()) show();
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    const typing = event.target.closest('input, select, textarea, [contenteditable]');
+    const typing = event.target.closest('input:not([type=checkbox]), select, textarea, [contenteditable]');
     if (typing) {
       if (event.key === 'Escape') event.target.blur();
       return;
@@ -25,7 +29,7 @@ export function listen(actions, page, enabled) {
     if (event.key !== 'Escape' && event.key.length === 1 && !enabled()) return;
     if (prefix) {
       prefix = false;
-      const target = { s: ['services'], t: ['traces'], x: ['telegen'] }[event.key];
+      const target = { s: ['services'], m: ['map'], t: ['traces'], x: ['telegen'] }[event.key];
       if (target) {
         event.preventDefault();
         go(target);

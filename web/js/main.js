@@ -1,19 +1,20 @@
 // The frame: bar, note about the connection, and one page at a time.
 
 import { h, fill, setText, plain, wire } from './dom.js';
-import { setUtc, time } from './format.js';
-import { link, onLink, setPaused, setToken, wakeAll } from './api.js';
-import { current } from './router.js';
+import { about, setUtc, shortTime, time } from './format.js';
+import { agentNow, ask, link, onLink, setPaused, setToken, wakeAll } from './api.js';
+import { RANGES, current, currentRange, fixedAddress, isSettled, readRange, setRange, settle } from './router.js';
 import { help, listen } from './keys.js';
 import { hatch } from './chart.js';
 import * as services from './services.js';
 import * as service from './service.js';
+import * as map from './map.js';
 import * as traces from './traces.js';
 import * as trace from './trace.js';
 import * as telegen from './telegen.js';
 
-const PAGES = { services, service, traces, trace, telegen };
-const SECTIONS = [['services', 'Services'], ['traces', 'Traces'], ['telegen', 'Telegen']];
+const PAGES = { services, service, map, traces, trace, telegen };
+const SECTIONS = [['services', 'Services'], ['map', 'Map'], ['traces', 'Traces'], ['telegen', 'Telegen']];
 
 const prefs = load();
 const el = (id) => document.getElementById(id);
@@ -37,12 +38,51 @@ function save() {
 
 // --- the bar
 
-const live = h('button', { type: 'button', class: 'quiet', 'aria-pressed': 'false', on: { click: () => setPaused(!link.paused) } });
+const live = h('button', { type: 'button', class: 'quiet', 'aria-pressed': 'false', on: { click: goLive } });
 const hostName = h('span', { class: 'host' });
 const dot = h('span', { class: 'off-count' });
 const sections = SECTIONS.map(([name, label]) => h('a', { href: `#/${name}`, 'data-section': name }, label, name === 'telegen' ? dot : null));
-const theme = h('select', { 'aria-label': 'Theme', class: 'quiet', on: { change: () => setTheme(theme.value) } },
-  [['', 'System'], ['light', 'Light'], ['dark', 'Dark']].map(([value, label]) => h('option', { value, selected: (prefs.theme ?? '') === value }, label)));
+
+// --- the range
+
+const ranges = h('select', { 'aria-label': 'Range of time', title: 'Range of time ([ earlier, ] later)', on: { change: () => pickRange(ranges.value) } });
+
+/** Every page follows the range at once. */
+function pickRange(next) {
+  setRange(next);
+  if (page?.range) busy();
+  showRange();
+  page?.range?.();
+}
+
+function showRange() {
+  const range = currentRange();
+  const held = link.started === null ? '' : about(Math.min(3600, (agentNow() - link.started) / 1000));
+  const key = JSON.stringify([range, held]);
+  if (ranges.dataset.key === key || (document.activeElement === ranges && ranges.dataset.key)) return;
+  ranges.dataset.key = key;
+  const fixed = range.moving ? [] : [['fixed', `${shortTime(range.from)} – ${shortTime(range.to)}`]];
+  fill(ranges, [...fixed, ...RANGES.map(([value, label]) => [value, value === 'all' && held ? `all, ${held}` : label])]
+    .map(([value, label]) => h('option', { value, selected: value === (range.moving ?? 'fixed') }, label)));
+  ranges.value = range.moving ?? 'fixed';
+  linkChanged();
+}
+
+/** One length earlier or later; a range that would end in the future moves with the time again. */
+function shiftRange(step) {
+  const range = currentRange();
+  const [, , seconds] = RANGES.find(([name]) => name === range.moving) ?? [];
+  const { from, to } = range.moving ? { from: agentNow() - (seconds ?? 3600) * 1000, to: agentNow() } : range;
+  const length = to - from;
+  const next = { from: from + step * length, to: to + step * length };
+  if (step > 0 && next.to > agentNow()) pickRange(RANGES.find(([, , s]) => s && Math.abs(s * 1000 - length) < 2000)?.[0] ?? '15m');
+  else pickRange(next);
+}
+
+function goLive() {
+  if (currentRange().moving) setPaused(!link.paused);
+  else pickRange('15m');
+}
 
 function bar() {
   fill(el('bar'),
@@ -50,7 +90,7 @@ function bar() {
       h('a', { class: 'brand', href: '#/services', 'aria-label': 'Telegen, services' }, logo(), h('span', {}, 'Telegen')),
       hostName,
       h('nav', { 'aria-label': 'Sections' }, sections),
-      h('div', { class: 'tools' }, live, theme,
+      h('div', { class: 'tools' }, ranges, live,
         h('button', { type: 'button', class: 'quiet', 'aria-label': 'Keys and settings', on: { click: showHelp } }, '?'))));
   linkChanged();
 }
@@ -77,10 +117,15 @@ function showHelp() {
     });
     return h('label', { for: `pref-${key}` }, input, ' ', label);
   };
+  const theme = h('select', { id: 'theme', on: { change: () => setTheme(theme.value) } },
+    [['', 'as the system'], ['light', 'light'], ['dark', 'dark']].map(([value, label]) => h('option', { value, selected: (prefs.theme ?? '') === value }, label)));
   help(h('div', { class: 'prefs' },
+    h('label', { for: 'theme' }, 'Theme ', theme),
     box('compact rows', 'compact', (on) => setCompact(on)),
     box('times in UTC', 'utc', (on) => useUtc(on)),
-    box('no single-letter keys', 'noKeys')));
+    box('no single-letter keys', 'noKeys'),
+    h('button', { type: 'button', on: { click: () => copy(curl(), 'Command') } }, 'Copy curl line of this view'),
+    h('button', { type: 'button', on: { click: copyLink } }, 'Copy link')));
 }
 
 function setCompact(on) {
@@ -123,10 +168,11 @@ function linkChanged() {
   }
   setText(dot, link.off ? `${link.off} off` : '');
   dot.hidden = link.off === 0;
-  fill(live, link.paused ? 'Paused · Resume' : 'Live');
-  live.classList.toggle('on', !link.paused);
+  const fixed = !currentRange().moving;
+  setText(live, fixed ? 'Back to live' : link.paused ? 'Resume' : 'Live');
+  live.classList.toggle('on', !link.paused && !fixed);
   live.setAttribute('aria-pressed', String(link.paused));
-  live.title = link.paused ? 'Resume (p)' : 'Pause (p)';
+  live.title = fixed ? 'The range stands still: show the last 15 minutes' : link.paused ? 'Resume (p)' : 'Pause (p)';
   const note = el('note');
   note.className = '';
   if (link.needsToken) {
@@ -144,7 +190,7 @@ function linkChanged() {
     say(text);
   } else if (link.paused) {
     note.className = 'note';
-    fill(note, `Paused at ${time(link.pausedAt)}`, ' · ', h('button', { type: 'button', class: 'link', on: { click: () => setPaused(false) } }, 'Resume'));
+    fill(note, `Paused at ${time(link.pausedAt)}`, waiting ? ` · ${waiting} new ${waiting === 1 ? 'trace' : 'traces'}` : '', ' · ', h('button', { type: 'button', class: 'link', on: { click: () => setPaused(false) } }, 'Resume'));
   } else if (link.restartedAt !== null) {
     note.className = 'note warn';
     const text = `The agent restarted at ${time(link.restartedAt)}. Memory before that is gone.`;
@@ -162,6 +208,25 @@ function tick() {
   setText(countdown, link.lostAt !== null || link.refused ? `Retrying in ${left} s` : '');
 }
 
+// What came while the page holds still is counted, not shown.
+let waiting = 0;
+
+async function countWaiting() {
+  if (!link.paused || document.hidden) {
+    waiting = 0;
+    return;
+  }
+  try {
+    const from = Math.ceil(link.pausedAt);
+    const { in_range: found } = await ask('view/traces', { from, to: from + 3_600_000, limit: 0 });
+    if (found === waiting || !link.paused) return;
+    waiting = found;
+    linkChanged();
+  } catch {
+    // It is counted again in a moment.
+  }
+}
+
 const retry = () => h('button', { type: 'button', class: 'link', on: { click: wakeAll } }, 'Retry now');
 
 function tokenForm() {
@@ -176,12 +241,20 @@ function tokenForm() {
 
 // --- pages
 
+let shows = 0;
+
 function show() {
+  const moved = readRange();
+  settle();
+  showRange();
+  shows += 1;
+  el('main').dataset.shown = `${performance.timeOrigin}:${shows}`;
   const route = current();
   const module = PAGES[route.parts[0]];
   if (page && page.module === module && page.moved?.(route)) {
     mark(route.parts[0]);
     setTitle();
+    if (moved) page.range?.();
     return;
   }
   page?.close?.();
@@ -189,20 +262,44 @@ function show() {
   mark(route.parts[0]);
   const main = el('main');
   if (!module) {
+    ready();
     fill(main, h('h1', { tabindex: '-1' }, 'No such page'), h('p', { class: 'empty' }, h('a', { href: '#/services' }, 'Services')));
     document.title = 'No such page · Telegen';
     return;
   }
   try {
-    page = module.open({ route, setTitle, say, panel });
+    main.setAttribute('aria-busy', 'true');
+    page = module.open({ route, setTitle, say, panel, pickRange, ready, busy });
     page.module = module;
     fill(main, page.element);
+    loading();
   } catch (error) {
+    ready();
     fill(main, failure(error, show));
   }
   setTitle();
   scrollTo(0, 0);
   main.querySelector('h1')?.focus({ preventScroll: true });
+}
+
+/** A page has asked something else and waits for the answer. */
+function busy() {
+  el('main').setAttribute('aria-busy', 'true');
+}
+
+/** A page has shown the answer to what it asked. */
+function ready() {
+  clearTimeout(slow);
+  el('main').removeAttribute('aria-busy');
+}
+
+let slow = null;
+
+/** What is there within 300 ms needs no word about waiting. */
+function loading() {
+  clearTimeout(slow);
+  const line = page.element.querySelector('.status');
+  slow = setTimeout(() => line && !line.textContent && setText(line, 'Loading…'), 300);
 }
 
 function mark(section) {
@@ -231,19 +328,32 @@ function panel(element, draw) {
   };
 }
 
-async function copyLink() {
+async function copy(text, what) {
   try {
-    await navigator.clipboard.writeText(location.href);
-    setText(el('live'), 'Link copied');
+    await navigator.clipboard.writeText(text);
+    setText(el('live'), `${what} copied`);
   } catch {
-    setText(el('live'), 'The link is in the address bar');
+    // Plain http on another host has no clipboard.
+    setText(el('live'), `${what}: ${text}`);
   }
+}
+
+const copyLink = () => copy(fixedAddress(agentNow()), 'Link');
+
+/** What a terminal asks to get the data of this page. */
+function curl() {
+  const [path, parameters] = page?.question?.() ?? ['services', {}];
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, v]) => v !== null && v !== undefined && v !== ''));
+  const token = link.token ? " -H 'authorization: Bearer $TOKEN'" : '';
+  return `curl -s${token} '${location.origin}/api/v1/${path}${String(query) ? `?${String(query).replaceAll("'", '%27')}` : ''}'`;
 }
 
 setUtc(Boolean(prefs.utc));
 document.body.append(hatch());
 onLink(linkChanged);
 setInterval(tick, 1000);
+setInterval(countWaiting, 3000);
+setInterval(showRange, 30_000);
 bar();
 el('skip').addEventListener('click', (event) => {
   event.preventDefault();
@@ -251,11 +361,13 @@ el('skip').addEventListener('click', (event) => {
 });
 listen({
   '?': showHelp,
-  p: () => setPaused(!link.paused),
+  p: goLive,
   y: copyLink,
   u: () => useUtc(!prefs.utc),
+  '[': () => shiftRange(-1),
+  ']': () => shiftRange(1),
   '/': () => document.querySelector('input[type=search]')?.focus(),
-}, () => page, () => !prefs.noKeys);
-addEventListener('hashchange', show);
+}, () => page, show, () => !prefs.noKeys);
+addEventListener('hashchange', () => isSettled() || show());
 show();
 

@@ -1,14 +1,19 @@
 // Tables that are kept, not rebuilt: rows are known by a key, and only the texts that differ change.
 
-import { h, fill, setText } from './dom.js';
+import { h, fill, plain, save, setText } from './dom.js';
+import { link } from './api.js';
 
 /**
  * A table. `columns`: `{ key, label, sort, number, cell(row), update(cell, row) }`. `cell` makes the content once, `update`
- * changes it. `open(row)` is called for a click beside the link; `href(row)` gives the link's target.
+ * changes it; `csv(row)` is its value in a file, unless that is `row[key]`. `open(row)` is called for a click beside the
+ * link.
  */
 export class Table {
-  constructor({ caption, columns, open, empty, onSort, className = '' }) {
+  constructor({ caption, columns, open, empty, onSort, size = Infinity, className = '' }) {
     this.columns = columns;
+    this.size = size;
+    this.offset = 0;
+    this.pager = h('div', { class: 'pager', hidden: true });
     this.open = open;
     this.rows = new Map();
     this.order = [];
@@ -17,8 +22,8 @@ export class Table {
     this.body = h('tbody', {});
     this.caption = h('caption', { class: 'sr' }, caption);
     this.empty = h('div', { class: 'empty', hidden: true }, empty ?? '');
-    this.table = h('table', { class: `rows ${className}` }, this.caption, h('thead', {}, h('tr', {}, this.heads)), this.body);
-    this.element = open ? h('div', { class: 'scroller' }, this.table, this.empty) : scroller(caption, this.table, this.empty);
+    this.table = h('table', { class: `rows cards ${className}` }, this.caption, h('thead', {}, h('tr', {}, this.heads)), this.body);
+    this.element = h('div', {}, h('div', { class: 'scroller' }, this.table, this.empty), this.pager);
     this.body.addEventListener('click', (event) => {
       if (event.target.closest('a, button, input')) return;
       // Who selects a text does not want to leave.
@@ -56,8 +61,12 @@ export class Table {
     return this.body.matches(':hover') || this.body.contains(document.activeElement);
   }
 
-  /** Shows `rows` (`[key, row]`) in their order. */
-  show(rows, { keepOrder = false } = {}) {
+  /** Shows `rows` (`[key, row]`) in their order, a page of them. Gives how many would stand elsewhere. */
+  show(all, { keepOrder = false } = {}) {
+    this.all = all;
+    if (this.offset >= all.length) this.offset = 0;
+    const rows = all.slice(this.offset, this.offset + this.size);
+    pages(this.pager, { offset: this.offset, size: this.size, total: all.length, turn: (offset) => { this.offset = offset; this.show(this.all); } });
     const keys = rows.map(([key]) => String(key));
     const present = new Set(keys);
     for (const [key, entry] of this.rows) {
@@ -86,6 +95,30 @@ export class Table {
     this.empty.hidden = rows.length > 0;
     this.table.hidden = rows.length === 0;
     return keys.filter((key, i) => held[i] !== key).length;
+  }
+
+  /** Goes to the head that sorts. */
+  focusSort() {
+    (this.heads.find((th) => th.hasAttribute('aria-sort')) ?? this.heads[0]).querySelector('button')?.focus();
+  }
+
+  /** Marks the rows that fit. */
+  mark(fits) {
+    for (const { tr, row } of this.rows.values()) tr.classList.toggle('marked', fits(row));
+  }
+
+  /** The rows as they stand, as CSV (RFC 4180). */
+  csv() {
+    const columns = this.columns.filter((c) => c.key !== 'spark');
+    // What begins like a formula would be run by a spreadsheet.
+    const cell = (value) => {
+      const text = value === null || value === undefined ? '' : String(value);
+      const safe = typeof value !== 'number' && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+      return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+    };
+    const line = (values) => `${values.map(cell).join(',')}\r\n`;
+    const rows = this.all.map(([, row]) => row);
+    return line(columns.map((c) => c.key)) + rows.map((row) => line(columns.map((c) => (c.csv ? c.csv(row) : row[c.key])))).join('');
   }
 
   setEmpty(...content) {
@@ -147,4 +180,48 @@ export function setCell(cell, text, why = null, className = '') {
     note.remove();
     cell.removeAttribute('title');
   }
+}
+
+/** Fills the line under a table that turns its pages. */
+export function pages(element, { offset, size, total, turn }) {
+  element.hidden = total <= size;
+  if (element.hidden) return;
+  const last = Math.min(total, offset + size);
+  const button = (label, to, off) => h('button', { type: 'button', disabled: off, on: { click: () => turn(to) } }, label);
+  fill(element, button('Previous', offset - size, offset === 0), ` ${offset + 1}–${last} of ${total.toLocaleString('en-US')} `, button('Next', offset + size, last >= total));
+}
+
+/** A button that saves a table as it stands. */
+export function csvButton(name, table) {
+  const click = () => save(`telegen-${link.host}-${name}.csv`, table().csv(), 'text/csv;charset=utf-8');
+  return h('button', { type: 'button', class: 'quiet', title: 'Save this table', on: { click } }, h('span', { 'aria-hidden': 'true' }, '↓ '), 'CSV');
+}
+
+/** The field of a filter, with room for what is wrong with it. */
+export function filterBox({ id, label, value, hint, change }) {
+  const input = h('input', { type: 'search', id, value, placeholder: hint, autocomplete: 'off', spellcheck: 'false' });
+  const wrong = h('span', { class: 'wrong', role: 'alert' });
+  input.addEventListener('input', () => change(input.value));
+  input.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape' || !input.value) return;
+    input.value = '';
+    change('');
+  });
+  return {
+    element: h('div', { class: 'filter' }, h('label', { for: id, class: 'sr' }, label), input, wrong),
+    set(text) {
+      input.value = text;
+    },
+    wrong: (text) => setText(wrong, text),
+  };
+}
+
+/** What narrows a list, each with a way to take it off. `others`: `[label, value, remove]`. */
+export function chips(element, q, change, others = []) {
+  const terms = q.match(/(?:[^\s"]|"[^"]*"?)+/g) ?? [];
+  const chip = (text, remove) => h('span', { class: 'chip' }, plain(text, 60), h('button', { type: 'button', 'aria-label': `Remove ${plain(text, 60)}`, on: { click: remove } }, '×'));
+  const mine = terms.map((term, i) => chip(term, () => change(terms.filter((_, j) => j !== i).join(' '))));
+  const all = [...others.map(([label, value, remove]) => chip(`${label}${value}`, remove)), ...(terms.length > 1 || others.length ? mine : [])];
+  fill(element, all);
+  element.hidden = all.length === 0;
 }

@@ -1,22 +1,29 @@
 // #/telegen: can I trust what I see?
 
-import { h, fill, wire, copyButton } from './dom.js';
+import { h, fill, setText, wire, copyButton } from './dom.js';
 import { about, bytes, count, percent, span, time } from './format.js';
 import { poll } from './api.js';
-import { scroller } from './table.js';
+import { remember } from './router.js';
+import { filterBox, scroller } from './table.js';
+import { processTable } from './service.js';
 
 const EVERY = 5000;
 const SIGNALS = ['traces', 'metrics', 'logs', 'profiles'];
+const PARTS = [['features', 'Features'], ['ledger', 'Ledger'], ['cost', 'Cost'], ['processes', 'Processes']];
 
-export function open({ setTitle, panel }) {
-  const head = h('p', { class: 'status' }, 'Loading…');
-  const features = h('section', { class: 'block' });
-  const ledger = h('section', { class: 'block' });
-  const memory = h('section', { class: 'block' });
-  const counters = h('section', { class: 'block' });
-  const element = h('div', { class: 'page' }, h('h1', { tabindex: '-1', class: 'sr' }, 'Telegen'), head, features, ledger, memory, counters);
+export function open({ route, setTitle, panel, ready }) {
+  const head = h('p', { class: 'status' });
+  const [features, ledger, cost, processes] = PARTS.map(([id]) => h('section', { class: 'block', id: `part-${id}`, tabindex: '-1' }));
+  const list = h('div', {});
+  const box = filterBox({ id: 'process-filter', label: 'Filter processes', value: route.query.get('q') ?? '', hint: 'filter: name, port:8080, watched:no, rule:exclude', change: setQuery });
+  const words = h('p', { class: 'muted' });
+  fill(processes, h('h2', {}, 'Processes'), words, h('div', { class: 'controls' }, box.element), list);
+  const jump = h('nav', { class: 'jump', 'aria-label': 'Parts of this page' }, PARTS.map(([id, label]) => h('a', { href: `#/telegen/${id}` }, label)));
+  const element = h('div', { class: 'page' }, h('h1', { tabindex: '-1', class: 'sr' }, 'Telegen'), head, jump, features, ledger, cost, processes);
   let before = null;
   let odd = {};
+  let q = route.query.get('q') ?? '';
+  let wanted = route.parts[1] ?? null;
 
   const drawHead = panel(head, (json) => {
     const value = (name) => json.counters.find(([n]) => n === name)?.[4];
@@ -57,34 +64,87 @@ export function open({ setTitle, panel }) {
       blocks.length ? blocks : h('p', { class: 'empty' }, 'Nothing was produced yet.'));
   });
 
-  const drawMemory = panel(memory, (json) => {
+  const drawCost = panel(cost, (json) => {
     const m = json.memory;
-    fill(memory, h('h2', {}, 'Memory of this page'),
+    const all = (name) => json.counters.filter(([n]) => n === name);
+    const one = (name, kind) => all(name).find(([, , , attrs]) => !kind || attrs.some(([, v]) => v === kind))?.[4];
+    const tap = (kind) => one('telegen.tap.events', kind);
+    const number = (value, label, bad = false) => (value === undefined ? null : fact(label, h('span', { class: bad && value > 0 ? 'bad' : '' }, count(value))));
+    const rings = [one('telegen.tap.ring.used'), one('telegen.tap.ring.size')];
+    const open = cost.querySelector('details')?.open ?? false;
+    fill(cost, h('h2', {}, 'Cost', h('span', { class: 'n' }, 'what it takes, and where it stops')),
+      h('h3', {}, 'From the kernel'),
+      tap('requests') === undefined ? h('p', { class: 'muted' }, 'No kernel half is at work.') : h('dl', { class: 'facts' },
+        number(tap('requests'), 'Requests seen'), number(tap('records'), 'Records read'),
+        rings[1] !== undefined ? fact('Rings', `${bytes(rings[0] ?? 0)} of ${bytes(rings[1])}`) : null,
+        number(tap('records_lost_ring_full'), 'Records lost, ring full', true), number(tap('requests_lost_ring_full'), 'Requests lost, ring full', true),
+        number(tap('requests_over_budget'), 'Over the capture budget: method and status only'), number(tap('requests_over_second_bound'), 'Over the second bound: lost', true),
+        number(tap('connections'), 'Connections'), number(tap('connections_without_memory'), 'Connections without memory', true)),
+      all('telegen.export.queue.size').length ? [h('h3', {}, 'Queues'), h('dl', { class: 'facts' },
+        all('telegen.export.queue.size').map(([, unit, , attrs, value]) => fact(attrs.map(([, v]) => v).join(', '), unit === 'By' ? bytes(value) : count(value))))] : null,
+      h('h3', {}, 'Memory of this page'),
       h('dl', { class: 'facts' },
-        fact('Budget', bytes(m.budget)), fact('Spans kept', `${bytes(m.spans)} in ${count(m.traces)} traces`),
+        fact('Budget', bytes(m.budget)), fact('Traces kept', `${count(m.traces)}, ${bytes(m.spans)}`),
         fact('Holds', `${about((json.now - m.since) / 1000)}, since ${time(m.since, json.now)}`),
         fact('Spans seen', count(m.seen)), fact('of them kept', count(m.kept)),
-        json.refused ? fact('Without room', count(json.refused)) : null));
+        json.refused ? fact('Services, rows, edges without room', h('span', { class: 'bad' }, count(json.refused))) : null),
+      h('details', { open }, h('summary', {}, h('h3', {}, 'All counters', h('span', { class: 'n' }, String(json.counters.length)))),
+        scroller('Counters', h('table', { class: 'rows' }, h('caption', { class: 'sr' }, 'Counters'),
+          h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Counter'), h('th', { scope: 'col', class: 'number' }, 'Value'), h('th', { scope: 'col' }, 'What it counts'))),
+          h('tbody', {}, json.counters.map(([name, unit, help, attrs, value]) => h('tr', {},
+            h('th', { scope: 'row' }, h('code', {}, wire(name, 120)), attrs.length ? h('span', { class: 'sub' }, wire(attrs.map(([k, v]) => `${k}=${v}`).join(', '), 200)) : null),
+            h('td', { class: 'number' }, unit === 'By' ? bytes(value) : unit === 's' ? `${Math.round(value * 100) / 100} s` : count(value)),
+            h('td', { class: 'muted' }, wire(help, 300)))))))));
   });
 
-  const drawCounters = panel(counters, (json) => {
-    const open = counters.querySelector('details')?.open ?? false;
-    fill(counters, h('details', { open }, h('summary', {}, h('h2', {}, 'All counters', h('span', { class: 'n' }, String(json.counters.length)))),
-      scroller('Counters', h('table', { class: 'rows' }, h('caption', { class: 'sr' }, 'Counters'),
-        h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Counter'), h('th', { scope: 'col', class: 'number' }, 'Value'), h('th', { scope: 'col' }, 'What it counts'))),
-        h('tbody', {}, json.counters.map(([name, unit, help, attrs, value]) => h('tr', {},
-          h('th', { scope: 'row' }, h('code', {}, wire(name, 120)), attrs.length ? h('span', { class: 'sub' }, wire(attrs.map(([k, v]) => `${k}=${v}`).join(', '), 200)) : null),
-          h('td', { class: 'number' }, unit === 'By' ? bytes(value) : unit === 's' ? `${Math.round(value * 100) / 100} s` : count(value)),
-          h('td', { class: 'muted' }, wire(help, 300)))))))));
+  const drawProcesses = panel(list, (json) => {
+    box.wrong('');
+    const key = JSON.stringify([json.rows, json.matching]);
+    if (list.dataset.key === key) return;
+    list.dataset.key = key;
+    setText(words, json.known ? `${count(json.watched)} of ${count(json.total)} processes are watched: those that agent.discovery selects.` : 'Which processes are watched is not known here: no kernel half is at work.');
+    const more = json.matching > json.rows.length ? h('p', { class: 'muted' }, `Showing ${json.rows.length} of ${count(json.matching)}: what listens comes first.`) : null;
+    fill(list, json.rows.length ? [processTable(json.rows), more] : json.known ? h('p', { class: 'empty' }, `No process matches "${q}".`) : null);
   });
+
+  function setQuery(text) {
+    q = text;
+    remember({ q });
+    found.wake();
+  }
 
   const poller = poll(EVERY, () => ['view/agent', {}], (json) => {
-    [drawHead, drawFeatures, drawLedger, drawMemory, drawCounters].forEach((draw) => draw(json));
+    [drawHead, drawFeatures, drawLedger, drawCost].forEach((draw) => draw(json));
     odd = sums(json.ledger, odd);
+    ready();
     setTitle();
+    jumpTo();
   });
+  const found = poll(EVERY, () => ['view/processes', { q, limit: 30 }], (json) => drawProcesses(json), (refusal) => box.wrong(refusal.message));
 
-  return { element, title: () => 'Telegen', close: () => poller.stop() };
+  function jumpTo() {
+    const part = PARTS.findIndex(([id]) => id === wanted);
+    wanted = null;
+    if (part < 0) return;
+    const section = [features, ledger, cost, processes][part];
+    section.scrollIntoView({ block: 'start' });
+    section.focus({ preventScroll: true });
+  }
+
+  return {
+    element,
+    title: () => 'Telegen',
+    close() {
+      poller.stop();
+      found.stop();
+    },
+    question: () => ['view/agent', {}],
+    moved(next) {
+      wanted = next.parts[1] ?? null;
+      jumpTo();
+      return true;
+    },
+  };
 }
 
 const fact = (name, value) => h('div', {}, h('dt', {}, name), h('dd', {}, value));

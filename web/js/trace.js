@@ -1,15 +1,24 @@
 // #/trace/ID: where the time went, and which links are inferred.
 
-import { h, fill, setText, wire, plain, copyButton } from './dom.js';
+import { h, fill, save, setText, wire, plain, copyButton } from './dom.js';
 import { about, count, duration, time } from './format.js';
 import { Refusal, agentNow, ask, link, objects, poll } from './api.js';
 import { address, remember } from './router.js';
-import { Waterfall } from './waterfall.js';
+import { Waterfall, unlinkedText } from './waterfall.js';
+import { meaning } from './service.js';
 
 const EVERY = 2000;
+const round = (ms) => Math.round(ms * 1000) / 1000;
 const KINDS = { 1: 'internal', 2: 'server', 3: 'client', 4: 'producer', 5: 'consumer' };
 
-export function open({ route, setTitle, say, panel }) {
+/** What held when a parent was inferred, by method. */
+const WHY = {
+  thread: ['The thread had read the head of that request itself, to its end, and no other request since.', 'The response to that request was not complete when the call was made, and the thread itself gave it.', 'The thread held no other request meanwhile, and no thread of this process ever held two, or gave what another had read.', 'A read of the request, or of the response to the call, was one that waits: no event loop.'],
+  tcp_seq: ['Both ends of the connection are on this host.', 'The first byte of the request has the same TCP sequence number at both ends; method and target agree, and so does one of the ports.', 'The caller sent no trace header: that would stand alone.'],
+  unix_peer: ['Both ends of the unix socket are on this host.', 'The kernel names each as the peer of the other.'],
+};
+
+export function open({ route, setTitle, say, panel, ready }) {
   const id = route.parts[1] ?? '';
   let wanted = route.query.get('span');
   let changed = -1;
@@ -18,18 +27,29 @@ export function open({ route, setTitle, say, panel }) {
   let chosen = null;
 
   const heading = h('h1', { tabindex: '-1' }, 'Trace ', h('code', {}, plain(id, 8)));
-  const line = h('p', { class: 'status' }, 'Loading…');
+  const line = h('p', { class: 'status' });
   const search = h('input', { type: 'search', id: 'find', placeholder: 'find in trace', autocomplete: 'off', spellcheck: 'false' });
   const hits = h('span', { class: 'muted' });
+  const way = h('input', { type: 'checkbox', id: 'way', on: { change: () => setWay(way.checked) } });
+  const levels = (label, text, open) => h('button', { type: 'button', class: 'quiet', 'aria-label': label, title: label, on: { click: () => waterfall.levels(open) } }, text);
   const tools = h('div', { class: 'controls' }, h('label', { for: 'find', class: 'sr' }, 'Find in trace'), search, hits,
+    levels('Fold one level', '− level', false), levels('Unfold one level', '+ level', true),
+    h('label', { for: 'way', class: 'check' }, way, ' critical path'),
     copyButton('copy id', id), h('button', { type: 'button', class: 'quiet', on: { click: download } }, 'OTLP'));
   const aside = h('aside', { class: 'panel', 'aria-label': 'Span', hidden: true, tabindex: '-1' });
-  const waterfall = new Waterfall({ onSelect: select });
+  const note = h('p', { class: 'aside', hidden: true }, 'Critical path: from the end backwards, always what ended last, over linked spans only.');
+  const waterfall = new Waterfall({ onSelect: select, onZoom: (zoom) => remember({ t: zoom ? `${round(zoom.from)}ms..${round(zoom.to)}ms` : null }) });
   const split = h('div', { class: 'split' }, waterfall.element, aside);
   const gone = h('div', { class: 'empty', hidden: true });
-  const element = h('div', { class: 'page' }, heading, line, tools, gone, split);
+  const element = h('div', { class: 'page' }, heading, line, tools, note, gone, split);
 
   search.addEventListener('input', () => setText(hits, search.value ? `${waterfall.search(search.value)} found` : (waterfall.search(''), '')));
+
+  function setWay(on) {
+    way.checked = on;
+    note.hidden = !on;
+    waterfall.setCritical(on);
+  }
 
   const draw = panel(waterfall.element, (json) => {
     const spans = objects(json);
@@ -42,6 +62,7 @@ export function open({ route, setTitle, say, panel }) {
       json.errors ? `${json.errors} ${json.errors === 1 ? 'error' : 'errors'}` : null,
       json.inferred ? `${json.inferred} inferred` : null,
       json.parts > 1 ? `${json.parts} parts, not linked` : null,
+      json.gaps.length ? `${json.gaps.reduce((n, [, calls]) => n + calls, 0)} calls near it without a parent` : null,
       json.refused ? `${count(json.refused)} spans found no room in memory` : null,
       json.total > json.rows.length ? `showing ${count(json.rows.length)}: failed ones and those nearest the top` : null,
       time(json.start, agentNow()),
@@ -51,12 +72,15 @@ export function open({ route, setTitle, say, panel }) {
   });
 
   const poller = poll(EVERY, () => ['view/trace', { id, changed: changed < 0 ? null : changed }], (json) => {
+    ready();
     gone.hidden = true;
     split.hidden = false;
     if (json.unchanged || json.changed === changed) return;
     changed = json.changed;
     draw(json);
     setTitle();
+    const [, from, to] = /^([\d.]+)ms\.\.([\d.]+)ms$/.exec(route.query.get('t') ?? '') ?? [];
+    if (!opened && from) waterfall.setZoom({ from: Number(from), to: Number(to) });
     if (wanted) {
       const row = waterfall.reveal(wanted);
       wanted = null;
@@ -67,7 +91,9 @@ export function open({ route, setTitle, say, panel }) {
     }
     opened = true;
   }, (refusal) => {
+    ready();
     poller.stop();
+    tools.hidden = true;
     split.hidden = true;
     setText(line, '');
     gone.hidden = false;
@@ -91,15 +117,21 @@ export function open({ route, setTitle, say, panel }) {
         h('button', { type: 'button', class: 'quiet', 'aria-label': 'Close span', on: { click: closePanel } }, '×')),
       h('p', { class: 'facts-line' }, `${KINDS[span.kind] ?? 'span'} · ${duration(span.dur)} · starts at ${duration(span.start)}`),
       span.error !== null ? h('p', { class: 'bad' }, '▲ ', wire([span.status, span.error && span.error !== span.status ? `error.type=${span.error}` : null].filter(Boolean).join(', ') || 'error', 200)) : null,
-      span.link !== null ? h('p', { class: 'inferred' }, '~ parent inferred: ', wire(span.link, 60), span.confidence ? `, confidence ${Number(span.confidence).toFixed(2)}` : '')
+      span.link !== null ? [h('p', { class: 'inferred' }, '~ parent inferred: ', wire(span.link, 60), span.confidence ? `, confidence ${Number(span.confidence).toFixed(2)}` : ''),
+        WHY[span.link] ? h('details', { class: 'why' }, h('summary', {}, 'why'), h('ul', {}, WHY[span.link].map((text) => h('li', {}, text)))) : null]
         : span.parent && node.up ? h('p', { class: 'muted' }, 'parent read from a header, or the service itself') : null,
+      span.reason && !node.up ? h('p', { class: 'unlinked' }, 'No parent drawn: ', h('code', {}, wire(span.reason, 60)), `, ${plain(meaning(span.reason), 120)}`) : null,
+      waterfall.gaps.has(span.id) ? h('p', { class: 'muted' }, unlinkedText(waterfall.gaps.get(span.id)), ', ', plain(meaning(waterfall.gaps.get(span.id).reason), 120)) : null,
       span.parent && !node.up ? h('p', { class: 'muted' }, 'parent not seen: ', h('code', {}, span.parent)) : null,
       before ? h('p', { class: 'muted' }, `starts ${before} before its parent`) : null,
       details);
     if (enter) aside.focus();
     try {
       const json = await ask('view/span', { trace: id, span: span.id });
-      if (chosen === span.id) fill(details, body(json));
+      if (chosen !== span.id) return;
+      fill(details, body(json));
+      const unlinked = aside.querySelector('.unlinked');
+      if (unlinked && json.alike) unlinked.append(` (${count(json.alike)} like it in this service)`);
     } catch (error) {
       fill(details, h('p', { class: 'muted' }, error.message));
     }
@@ -134,13 +166,7 @@ export function open({ route, setTitle, say, panel }) {
       say('The trace is no longer in memory.');
       return;
     }
-    const url = URL.createObjectURL(await response.blob());
-    const name = `telegen-trace-${id}.json`.replace(/[^A-Za-z0-9._-]/g, '');
-    const a = h('a', { href: url, download: name });
-    document.body.append(a);
-    a.click();
-    a.remove();
-    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    save(`telegen-${link.host}-trace-${id}.json`, await response.blob());
   }
 
   return {
@@ -150,11 +176,20 @@ export function open({ route, setTitle, say, panel }) {
       poller.stop();
       waterfall.close();
     },
+    question: () => [`traces/${id}`, {}],
     moved: (next) => next.parts[1] === id && next.query.get('span') === chosen,
     key(event) {
       if (event.key === 'Escape') {
         if (!aside.hidden) closePanel();
         else history.back();
+        return true;
+      }
+      if (event.key === 'c') {
+        setWay(!way.checked);
+        return true;
+      }
+      if (event.key === '/') {
+        search.focus();
         return true;
       }
       return waterfall.key(event);

@@ -23,8 +23,22 @@ export function tree(spans) {
   const byStart = (a, b) => a.span.start - b.span.start;
   for (const node of byId.values()) node.children.sort(byStart);
   tops.sort((a, b) => Boolean(a.span.parent) - Boolean(b.span.parent) || byStart(a, b));
-  return { tops, byId };
+  return { tops, byId, parts: parts(tops) };
 }
+
+/** Tops that name the same parent, which was not seen, belong together: `[missing, tops]`, in the order of their start. */
+function parts(tops) {
+  const found = new Map();
+  for (const top of tops) {
+    const key = top.span.parent ?? top;
+    if (!found.has(key)) found.set(key, []);
+    found.get(key).push(top);
+  }
+  return [...found].map(([key, list]) => [typeof key === 'string' ? key : null, list]);
+}
+
+/** The top that lasts longest: where the time went is asked of it. */
+const longest = (tops) => tops.reduce((a, b) => (b.span.dur > a.span.dur ? b : a), tops[0]);
 
 /** Whether `node` stands above `from`: parents that go round in a circle are no tree. */
 function above(from, node) {
@@ -57,10 +71,36 @@ function grouped(children) {
   return out;
 }
 
+/**
+ * Where the time of a trace went: from its end backwards, always the child that ended last, over linked spans only.
+ * Gives the stretches `[from, to]` of each span on that way, by id.
+ */
+export function critical(top) {
+  const way = new Map();
+  const walk = (node, until) => {
+    let end = Math.min(until, node.span.start + node.span.dur);
+    const own = [];
+    const children = node.children.filter((c) => c.span.start < end).sort((a, b) => b.span.start + b.span.dur - a.span.start - a.span.dur);
+    for (const child of children) {
+      const stop = Math.min(child.span.start + child.span.dur, end);
+      if (stop <= Math.max(child.span.start, node.span.start)) continue;
+      if (stop < end) own.push([stop, end]);
+      walk(child, stop);
+      end = Math.max(node.span.start, child.span.start);
+    }
+    if (end > node.span.start || !own.length) own.push([node.span.start, end]);
+    way.set(node.span.id, own);
+  };
+  if (top) walk(top, top.span.start + top.span.dur);
+  return way;
+}
+
 /** The waterfall of one trace. `onSelect(span)` is called when a row is chosen. */
 export class Waterfall {
-  constructor({ onSelect }) {
+  constructor({ onSelect, onZoom = () => {} }) {
     this.onSelect = onSelect;
+    this.onZoom = onZoom;
+    this.way = null;
     this.folded = new Set();
     this.unfolded = new Set();
     this.rows = [];
@@ -76,7 +116,9 @@ export class Waterfall {
       h('div', { class: 'wf-time', role: 'columnheader' }, h('span', { class: 'sr' }, 'Time'), this.axis),
       h('div', { class: 'wf-dur', role: 'columnheader' }, 'Duration'));
     this.scroller = h('div', { class: 'wf-body' }, this.group);
-    this.element = h('div', { class: 'wf', role: 'treegrid', 'aria-label': 'Spans of this trace' }, h('div', { class: 'wf-headgroup', role: 'rowgroup' }, this.head), this.scroller);
+    this.strip = new Strip((zoom) => this.setZoom(zoom));
+    this.grid = h('div', { class: 'wf', role: 'treegrid', 'aria-label': 'Spans of this trace' }, h('div', { class: 'wf-headgroup', role: 'rowgroup' }, this.head), this.scroller);
+    this.element = h('div', { class: 'wf-frame' }, this.strip.element, this.grid);
     addEventListener('scroll', this.onScroll = () => this.mount(), { passive: true });
     addEventListener('resize', this.onScroll);
     this.group.addEventListener('click', (event) => {
@@ -97,13 +139,24 @@ export class Waterfall {
   show(trace, spans) {
     const first = !this.trace || this.trace.id !== trace.id;
     this.trace = trace;
+    this.gaps = new Map((trace.gaps ?? []).map(([id, calls, reason]) => [id, { calls, reason }]));
     this.tree = tree(spans);
+    if (this.way) this.way = critical(longest(this.tree.tops));
     this.colours = new Map();
     for (const s of [...spans].sort((a, b) => a.start - b.start)) {
       if (!this.colours.has(s.service)) this.colours.set(s.service, this.colours.size);
     }
     if (first) this.foldDeep(spans.length);
-    this.flatten();
+    const at = this.group.contains(document.activeElement) ? this.rows[this.at]?.id : null;
+    if (at) this.redraw(at);
+    else this.flatten();
+    this.strip.show(this.tree, trace, this.colours, this.zoom);
+  }
+
+  /** Shows the critical path, or hides it. */
+  setCritical(on) {
+    this.way = on ? critical(longest(this.tree.tops)) : null;
+    this.redraw(this.rows[this.at]?.id);
   }
 
   /** In large traces what is deep folds, but never an error nor what stands above one. */
@@ -137,17 +190,15 @@ export class Waterfall {
         }
       });
     };
-    this.tree.tops.forEach((top, i) => {
-      if (i > 0 || top.span.parent) {
-        rows.push({ kind: 'part', id: `part:${top.span.id}`, number: i + 1, top, level: 1 });
-      }
-      put(top, 1, i + 1, this.tree.tops.length, []);
+    this.tree.parts.forEach(([missing, tops], i) => {
+      if (i > 0 || missing) rows.push({ kind: 'part', id: `part:${tops[0].span.id}`, number: i + 1, missing, top: tops[0], level: 1 });
+      tops.forEach((top, j) => put(top, 1, j + 1, tops.length, []));
     });
     this.rows = rows;
     const wanted = this.selected ?? this.focus;
     this.at = Math.max(0, rows.findIndex((r) => r.id === wanted));
     if (!rows[this.at] || rows[this.at].kind === 'part') this.at = rows.findIndex((r) => r.kind !== 'part');
-    this.element.setAttribute('aria-rowcount', String(rows.length + 1));
+    this.grid.setAttribute('aria-rowcount', String(rows.length + 1));
     setVar(this.group, 'rows', rows.length);
     this.mounted.forEach(({ el }) => el.remove());
     this.mounted.clear();
@@ -205,16 +256,17 @@ export class Waterfall {
     const kids = fold || row.node.children.length > 0;
     const inferred = span.link !== null;
     const failed = !fold && span.error !== null;
+    const orphan = !fold && row.node.up === null && span.parent !== null;
     const guides = row.guides.map((more, i) => h('span', { class: `guide${more || i === row.guides.length - 1 ? '' : ' end'}${i === row.guides.length - 1 && inferred ? ' dotted' : ''}` }));
     const twig = kids ? h('span', { class: 'twig', 'aria-hidden': 'true' }, row.open ? '▾' : '▸') : h('span', { class: 'twig' });
-    const name = h('div', { class: 'wf-name', role: 'rowheader' }, guides, twig,
+    const name = h('div', { class: 'wf-name', role: 'rowheader' }, guides, orphan ? h('span', { class: 'stub' }) : null, twig,
       inferred && !fold ? h('span', { class: 'inferred mark' }, '~') : null,
       failed ? h('span', { class: 'bad mark' }, '▲') : null,
       fold ? h('span', { class: 'times mark' }, `× ${row.fold.length}`) : null,
       h('span', { class: 'svc' }, wire(service, 60)), ' ', h('span', { class: 'op' }, wire(span.name, 120), span.path ? [' ', h('span', { class: 'path' }, wire(span.path, 120))] : null),
       inferred && !fold ? h('span', { class: 'inferred' }, ' ', wire(`${span.link}${span.confidence ? ` ${Number(span.confidence).toFixed(2).replace(/^0/, '')}` : ''}`, 40)) : null);
     const el = h('div', {
-      class: `wf-row${failed ? ' failed' : ''}${row.id === this.selected ? ' selected' : ''}${row.hit ? ' hit' : ''}`,
+      class: `wf-row${this.way && !fold && this.way.has(span.id) ? ' way' : ''}${failed ? ' failed' : ''}${row.id === this.selected ? ' selected' : ''}${row.hit ? ' hit' : ''}`,
       role: 'row', 'data-index': index, 'aria-rowindex': index + 2, 'aria-level': row.level, 'aria-posinset': row.position, 'aria-setsize': row.size,
       'aria-expanded': kids ? String(row.open) : null, 'aria-selected': String(row.id === this.selected), tabindex: index === this.at ? '0' : '-1', 'aria-label': this.spoken(row, service), vars: { i: index },
     }, name,
@@ -228,10 +280,11 @@ export class Waterfall {
   }
 
   makePart(row, index) {
-    const missing = row.top.span.parent;
+    const { missing } = row;
+    const which = this.tree.parts.length > 1 ? `Part ${row.number}: ` : '';
     return h('div', { class: 'wf-row part', role: 'row', 'data-index': index, 'aria-rowindex': index + 2, 'aria-level': 1, vars: { i: index } },
-      h('div', { role: 'rowheader', class: 'wf-part' }, `Part ${row.number}: `,
-        missing ? ['parent not seen (', h('code', {}, `${missing.slice(0, 8)}…`), ')'] : 'no parent named'));
+      h('div', { role: 'rowheader', class: 'wf-part' }, which,
+        missing ? ['parent not seen (', h('code', {}, `${missing.slice(0, 8)}…`), row.top.span.peer ? [', sent by ', wire(row.top.span.peer, 60)] : null, ')'] : 'no parent named'));
   }
 
   place(start, dur) {
@@ -244,7 +297,14 @@ export class Waterfall {
   bar(row, span, colour) {
     const { left, wide, seen } = this.place(span.start, span.dur);
     if (!seen) return null;
-    const parts = [h('span', { class: `wf-bar s${(colour % 8) + 1}${colour >= 8 ? ' striped' : ''}${span.error !== null ? ' failed' : ''}`, vars: { left, wide } })];
+    const parts = [];
+    const gap = this.gaps.get(span.id);
+    if (gap) parts.push(h('span', { class: 'wf-gap', title: unlinkedText(gap), vars: { left, wide } }));
+    parts.push(h('span', { class: `wf-bar s${(colour % 8) + 1}${colour >= 8 ? ' striped' : ''}${span.error !== null ? ' failed' : ''}`, vars: { left, wide } }));
+    for (const [from, to] of this.way?.get(span.id) ?? []) {
+      const piece = this.place(from, to - from);
+      if (piece.seen) parts.push(h('span', { class: 'wf-way', vars: { left: piece.left, wide: piece.wide } }));
+    }
     if (!row.open && row.node.children.length) {
       const end = lastEnd(row.node);
       const extent = this.place(span.start, Math.max(0, end - span.start));
@@ -271,6 +331,10 @@ export class Waterfall {
     const up = row.node.up?.span;
     if (up && s.start < up.start) parts.push(`starts ${duration(up.start - s.start)} before its parent`);
     if (s.link) parts.push(`parent inferred by ${plain(s.link, 40)}${s.confidence ? `, confidence ${plain(s.confidence, 10)}` : ''}`);
+    else if (s.reason) parts.push(`no parent drawn: ${plain(s.reason, 40)}`);
+    if (this.way?.has(s.id)) parts.push('on the critical path');
+    const gap = this.gaps.get(s.id);
+    if (gap) parts.push(unlinkedText(gap));
     return parts.join(', ');
   }
 
@@ -357,6 +421,17 @@ export class Waterfall {
     this.redraw(row?.id);
   }
 
+  /** Folds the deepest level that is open, or unfolds the topmost that is folded. */
+  levels(open) {
+    const spans = this.rows.filter((r) => r.kind === 'span' && r.node.children.length && r.open !== open);
+    const at = open ? Math.min(...spans.map((r) => r.level)) : Math.max(...spans.map((r) => r.level));
+    for (const r of spans.filter((s) => s.level === at)) {
+      if (open) this.folded.delete(r.node.span.id);
+      else this.folded.add(r.node.span.id);
+    }
+    this.redraw(this.rows[this.at]?.id);
+  }
+
   setZoom(zoom) {
     const whole = this.trace.dur;
     if (zoom) {
@@ -366,6 +441,8 @@ export class Waterfall {
     }
     this.zoom = zoom;
     this.redraw(this.rows[this.at]?.id);
+    this.strip.show(this.tree, this.trace, this.colours, zoom);
+    this.onZoom(zoom);
   }
 
   search(text) {
@@ -412,6 +489,76 @@ export class Waterfall {
       case 'd': this.setZoom({ from: zoom.from + wide / 4, to: zoom.to + wide / 4 }); return true;
       default: return false;
     }
+  }
+}
+
+/** What a stretch without children may hide. */
+export const unlinkedText = ({ calls, reason }) => `${calls} ${calls === 1 ? 'call' : 'calls'} of this service in this time ${calls === 1 ? 'is' : 'are'} not linked: ${plain(reason, 40)}`;
+
+const STRIP = { height: 56, levels: 6 };
+
+/** The whole trace at a glance: six levels of bars, and a brush that chooses a stretch. The table says the same. */
+class Strip {
+  constructor(pick) {
+    this.canvas = h('canvas', { class: 'strip-bars', 'aria-hidden': 'true' });
+    this.veil = h('div', { class: 'strip-veil', hidden: true });
+    this.element = h('div', { class: 'strip' }, this.canvas, this.veil);
+    let begun = null;
+    const share = (event) => {
+      const box = this.element.getBoundingClientRect();
+      return Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+    };
+    this.element.addEventListener('pointerdown', (event) => {
+      if (event.button !== 0) return;
+      begun = share(event);
+      this.element.setPointerCapture(event.pointerId);
+    });
+    this.element.addEventListener('pointermove', (event) => {
+      if (begun !== null) this.brush(begun, share(event));
+    });
+    this.element.addEventListener('pointerup', (event) => {
+      if (begun === null) return;
+      const [a, b] = [begun, share(event)].sort((x, y) => x - y);
+      begun = null;
+      pick(b - a < 0.005 ? null : { from: a * this.dur, to: b * this.dur });
+    });
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.last && this.show(...this.last));
+  }
+
+  brush(a, b) {
+    this.veil.hidden = false;
+    setVar(this.veil, 'left', Math.min(a, b) * 100);
+    setVar(this.veil, 'wide', Math.abs(b - a) * 100);
+  }
+
+  show(spans, trace, colours, zoom) {
+    this.last = [spans, trace, colours, zoom];
+    this.dur = Math.max(trace.dur, 0.001);
+    if (zoom) this.brush(zoom.from / this.dur, zoom.to / this.dur);
+    else this.veil.hidden = true;
+    this.element.hidden = spans.byId.size < 8;
+    const wide = this.element.clientWidth;
+    if (!wide) return;
+    const style = getComputedStyle(document.documentElement);
+    const palette = [1, 2, 3, 4, 5, 6, 7, 8].map((i) => style.getPropertyValue(`--s${i}`));
+    const dark = style.colorScheme === 'dark' || (style.colorScheme !== 'light' && matchMedia('(prefers-color-scheme: dark)').matches);
+    // Custom properties keep both colours: the one in use is taken here.
+    const one = (value) => (/light-dark\(([^,]+),([^)]+)\)/.exec(value)?.[dark ? 2 : 1] ?? value).trim();
+    const scale = devicePixelRatio || 1;
+    this.canvas.width = wide * scale;
+    this.canvas.height = STRIP.height * scale;
+    const pen = this.canvas.getContext('2d');
+    pen.scale(scale, scale);
+    const tall = (STRIP.height - 8) / STRIP.levels;
+    const error = one(style.getPropertyValue('--error'));
+    const put = (node, level) => {
+      const { span } = node;
+      const x = (span.start / this.dur) * wide;
+      pen.fillStyle = span.error !== null ? error : one(palette[(colours.get(span.service) ?? 0) % 8]);
+      pen.fillRect(x, 4 + Math.min(level, STRIP.levels - 1) * tall, Math.max(1, (span.dur / this.dur) * wide), tall - 2);
+      node.children.forEach((c) => put(c, level + 1));
+    };
+    spans.tops.forEach((top) => put(top, 0));
   }
 }
 

@@ -3,8 +3,10 @@
 mod config;
 mod console;
 mod file;
+mod kafka;
 mod otlp;
 pub mod prometheus;
+mod remote_write;
 pub mod settings;
 mod settings_check;
 mod settings_config;
@@ -14,4 +16,6 @@ pub use config::{
 };
 pub use console::ConsoleSink;
 pub use file::FileSink;
+pub use kafka::{KafkaConfig, KafkaSink};
 pub use otlp::OtlpSink;
+pub use remote_write::{RemoteWriteConfig, RemoteWriteSink};

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use telegen_config::Url;
 use telegen_model::{Secret, Signal};
 use telegen_pipeline::SignalSet;
 
-use crate::settings::{ClientTls, ExportSettings, FileSettings, OtlpSettings, SignalName};
-use crate::{Endpoint, FileConfig, OtlpConfig, OtlpTarget, TlsConfig};
+use crate::settings::{
+    ClientTls, ExportSettings, FileSettings, KafkaSettings, OtlpSettings, RemoteWriteSettings, SignalName,
+};
+use crate::{Endpoint, FileConfig, KafkaConfig, OtlpConfig, OtlpTarget, RemoteWriteConfig, TlsConfig};
 
 impl ExportSettings {
     /// The OTLP exporters.
@@ -17,6 +20,16 @@ impl ExportSettings {
     /// The files.
     pub fn files(&self) -> &[FileSettings] {
         self.file.as_ref().map_or(&[], |f| f.as_slice())
+    }
+
+    /// The Kafka exporters.
+    pub fn kafka(&self) -> &[KafkaSettings] {
+        self.kafka.as_ref().map_or(&[], |k| k.as_slice())
+    }
+
+    /// The remote write exporters.
+    pub fn remote_write(&self) -> &[RemoteWriteSettings] {
+        self.remote_write.as_ref().map_or(&[], |r| r.as_slice())
     }
 
     /// Whether `/metrics` has telemetry beside Telegen's own metrics.
@@ -33,15 +46,7 @@ impl OtlpSettings {
 
     /// The exporter as it is made from these settings.
     pub fn config(&self) -> OtlpConfig {
-        let mut headers: Vec<(String, Secret)> =
-            self.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
-        // User-info in the address is the user's way to write this header (RFC 7617).
-        if let Some(user) = &self.endpoint.user_info
-            && !headers.iter().any(|(name, _)| name == "authorization")
-        {
-            let value = format!("Basic {}", base64(&percent_decoded(user.expose())));
-            headers.push(("authorization".to_owned(), Secret::new(value)));
-        }
+        let headers = headers(&self.headers, &self.endpoint);
         OtlpConfig {
             name: self.name().to_owned(),
             signals: signal_set(&self.signals),
@@ -54,6 +59,61 @@ impl OtlpSettings {
                 timeout: self.timeout.get(),
             },
             overrides: BTreeMap::new(),
+        }
+    }
+}
+
+/// Headers in lower case, with what the address says of user and password.
+fn headers(set: &BTreeMap<String, Secret>, endpoint: &Url) -> Vec<(String, Secret)> {
+    let mut headers: Vec<(String, Secret)> =
+        set.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+    // User-info in the address is the user's way to write this header (RFC 7617).
+    if let Some(user) = &endpoint.user_info
+        && !headers.iter().any(|(name, _)| name == "authorization")
+    {
+        let value = format!("Basic {}", base64(&percent_decoded(user.expose())));
+        headers.push(("authorization".to_owned(), Secret::new(value)));
+    }
+    headers
+}
+
+impl RemoteWriteSettings {
+    /// Its name in the ledger.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("remote_write")
+    }
+
+    /// The exporter as it is made from these settings.
+    pub fn config(&self) -> RemoteWriteConfig {
+        RemoteWriteConfig {
+            name: self.name().to_owned(),
+            url: self.endpoint.target(),
+            version: self.version,
+            headers: headers(&self.headers, &self.endpoint),
+            tls: self.tls.config(),
+            timeout: self.timeout.get(),
+        }
+    }
+}
+
+impl KafkaSettings {
+    /// Its name in the ledger.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("kafka")
+    }
+
+    /// The exporter as it is made from these settings.
+    pub fn config(&self) -> KafkaConfig {
+        KafkaConfig {
+            name: self.name().to_owned(),
+            signals: signal_set(&self.signals),
+            brokers: self.brokers.iter().map(|b| (b.host.clone(), b.port)).collect(),
+            topic: self.topic.clone(),
+            encoding: self.encoding,
+            compression: self.compression,
+            sasl: self.sasl.as_ref().map(|s| (s.mechanism, s.username.clone(), s.password.clone())),
+            tls: self.tls.as_ref().map(ClientTls::config),
+            timeout: self.timeout.get(),
         }
     }
 }

@@ -22,7 +22,7 @@ pub use metric::{
     Temporality,
 };
 pub use process::{ExecKey, ProcessKey};
-pub use records::{LogRecord, Records, ResourceGroup, Scope, Severity};
+pub use records::{LogRecord, RawRecords, Records, ResourceGroup, Scope, Severity};
 pub use resource::Resource;
 pub use secret::Secret;
 pub use signal::Signal;

@@ -20,6 +20,24 @@ pub enum Records {
     Metrics(Vec<Metric>),
     /// Log records.
     Logs(Vec<LogRecord>),
+    /// Records as they came in OTLP: what Telegen does not know of them survives.
+    Raw(RawRecords),
+}
+
+/// Records in the protobuf form of OTLP, under one resource. The scope of their group is not looked at: theirs are
+/// in the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawRecords {
+    /// Their signal.
+    pub signal: Signal,
+    /// Items as the ledger counts them.
+    pub items: usize,
+    /// The fields of `ResourceSpans`, `ResourceMetrics`, `ResourceLogs` or `ResourceProfiles` other than `resource`.
+    pub body: bytes::Bytes,
+    /// The fields of `Resource` other than `attributes`.
+    pub resource_rest: bytes::Bytes,
+    /// Profiles only: the `ProfilesDictionary` that the body's indices point into.
+    pub dictionary: bytes::Bytes,
 }
 
 impl Records {
@@ -29,6 +47,7 @@ impl Records {
             Records::Spans(_) => Signal::Traces,
             Records::Metrics(_) => Signal::Metrics,
             Records::Logs(_) => Signal::Logs,
+            Records::Raw(r) => r.signal,
         }
     }
 
@@ -38,6 +57,7 @@ impl Records {
         match self {
             Records::Spans(s) => s.len(),
             Records::Logs(l) => l.len(),
+            Records::Raw(r) => r.items,
             Records::Metrics(m) => m
                 .iter()
                 .map(|m| match &m.data {

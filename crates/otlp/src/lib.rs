@@ -6,17 +6,25 @@
 
 mod count;
 pub mod decode;
+mod edit;
 pub mod json;
 mod merge;
 pub mod message;
+mod profiles;
 mod proto;
+mod raw;
 mod response;
+mod schema;
 mod size;
 mod split;
+mod walk;
 
 pub use count::count_items;
 pub use decode::{DecodeError, Decoded, decode_request};
+pub use edit::{AnyBytes, Edit, edit_raw};
 pub use proto::encode_request;
+pub use raw::{RawGroup, by_trace, raw_groups};
 pub use response::{Answer, Refusal, decode_response, decode_status, encode_status};
 pub use size::{Size, measure};
 pub use split::{Limits, split};
+pub use walk::Malformed;

@@ -2,7 +2,8 @@ use std::mem::size_of;
 
 use telegen_model::{
     Exemplar, ExponentialHistogramPoint, HistogramPoint, KeyValue, LogRecord, Metric, MetricData,
-    NumberPoint, NumberValue, Records, ResourceGroup, Span, SpanEvent, SpanLink, SpanStatus, Str, Value,
+    NumberPoint, NumberValue, Records, ResourceGroup, Signal, Span, SpanEvent, SpanLink, SpanStatus, Str,
+    Value,
 };
 
 use crate::proto::varint_len;
@@ -44,6 +45,12 @@ pub fn measure(group: &ResourceGroup) -> Size {
         Records::Spans(spans) => spans.iter().map(|s| span(s, &mut memory)).sum(),
         Records::Metrics(metrics) => metrics.iter().map(|m| metric(m, &mut memory)).sum(),
         Records::Logs(logs) => logs.iter().map(|l| log(l, &mut memory)).sum(),
+        Records::Raw(raw) => {
+            let own = raw.body.len() + raw.resource_rest.len() + raw.dictionary.len();
+            let resource = field(attributes(group.resource.attrs(), &mut 0) + raw.resource_rest.len());
+            let dictionary = if raw.signal == Signal::Profiles { field(raw.dictionary.len()) } else { 0 };
+            return Size { items, memory: memory + own, wire: field(resource + raw.body.len()) + dictionary };
+        }
     };
     let scope = field(text(&group.scope.name, &mut memory) + text(&group.scope.version, &mut memory));
     // The resource's own memory is shared by many groups.

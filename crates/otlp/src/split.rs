@@ -1,6 +1,6 @@
 use std::mem;
 
-use telegen_model::{Metric, MetricData, Records, ResourceGroup};
+use telegen_model::{Metric, MetricData, RawRecords, Records, ResourceGroup, Signal};
 
 use crate::size::{self, Size, measure};
 
@@ -46,6 +46,12 @@ fn pieces(group: ResourceGroup, limits: Limits) -> Vec<ResourceGroup> {
     let with = |records| ResourceGroup { resource: resource.clone(), scope: scope.clone(), records };
     let limits = Limits { wire: limits.wire.saturating_sub(around), ..limits };
     match records {
+        Records::Raw(raw) => raw_pieces(&raw, limits)
+            .into_iter()
+            .map(Records::Raw)
+            .map(with)
+            .flat_map(|g| typed(g, limits))
+            .collect(),
         Records::Spans(spans) => {
             runs(spans, limits, size::span, |_| 1).into_iter().map(Records::Spans).map(with).collect()
         }
@@ -56,6 +62,23 @@ fn pieces(group: ResourceGroup, limits: Limits) -> Vec<ResourceGroup> {
             let metrics = metrics.into_iter().flat_map(|m| metric(m, limits)).collect();
             runs(metrics, limits, size::metric, points).into_iter().map(Records::Metrics).map(with).collect()
         }
+    }
+}
+
+fn raw_pieces(raw: &RawRecords, limits: Limits) -> Vec<RawRecords> {
+    let pieces = crate::raw::cut(raw, limits.items, limits.wire);
+    if pieces.is_empty() { vec![raw.clone()] } else { pieces }
+}
+
+/// One metric with too many points is cut between them, for which it is read.
+fn typed(group: ResourceGroup, limits: Limits) -> Vec<ResourceGroup> {
+    let items = group.records.items();
+    if group.records.signal() != Signal::Metrics || items <= limits.items {
+        return vec![group];
+    }
+    match crate::decode_request(Signal::Metrics, crate::encode_request(std::slice::from_ref(&group))) {
+        Ok(read) if read.skipped == 0 => read.groups.into_iter().flat_map(|g| pieces(g, limits)).collect(),
+        _ => vec![group],
     }
 }
 

@@ -82,6 +82,11 @@ impl Ack {
         Ack(self.0.clone())
     }
 
+    /// Whether someone waits for more than the queues in memory.
+    pub(crate) fn waits(&self) -> bool {
+        self.0.iter().any(|part| part.wants > AckLevel::Memory)
+    }
+
     /// One more holder that will have to answer.
     pub fn hold(&self) -> Hold {
         for part in &self.0 {
@@ -116,6 +121,18 @@ impl Hold {
             }
             !done
         });
+    }
+
+    /// Takes out what waits for this level or a lower one; the rest stays.
+    pub(crate) fn take(&mut self, level: AckLevel) -> Hold {
+        let (now, later) = std::mem::take(&mut self.0).into_iter().partition(|part| part.wants <= level);
+        self.0 = later;
+        Hold(now)
+    }
+
+    /// Whether nobody waits for an answer any more.
+    pub(crate) fn is_done(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The same duty twice: a batch that was split answers when both halves have.

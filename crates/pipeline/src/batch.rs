@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use telegen_model::{ResourceGroup, Signal};
+use telegen_model::{Records, ResourceGroup, Scope, Signal, Str};
 use telegen_otlp::{DecodeError, Limits, Size};
 use telegen_selfmon::SELF_SCOPE;
 
@@ -54,6 +54,13 @@ impl Batch {
         }
     }
 
+    /// A batch as it came from a queue on disk.
+    pub(crate) fn restored(signal: Signal, items: usize, id: String, counted: bool, encoded: Bytes) -> Batch {
+        let bytes = encoded.len() + OVERHEAD;
+        let (encoded, json) = (OnceLock::from(encoded), OnceLock::new());
+        Batch { signal, groups: Vec::new(), items, bytes, ack: None, counted, id, encoded, json }
+    }
+
     /// This batch with its encoded request alone.
     #[must_use]
     pub(crate) fn encoded_only(&self) -> Batch {
@@ -62,23 +69,49 @@ impl Batch {
         Batch { groups: Vec::new(), bytes, encoded: OnceLock::from(encoded), ..self.shell() }
     }
 
-    /// This batch with its records, read back from the encoded request where only that was kept.
+    /// Whether its records are there and typed.
+    fn is_typed(&self) -> bool {
+        !self.groups.is_empty() && !self.groups.iter().any(|g| matches!(g.records, Records::Raw(_)))
+    }
+
+    /// This batch with typed records, read back from the encoded request where they are not there. Profiles, which
+    /// have none, stay as they came.
     pub(crate) fn with_records(self: &Arc<Batch>) -> Result<Arc<Batch>, DecodeError> {
-        if !self.groups.is_empty() || self.items == 0 {
+        let profiles = self.signal == Signal::Profiles;
+        if self.is_typed() || self.items == 0 || (profiles && !self.groups.is_empty()) {
             return Ok(self.clone());
         }
-        let groups = telegen_otlp::decode_request(self.signal, self.encoded().clone())?.groups;
+        let groups = match profiles {
+            true => self.raw_groups()?,
+            false => telegen_otlp::decode_request(self.signal, self.encoded().clone())?.groups,
+        };
         let groups = groups.into_iter().map(Arc::new).collect();
         Ok(Arc::new(Batch { groups, encoded: self.encoded.clone(), ..self.shell() }))
     }
 
     /// This batch as two or more of at most half the items each.
     pub(crate) fn halves(self: &Arc<Batch>) -> Result<Vec<Batch>, DecodeError> {
-        let groups = self.with_records()?.groups.iter().map(|g| ResourceGroup::clone(g)).collect();
+        let groups = match self.groups.is_empty() {
+            true => self.raw_groups()?,
+            false => self.groups.iter().map(|g| ResourceGroup::clone(g)).collect(),
+        };
         let limits = Limits { items: self.items.div_ceil(2), wire: usize::MAX };
         let parts = telegen_otlp::split(groups, limits).into_iter().map(|g| Batch::new(self.signal, g));
         let only_encoded = self.groups.is_empty();
-        Ok(parts.map(|b| if only_encoded { b.encoded_only() } else { b }).collect())
+        // Their names follow from the whole's, so that they are the same after a restart.
+        let named = parts.enumerate().map(|(n, b)| Batch { id: format!("{}.{n}", self.id), ..b });
+        Ok(named.map(|b| if only_encoded { b.encoded_only() } else { b }).collect())
+    }
+
+    /// The records as they stand in the encoded request.
+    fn raw_groups(&self) -> Result<Vec<ResourceGroup>, DecodeError> {
+        let groups = telegen_otlp::raw_groups(self.signal, self.encoded())?;
+        let group = |g: telegen_otlp::RawGroup| ResourceGroup {
+            resource: Arc::new(g.resource),
+            scope: Scope { name: Str::const_new(""), version: Str::const_new("") },
+            records: Records::Raw(g.records),
+        };
+        Ok(groups.into_iter().map(group).collect())
     }
 
     /// What is left of this batch without its contents.
@@ -101,10 +134,13 @@ impl Batch {
         self.encoded.get_or_init(|| telegen_otlp::encode_request(&self.groups))
     }
 
-    /// The same request in OTLP/JSON, without a newline; encoded once, at the first call. Needs
-    /// [`Batch::groups`].
+    /// The same request in OTLP/JSON, without a newline; encoded once, at the first call.
     pub fn encoded_json(&self) -> &Bytes {
-        self.json.get_or_init(|| telegen_otlp::json::encode_request(self.signal, &self.groups))
+        self.json.get_or_init(|| match self.is_typed() {
+            true => telegen_otlp::json::encode_request(self.signal, &self.groups),
+            // What came in was checked then, what was on disk has a checksum.
+            false => telegen_otlp::json::from_protobuf(self.signal, self.encoded()).unwrap_or_default(),
+        })
     }
 
     /// Whether the ledger counts its items.

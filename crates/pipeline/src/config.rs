@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub enum WhenFull {
 /// The bound of one exporter's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// Bytes in memory, those being sent included.
+    /// Bytes in memory, those being sent included; for a queue on disk, bytes of its files.
     pub max_size: usize,
     /// What to do when that is reached.
     pub when_full: WhenFull,
@@ -50,6 +51,15 @@ impl Default for QueueConfig {
     fn default() -> QueueConfig {
         QueueConfig { max_size: 64 << 20, when_full: WhenFull::Block }
     }
+}
+
+/// Where a queue on disk lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskConfig {
+    /// Folder of this exporter's queue alone; made with mode 0700.
+    pub path: PathBuf,
+    /// Longest time between the writing of a batch and its sync.
+    pub fsync: Duration,
 }
 
 /// How often a refused batch is sent again: waits double each time, spread by +-20 %.
@@ -87,12 +97,14 @@ pub enum Role {
 }
 
 /// How batches reach one sink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct SinkConfig {
     /// When batches are closed.
     pub batch: BatchConfig,
     /// How many may wait.
     pub queue: QueueConfig,
+    /// Where they wait; `None`: in memory.
+    pub disk: Option<DiskConfig>,
     /// How long they are tried.
     pub retry: RetryConfig,
     /// How the ledger looks at it.

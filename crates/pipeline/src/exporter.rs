@@ -1,8 +1,8 @@
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,8 +13,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::Backoff;
+use crate::disk::{DiskQueue, Recovered};
 use crate::queue::{Entry, Front, Queue};
-use crate::{AckLevel, Batch, BoxFuture, Hold, Outcome, Sink, SinkConfig, WhenFull};
+use crate::{
+    AckLevel, Batch, BoxFuture, DiskConfig, Hold, Outcome, PipelineError, Sink, SinkConfig, WhenFull,
+};
+
+/// Longest wait for the last sync of a queue on disk.
+const CLOSE: Duration = Duration::from_secs(2);
 
 /// How far an exporter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +35,29 @@ enum Phase {
 /// does not stop the others, and the order within a signal is kept.
 pub(crate) struct Exporter {
     pub(crate) name: String,
-    queue: Queue,
+    queue: Waiting,
     config: RwLock<SinkConfig>,
     sink: watch::Sender<Arc<dyn Sink>>,
     phase: watch::Sender<Phase>,
-    wake: [Notify; 4],
+    wake: Arc<[Notify; 4]>,
     tasks: Mutex<JoinSet<()>>,
     /// Set when the queue was emptied for the last time: what comes later is lost at once.
     ended: AtomicBool,
+    /// Set while the queue refuses, which `/readyz` tells.
+    refuses: AtomicBool,
+    /// Bytes promised to sources that can wait.
+    reserved: AtomicUsize,
+    /// The exporter of the same name that a reload put in its place.
+    successor: OnceLock<Arc<Exporter>>,
+    mon: SelfMon,
     ledger: Ledger,
     stats: Stats,
+}
+
+/// Where batches wait.
+enum Waiting {
+    Memory(Queue),
+    Disk(DiskQueue),
 }
 
 struct Stats {
@@ -70,34 +89,102 @@ impl Stats {
 }
 
 impl Exporter {
-    /// Starts the tasks; must be called within a runtime.
-    pub(crate) fn start(sink: Arc<dyn Sink>, config: SinkConfig, mon: &SelfMon) -> Arc<Exporter> {
+    /// Opens the queue; gives what an earlier process left. Nothing is sent before [`Exporter::work`].
+    pub(crate) fn open(
+        sink: Arc<dyn Sink>,
+        config: SinkConfig,
+        mon: &SelfMon,
+    ) -> Result<(Arc<Exporter>, Recovered), PipelineError> {
         let name = sink.name().to_string();
+        let wake: Arc<[Notify; 4]> = Arc::default();
         let size = mon.gauge(
             "telegen.export.queue.size",
             "By",
             "Memory of the batches that wait for an exporter or are being sent.",
             &[("exporter", &name)],
         );
+        let (queue, recovered) = match &config.disk {
+            None => (Waiting::Memory(Queue::new(config.queue, size)), Recovered::default()),
+            Some(disk) => {
+                let opened = DiskQueue::open(&name, disk, config.queue, wake.clone(), mon);
+                let (queue, recovered) =
+                    opened.map_err(|source| PipelineError::Queue { exporter: name.clone(), source })?;
+                (Waiting::Disk(queue), recovered)
+            }
+        };
         let exporter = Arc::new(Exporter {
-            queue: Queue::new(config.queue, size),
+            queue,
             config: RwLock::new(config),
             sink: watch::Sender::new(sink),
             phase: watch::Sender::new(Phase::Running),
-            wake: Default::default(),
+            wake,
             tasks: Mutex::default(),
             ended: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
+            reserved: AtomicUsize::new(0),
+            successor: OnceLock::new(),
+            mon: mon.clone(),
             ledger: mon.ledger.clone(),
             stats: Stats::new(mon, &name),
             name,
         });
-        {
-            let mut tasks = exporter.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            for signal in Signal::ALL {
-                tasks.spawn(Arc::clone(&exporter).run(signal));
-            }
+        exporter.gauges(mon);
+        Ok((exporter, recovered))
+    }
+
+    /// Starts to send; must be called within a runtime. What was recovered is in the ledger by now.
+    pub(crate) fn work(self: &Arc<Exporter>) {
+        let mut tasks = lock(&self.tasks);
+        for signal in Signal::ALL {
+            tasks.spawn(Arc::clone(self).run(signal));
         }
-        exporter
+    }
+
+    /// Where its queue lies on disk, if it does.
+    pub(crate) fn disk(&self) -> Option<DiskConfig> {
+        self.config().disk
+    }
+
+    /// Bytes that a source that can wait may add now; `None`: as many as it likes, the queue drops.
+    pub(crate) fn room(&self) -> Option<usize> {
+        let config = self.config().queue;
+        let blocks =
+            (config.when_full == WhenFull::Block).then(|| config.max_size.saturating_sub(self.queue.bytes()));
+        let written = match &self.queue {
+            Waiting::Memory(_) => None,
+            Waiting::Disk(q) => Some(q.room_on_the_way()),
+        };
+        let room = match (blocks, written) {
+            (Some(a), Some(b)) => a.min(b),
+            (a, b) => a.or(b)?,
+        };
+        Some(room.saturating_sub(self.reserved.load(Ordering::SeqCst)))
+    }
+
+    /// The largest batch that its queue can ever hold, if it has a bound that refuses.
+    pub(crate) fn bound(&self) -> Option<usize> {
+        let config = self.config().queue;
+        (config.when_full == WhenFull::Block).then_some(config.max_size)
+    }
+
+    pub(crate) fn reserve(&self, bytes: usize) {
+        self.reserved.fetch_add(bytes, Ordering::SeqCst);
+    }
+
+    pub(crate) fn unreserve(&self, bytes: usize) {
+        self.reserved.fetch_sub(bytes, Ordering::SeqCst);
+    }
+
+    fn gauges(self: &Arc<Exporter>, mon: &SelfMon) {
+        let Waiting::Disk(_) = &self.queue else { return };
+        let weak = Arc::downgrade(self);
+        mon.gauge_fn(
+            "telegen.export.queue.disk",
+            "By",
+            "Bytes of the queue on disk, those on their way to it included.",
+            &[("exporter", &self.name)],
+            move || weak.upgrade().map_or(0, |e| i64::try_from(e.queue.bytes()).unwrap_or(i64::MAX)),
+        );
     }
 
     /// Goes on with another sink of the same name: what waits goes to it, at once.
@@ -107,26 +194,54 @@ impl Exporter {
         self.sink.send_replace(sink);
     }
 
+    /// Gives what waits in memory, and what still comes, to the exporter that takes this one's place.
+    pub(crate) fn hand_over(&self, to: &Arc<Exporter>) {
+        let _first = self.successor.set(to.clone());
+        for entry in self.queue.drain() {
+            to.offer(entry.batch, entry.hold, entry.counted);
+        }
+    }
+
     fn config(&self) -> SinkConfig {
-        *self.config.read().unwrap_or_else(PoisonError::into_inner)
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Puts a batch into the queue; never waits. What finds no room is counted.
     pub(crate) fn offer(&self, batch: Arc<Batch>, mut hold: Option<Hold>, counted: bool) {
+        if let Some(successor) = self.successor.get() {
+            return successor.offer(batch, hold, counted);
+        }
         if let Some(hold) = &mut hold {
             hold.reached(AckLevel::Memory);
         }
         let signal = batch.signal;
         let refused = self.queue.offer(batch, hold, counted);
         let kept = self.queue.when_full() != WhenFull::Block;
+        self.tell_health(!refused.is_empty() && !kept);
         for entry in refused {
             // A queue that drops is the user's choice: the sender need not send again.
             self.lose(entry, "queue_full", kept);
+        }
+        if let Some(successor) = self.successor.get() {
+            // It was set meanwhile.
+            return self.hand_over(successor);
         }
         if self.has_ended() {
             self.lose_all("shutdown");
         }
         self.wake[signal.index()].notify_one();
+    }
+
+    /// `/readyz` tells while a queue refuses, and no longer.
+    pub(crate) fn tell_health(&self, refuses: bool) {
+        if self.refuses.swap(refuses, Ordering::Relaxed) == refuses {
+            return;
+        }
+        let component = format!("export:{}", self.name);
+        match refuses {
+            true => self.mon.health.refusing(&component, "its queue is full"),
+            false => self.mon.health.well(&component),
+        }
     }
 
     /// Items that were accepted for this exporter and never became a batch.
@@ -135,14 +250,36 @@ impl Exporter {
     }
 
     /// Sends what is queued until the deadline, then counts the rest as lost and ends.
-    pub(crate) async fn stop(&self, deadline: Instant, reason: &str) {
+    pub(crate) async fn stop(self: &Arc<Exporter>, deadline: Instant, reason: &str) {
         self.phase.send_replace(Phase::Draining);
-        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         let drained = async { while tasks.join_next().await.is_some() {} };
         if timeout_at(deadline, drained).await.is_err() {
             tasks.shutdown().await;
         }
         self.end(reason);
+        if let Waiting::Disk(_) = &self.queue {
+            let exporter = Arc::clone(self);
+            // The thread may wait for a disk that hangs.
+            let closed = tokio::task::spawn_blocking(move || exporter.close());
+            let grace = deadline.max(Instant::now() + CLOSE);
+            if timeout_at(grace, closed).await.is_err() {
+                tracing::error!(exporter = self.name, "the queue on disk did not close in time");
+            }
+        }
+    }
+
+    fn close(&self) {
+        let Waiting::Disk(queue) = &self.queue else { return };
+        queue.close();
+        let left: Vec<String> = std::iter::zip(Signal::ALL, queue.waiting())
+            .filter(|(_, (_, items))| *items > 0)
+            .map(|(signal, (_, items))| format!("{items} {signal}"))
+            .collect();
+        if !left.is_empty() {
+            let path = queue.path().display();
+            tracing::info!(exporter = self.name, %path, "left in the queue on disk: {}", left.join(", "));
+        }
     }
 
     /// Counts what is queued as lost; what comes later is lost at once.
@@ -166,8 +303,9 @@ impl Exporter {
         let mut backoff = Backoff::default();
         loop {
             let draining = *phase.borrow_and_update() == Phase::Draining;
-            let Some(front) = self.queue.begin(signal, Instant::now()) else {
-                if draining {
+            let all_here = self.queue.nothing_on_its_way();
+            let Some(front) = self.queue.begin(signal, Instant::now()).await else {
+                if draining && all_here {
                     return;
                 }
                 tokio::select! {
@@ -179,6 +317,10 @@ impl Exporter {
             let to = sink.borrow_and_update().clone();
             let outcome = send(to, &front.batch).await;
             let Some(wait) = self.apply(signal, front, outcome, &mut backoff) else { continue };
+            // What is on disk is safe there: a peer that does not answer does not hold up the end.
+            if draining && matches!(self.queue, Waiting::Disk(_)) {
+                return;
+            }
             tokio::select! {
                 () = sleep(wait) => {}
                 // The end of the program and a new peer are both reasons to try at once.
@@ -228,6 +370,7 @@ impl Exporter {
         }
         backoff.reset();
         let mut entry = self.queue.finish(signal, id)?;
+        self.tell_health(false);
         if entry.counted {
             self.ledger.settle(signal, &self.name, Settled { delivered, lost, reason: &reason });
         }
@@ -251,10 +394,88 @@ impl Exporter {
     }
 }
 
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Waiting {
+    fn configure(&self, config: crate::QueueConfig) {
+        match self {
+            Waiting::Memory(q) => q.configure(config),
+            Waiting::Disk(q) => q.configure(config),
+        }
+    }
+
+    fn when_full(&self) -> WhenFull {
+        match self {
+            Waiting::Memory(q) => q.when_full(),
+            Waiting::Disk(q) => q.when_full(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Waiting::Memory(q) => q.bytes(),
+            Waiting::Disk(q) => q.bytes(),
+        }
+    }
+
+    fn offer(&self, batch: Arc<Batch>, hold: Option<Hold>, counted: bool) -> Vec<Entry> {
+        match self {
+            Waiting::Memory(q) => q.offer(batch, hold, counted),
+            Waiting::Disk(q) => q.offer(batch, hold, counted).into_iter().collect(),
+        }
+    }
+
+    async fn begin(&self, signal: Signal, now: Instant) -> Option<Front> {
+        match self {
+            Waiting::Memory(q) => q.begin(signal, now),
+            Waiting::Disk(q) => q.begin(signal, now).await,
+        }
+    }
+
+    fn put_back(&self, signal: Signal, id: u64) {
+        match self {
+            Waiting::Memory(q) => q.put_back(signal, id),
+            Waiting::Disk(q) => q.put_back(signal, id),
+        }
+    }
+
+    fn finish(&self, signal: Signal, id: u64) -> Option<Entry> {
+        match self {
+            Waiting::Memory(q) => q.finish(signal, id),
+            Waiting::Disk(q) => q.finish(signal, id),
+        }
+    }
+
+    fn replace(&self, signal: Signal, id: u64, parts: Vec<Batch>) {
+        match self {
+            Waiting::Memory(q) => q.replace(signal, id, parts),
+            Waiting::Disk(q) => q.replace(signal, id, parts),
+        }
+    }
+
+    /// What is lost when it ends; what is on disk stays there.
+    fn drain(&self) -> Vec<Entry> {
+        match self {
+            Waiting::Memory(q) => q.drain(),
+            Waiting::Disk(_) => Vec::new(),
+        }
+    }
+
+    /// Whether all that was offered can be begun.
+    fn nothing_on_its_way(&self) -> bool {
+        match self {
+            Waiting::Memory(_) => true,
+            Waiting::Disk(q) => q.nothing_on_its_way(),
+        }
+    }
+}
+
 /// Sends a batch in the form that the sink wants; a sink that panics loses this batch, not the others.
 async fn send(sink: Arc<dyn Sink>, batch: &Arc<Batch>) -> Outcome {
     let all = batch.items as u64;
-    let batch = match sink.needs_records() {
+    let batch = match sink.needs_records() && !sink.takes_raw() {
         true => match batch.with_records() {
             Ok(batch) => batch,
             Err(_) => return Outcome::Lost { n: all, reason: "damaged".into() },

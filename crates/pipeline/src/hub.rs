@@ -1,7 +1,8 @@
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use telegen_model::{ResourceGroup, Signal};
+use telegen_model::{Records, ResourceGroup, Signal};
 use telegen_otlp::{Limits, Size, split};
 use telegen_selfmon::Ledger;
 use tokio::sync::Notify;
@@ -14,6 +15,12 @@ use crate::{Ack, Batch, BatchConfig};
 /// starved runtime lets it come to that.
 const WAITING: usize = 8 << 20;
 
+/// Someone who waits for an answer does not wait for a batch to fill, only for others like him.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// Received items a second that are read for the page beside exporters.
+const SHOWN: usize = 1000;
+
 /// An exporter as one hub feeds it.
 pub(crate) struct Taker {
     pub(crate) exporter: Arc<Exporter>,
@@ -23,12 +30,24 @@ pub(crate) struct Taker {
     /// Whether it takes Telegen's own metrics.
     pub(crate) takes_own: bool,
     pub(crate) needs_records: bool,
+    /// Whether its room matters to sources that can wait: the view and the console hold up nobody.
+    pub(crate) asked: bool,
 }
 
 impl Taker {
     fn wants(&self, signal: Signal, own: bool) -> bool {
         self.takes[signal.index()] && (!own || self.takes_own)
     }
+}
+
+/// What comes with a group.
+pub(crate) struct Wish {
+    /// Who wants to hear of it.
+    pub(crate) ack: Option<Ack>,
+    /// Telegen's own metrics.
+    pub(crate) own: bool,
+    /// There is room for it in the queues: it was asked for.
+    pub(crate) reserved: bool,
 }
 
 /// The hub takes nothing any more.
@@ -42,12 +61,15 @@ pub(crate) struct Hub {
     slots: [Mutex<Slot>; 5],
     wake: Notify,
     ledger: Ledger,
+    /// Items that were read for the page since then.
+    spent: Mutex<(Option<Instant>, usize)>,
 }
 
 #[derive(Default)]
 struct Slot {
     open: Gathered,
-    since: Option<Instant>,
+    /// When the open batch is closed, whatever it holds.
+    due: Option<Instant>,
     sealed: Vec<Gathered>,
     sealed_wire: usize,
     closed: bool,
@@ -63,32 +85,44 @@ struct Gathered {
 
 impl Hub {
     pub(crate) fn new(config: BatchConfig, takers: Vec<Taker>, ledger: Ledger) -> Hub {
-        Hub { config, takers, slots: Default::default(), wake: Notify::new(), ledger }
+        Hub {
+            config,
+            takers,
+            slots: Default::default(),
+            wake: Notify::new(),
+            ledger,
+            spent: Mutex::default(),
+        }
     }
 
     pub(crate) fn wants(&self, signal: Signal, own: bool) -> bool {
         self.takers.iter().any(|t| t.wants(signal, own))
     }
 
+    /// The exporters that take a signal and count, or refuse.
+    pub(crate) fn exporters(&self, signal: Signal) -> impl Iterator<Item = Arc<Exporter>> {
+        self.takers.iter().filter(move |t| t.takes[signal.index()] && t.asked).map(|t| t.exporter.clone())
+    }
+
     /// Takes a group in; never waits. After [`Hub::close`] it takes nothing.
-    pub(crate) fn push(
-        &self,
-        group: Arc<ResourceGroup>,
-        size: Size,
-        ack: Option<Ack>,
-        own: bool,
-    ) -> Result<(), Closed> {
+    pub(crate) fn push(&self, group: Arc<ResourceGroup>, size: Size, wish: Wish) -> Result<(), Closed> {
+        let Wish { ack, own, reserved } = wish;
         let signal = group.records.signal();
         let mut slot = self.slot(signal, own);
         if slot.closed {
+            lost(ack);
             return Err(Closed);
         }
         // Before anyone can settle them, under the lock that hands them on.
         self.accept(signal, own, size.items);
         let waiting = slot.open.size.wire + slot.sealed_wire;
-        if waiting > 0 && waiting + size.wire > WAITING.max(self.config.max_bytes.saturating_mul(2)) {
+        if !reserved
+            && waiting > 0
+            && waiting + size.wire > WAITING.max(self.config.max_bytes.saturating_mul(2))
+        {
             drop(slot);
             self.lose(signal, own, size.items);
+            lost(ack);
             return Ok(());
         }
         let sum = slot.open.size.plus(size);
@@ -97,15 +131,21 @@ impl Hub {
         }
         let was_empty = slot.open.groups.is_empty();
         slot.open.groups.push(group);
+        let waits = ack.as_ref().is_some_and(Ack::waits);
         slot.open.acks.extend(ack);
         slot.open.size = slot.open.size.plus(size);
-        slot.since.get_or_insert_with(Instant::now);
+        let now = Instant::now();
+        let due = now + if waits { self.config.timeout.min(LINGER) } else { self.config.timeout };
+        let sooner = slot.due.is_none_or(|at| due < at);
+        if sooner {
+            slot.due = Some(due);
+        }
         let full =
             slot.open.size.items >= self.config.max_items || slot.open.size.wire >= self.config.max_bytes;
         if full {
             slot.seal();
         }
-        let wake = was_empty || full || !slot.sealed.is_empty();
+        let wake = was_empty || sooner || full || !slot.sealed.is_empty();
         drop(slot);
         if wake {
             self.wake.notify_one();
@@ -148,12 +188,11 @@ impl Hub {
         let (now, mut due, mut next, mut closed) = (Instant::now(), Vec::new(), None, true);
         for (at, slot) in self.slots.iter().enumerate() {
             let mut slot = lock(slot);
-            if slot.closed || slot.since.is_some_and(|s| now >= s + self.config.timeout) {
+            if slot.closed || slot.due.is_some_and(|due| now >= due) {
                 slot.seal();
             }
             closed &= slot.closed;
-            if let Some(since) = slot.since {
-                let at = since + self.config.timeout;
+            if let Some(at) = slot.due {
                 next = Some(next.map_or(at, |n: Instant| n.min(at)));
             }
             slot.sealed_wire = 0;
@@ -186,11 +225,27 @@ impl Hub {
             }
         }
         if takers().any(|t| t.needs_records) {
+            let raw = batch.groups.iter().any(|g| matches!(g.records, Records::Raw(_)));
             let typed = Arc::new(batch);
             for t in takers().filter(|t| t.needs_records) {
+                // Reading costs more than passing on: the page is shown a part, when it is not what counts.
+                if raw && !t.asked && !t.counts(signal, own) && !self.page_has_time(typed.items) {
+                    continue;
+                }
                 t.exporter.offer(typed.clone(), ack.map(Ack::hold), t.counts(signal, own));
             }
         }
+    }
+
+    fn page_has_time(&self, items: usize) -> bool {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if spent.0.is_none_or(|since| now >= since + Duration::from_secs(1)) {
+            *spent = (Some(now), 0);
+        }
+        let has = spent.1 < SHOWN;
+        spent.1 += if has { items } else { 0 };
+        has
     }
 
     fn accept(&self, signal: Signal, own: bool, items: usize) {
@@ -225,12 +280,17 @@ impl Taker {
 
 impl Slot {
     fn seal(&mut self) {
-        self.since = None;
+        self.due = None;
         if !self.open.groups.is_empty() {
             self.sealed_wire += self.open.size.wire;
             self.sealed.push(mem::take(&mut self.open));
         }
     }
+}
+
+/// Says that it is gone: dropping the wish would say the opposite.
+fn lost(ack: Option<Ack>) {
+    drop(ack.map(|ack| ack.hold()));
 }
 
 fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {

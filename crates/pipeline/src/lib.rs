@@ -6,19 +6,26 @@
 //! counted in the ledger, and nothing else is ever dropped.
 
 mod ack;
+mod admit;
 mod backoff;
 mod batch;
 mod config;
+mod disk;
 mod exporter;
 mod hub;
+mod line;
 mod own;
 mod pipeline;
+mod process;
 mod queue;
 pub mod settings;
 mod sink;
 
 pub use ack::{Ack, AckLevel, Acked, Hold};
+pub use admit::{Refused, Reservation};
 pub use batch::Batch;
-pub use config::{BatchConfig, PipelineConfig, QueueConfig, RetryConfig, Role, SinkConfig, WhenFull};
+pub use config::{
+    BatchConfig, DiskConfig, PipelineConfig, QueueConfig, RetryConfig, Role, SinkConfig, WhenFull,
+};
 pub use pipeline::{Input, Pipeline, PipelineError};
 pub use sink::{BoxFuture, MetricSource, Outcome, Reader, SignalSet, Sink};

@@ -7,13 +7,22 @@ use telegen_selfmon::{SELF_SCOPE, SelfMon};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
+use crate::disk::{self, Recovered};
 use crate::exporter::Exporter;
-use crate::hub::{Hub, Taker};
+use crate::hub::{Hub, Taker, Wish};
 use crate::own::Differences;
-use crate::{Ack, BatchConfig, MetricSource, PipelineConfig, Reader, Role, Sink, SinkConfig};
+use crate::process::Processors;
+use crate::settings::ProcessSettings;
+use crate::{
+    Ack, AckLevel, BatchConfig, MetricSource, PipelineConfig, Reader, Refused, Reservation, Role, Sink,
+    SinkConfig,
+};
 
 /// How long an exporter that a reload removed may go on to empty its queue.
 const REMOVED: Duration = Duration::from_secs(5);
+
+/// What a batch takes beside the bytes that were sent: its resource may grow.
+const RESERVE: usize = 2048;
 
 /// Why a pipeline could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +33,14 @@ pub enum PipelineError {
     /// Its tasks need one.
     #[error("the pipeline was started outside a runtime")]
     NoRuntime,
+    /// An exporter's queue on disk cannot be used.
+    #[error("queue of exporter `{exporter}`: {source}")]
+    Queue {
+        /// The exporter.
+        exporter: String,
+        /// What is wrong.
+        source: telegen_buffer::OpenError,
+    },
     /// It has ended.
     #[error("the pipeline was shut down")]
     Ended,
@@ -51,6 +68,7 @@ struct Shared {
     reader: Mutex<JoinSet<()>>,
     removed: Mutex<Removed>,
     own: Mutex<Differences>,
+    processors: RwLock<Arc<Processors>>,
 }
 
 #[derive(Default)]
@@ -88,6 +106,7 @@ impl Pipeline {
             reader: Mutex::default(),
             removed: Mutex::default(),
             own: Mutex::default(),
+            processors: RwLock::default(),
         });
         shared.route(sinks)?;
         let reader = Arc::clone(&shared);
@@ -111,9 +130,17 @@ impl Pipeline {
         self.shared.route(sinks)
     }
 
+    /// What is done from now on to everything before it leaves.
+    pub fn process(&self, settings: &ProcessSettings) {
+        let processors = Arc::new(Processors::new(settings));
+        *self.shared.processors.write().unwrap_or_else(PoisonError::into_inner) = processors;
+    }
+
     /// The metrics of all sources as of now, cumulative: for a scrape and the view.
     pub fn peek_metrics(&self, now_unix_ns: u64) -> Vec<ResourceGroup> {
-        self.shared.sources().iter().flat_map(|s| s.collect(Reader::Peek, now_unix_ns)).collect()
+        let processors = self.shared.processors();
+        let groups = self.shared.sources().into_iter().flat_map(|s| s.collect(Reader::Peek, now_unix_ns));
+        groups.map(|group| processors.apply(group)).collect()
     }
 
     /// Ends the pipeline: reads metrics once more, sends everything that is here, and counts what could not
@@ -148,27 +175,48 @@ impl Pipeline {
 impl Input {
     /// Hands records on to every exporter that takes their signal. The source has counted them as produced.
     pub fn push(&self, group: ResourceGroup) {
-        self.shared.push(group, None);
+        self.shared.push(group, None, false);
+    }
+
+    /// Asks for room for so many encoded bytes, before a source that can wait takes them in. What it stands for is
+    /// pushed with [`Input::push_reserved`].
+    pub fn admit(&self, signal: Signal, bytes: usize) -> Result<Reservation, Refused> {
+        let routes = self.shared.routes.read().unwrap_or_else(PoisonError::into_inner);
+        if routes.ended {
+            return Err(Refused::Ended);
+        }
+        let takers = routes.hubs.iter().flat_map(|h| h.exporters(signal));
+        Reservation::of(takers.collect(), bytes + RESERVE)
+    }
+
+    /// [`Input::push_acked`] with room that was asked for: it is let go when the records are in the queues.
+    pub fn push_reserved(&self, group: ResourceGroup, reservation: Reservation, ack: Option<Ack>) {
+        let queued = Ack::new(AckLevel::Memory, move |_| drop(reservation));
+        self.shared.push(group, Ack::join(ack.into_iter().chain([queued])), true);
     }
 
     /// [`Input::push`] for a source that can send again: `ack` tells it how far the records came.
     pub fn push_acked(&self, group: ResourceGroup, ack: Ack) {
-        self.shared.push(group, Some(ack));
+        self.shared.push(group, Some(ack), false);
     }
 }
 
 impl Shared {
-    fn push(&self, group: ResourceGroup, ack: Option<Ack>) {
+    fn push(&self, group: ResourceGroup, ack: Option<Ack>, reserved: bool) {
         let (signal, items) = (group.records.signal(), group.records.items() as u64);
         if items == 0 {
             return;
         }
+        let group = self.processors().apply(group);
         let own = group.scope.name == SELF_SCOPE;
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
         let mut hubs = routes.hubs.iter().filter(|h| h.wants(signal, own)).peekable();
         if hubs.peek().is_none() && !own {
             match routes.ended {
-                true => self.mon.ledger.lost(signal, "pipeline", "shutdown", items),
+                true => {
+                    self.mon.ledger.lost(signal, "pipeline", "shutdown", items);
+                    drop(ack.map(|ack| ack.hold()));
+                }
                 false => self.mon.ledger.discarded(signal, "no_exporter", items),
             }
             return;
@@ -181,10 +229,14 @@ impl Shared {
                 rest = Some((group.clone(), ack.as_ref().map(Ack::share)));
             }
             // Hubs are closed only when they are no longer in the routes, under the write lock.
-            if hub.push(group, size, ack, own).is_err() && !own {
+            if hub.push(group, size, Wish { ack, own, reserved }).is_err() && !own {
                 self.mon.ledger.lost(signal, "pipeline", "shutdown", items);
             }
         }
+    }
+
+    fn processors(&self) -> Arc<Processors> {
+        self.processors.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn sources(&self) -> Vec<Arc<dyn MetricSource>> {
@@ -202,13 +254,30 @@ impl Shared {
             if routes.ended {
                 return Err(PipelineError::Ended);
             }
-            let removed: Vec<Arc<Exporter>> = routes
-                .exporters
-                .iter()
-                .filter(|(n, _)| !names.contains(*n))
-                .map(|(_, e)| e.clone())
-                .collect();
-            routes.exporters.retain(|n, _| names.contains(n));
+            // One whose queue lies elsewhere now is another exporter of the same name.
+            let stays = |e: &Exporter| {
+                let with = sinks.iter().find(|(sink, _)| sink.name() == e.name);
+                with.is_some_and(|(_, config)| config.disk == e.disk())
+            };
+            // What may fail comes first: then nothing has changed.
+            let mut fresh: BTreeMap<String, (Arc<Exporter>, Recovered)> = BTreeMap::new();
+            for (sink, config) in &sinks {
+                if !routes.exporters.get(sink.name()).is_some_and(|e| stays(e)) {
+                    let opened = Exporter::open(sink.clone(), config.clone(), &self.mon)?;
+                    fresh.insert(opened.0.name.clone(), opened);
+                }
+            }
+            let removed: Vec<Arc<Exporter>> =
+                routes.exporters.values().filter(|e| !stays(e)).cloned().collect();
+            routes.exporters.retain(|_, e| stays(e));
+            self.count_recovered(&sinks, &fresh);
+            fresh.values().for_each(|(exporter, _)| exporter.work());
+            routes.exporters.extend(fresh.into_iter().map(|(name, (exporter, _))| (name, exporter)));
+            for old in &removed {
+                if let Some(new) = routes.exporters.get(&old.name) {
+                    old.hand_over(new);
+                }
+            }
             let by_batch = self.takers(&mut routes, sinks);
             let hubs = by_batch.into_iter().map(|(config, takers)| {
                 let hub = Arc::new(Hub::new(config, takers, self.mon.ledger.clone()));
@@ -255,29 +324,50 @@ impl Shared {
             for s in Signal::ALL.into_iter().filter(|s| counted[s.index()]) {
                 self.mon.ledger.register_exporter(s, sink.name());
             }
-            let exporter = match routes.exporters.get(sink.name()) {
-                Some(exporter) => {
-                    exporter.replace(sink, config);
-                    exporter.clone()
-                }
-                None => {
-                    let exporter = Exporter::start(sink, config, &self.mon);
-                    routes.exporters.insert(exporter.name.clone(), exporter.clone());
-                    exporter
-                }
-            };
+            let Some(exporter) = routes.exporters.get(sink.name()).cloned() else { continue };
+            let (batch, role, max_size) = (config.batch, config.role, config.queue.max_size);
+            let longest = if config.disk.is_some() { disk::longest(max_size) } else { max_size / 2 };
+            exporter.replace(sink, config);
             let takes = Signal::ALL.map(|s| signals.contains(s));
-            let taker =
-                Taker { exporter, takes, counted, takes_own: config.role != Role::View, needs_records };
+            let taker = Taker {
+                exporter,
+                takes,
+                counted,
+                takes_own: role != Role::View,
+                needs_records,
+                asked: role == Role::Exporter,
+            };
             // A batch larger than its queue could never be sent.
-            let max_bytes = config.batch.max_bytes.min(config.queue.max_size / 2).max(1);
-            let bounds = BatchConfig { max_bytes, ..config.batch };
+            let max_bytes = batch.max_bytes.min(longest).max(1);
+            let bounds = BatchConfig { max_bytes, ..batch };
             match out.iter_mut().find(|(b, _)| *b == bounds) {
                 Some((_, takers)) => takers.push(taker),
                 None => out.push((bounds, vec![taker])),
             }
         }
         out
+    }
+
+    /// What a restart finds in queues is produced once, however many of them hold it.
+    fn count_recovered(
+        &self,
+        sinks: &[(Arc<dyn Sink>, SinkConfig)],
+        fresh: &BTreeMap<String, (Arc<Exporter>, Recovered)>,
+    ) {
+        for signal in Signal::ALL {
+            let mut most = 0;
+            for (sink, config) in sinks.iter().filter(|(_, config)| config.role == Role::Exporter) {
+                let Some((exporter, recovered)) = fresh.get(sink.name()) else { continue };
+                let (waiting, damaged) = recovered[signal.index()];
+                if waiting + damaged == 0 || config.disk.is_none() {
+                    continue;
+                }
+                most = most.max(waiting + damaged);
+                self.mon.ledger.accepted(signal, &exporter.name, waiting + damaged);
+                exporter.lose_unbatched(signal, damaged, "damaged");
+            }
+            self.mon.ledger.produced(signal, "recovered", most);
+        }
     }
 
     async fn read_metrics(&self) {
@@ -305,14 +395,14 @@ impl Shared {
                 let source = group.scope.name.strip_prefix("telegen/").unwrap_or(&group.scope.name);
                 self.mon.ledger.produced(Signal::Metrics, source, group.records.items() as u64);
             }
-            self.push(group, None);
+            self.push(group, None, false);
         }
         if let Some(resource) = &self.config.self_resource {
             let mut own = self.mon.group(resource, now);
             if self.config.temporality == Temporality::Delta {
                 own = lock(&self.own).of(own, now);
             }
-            self.push(own, None);
+            self.push(own, None, false);
         }
     }
 }

@@ -10,14 +10,14 @@ use crate::{Batch, Hold, QueueConfig, WhenFull};
 /// A batch that waits for a sink, or is being sent.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    id: u64,
+    pub(crate) id: u64,
     pub(crate) batch: Arc<Batch>,
     pub(crate) hold: Option<Hold>,
     /// Whether the ledger counts it at this sink.
     pub(crate) counted: bool,
     pub(crate) first_try: Option<Instant>,
     /// In the sink's hands: it must not be dropped to make room, the peer may have it already.
-    sending: bool,
+    pub(crate) sending: bool,
 }
 
 /// What the front of a line is, for the one who sends it.
@@ -43,6 +43,29 @@ struct State {
     config: QueueConfig,
 }
 
+impl Entry {
+    /// The parts of a batch in its stead, named from `next` on; gives what comes after.
+    pub(crate) fn cut(self, parts: Vec<Batch>, mut next: u64) -> (Vec<Entry>, u64) {
+        let entry = |part| {
+            next += 1;
+            Entry {
+                id: next - 1,
+                batch: Arc::new(part),
+                hold: self.hold.as_ref().map(Hold::split),
+                counted: self.counted,
+                first_try: self.first_try,
+                sending: false,
+            }
+        };
+        let entries = parts.into_iter().map(entry).collect();
+        // The parts answer in its stead.
+        if let Some(mut hold) = self.hold {
+            hold.reached(crate::AckLevel::Delivered);
+        }
+        (entries, next)
+    }
+}
+
 impl Queue {
     pub(crate) fn new(config: QueueConfig, size: Gauge) -> Queue {
         Queue { state: Mutex::new(State { config, ..State::default() }), size }
@@ -50,6 +73,11 @@ impl Queue {
 
     pub(crate) fn configure(&self, config: QueueConfig) {
         self.lock().config = config;
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().bytes
     }
 
     /// Takes a batch in, or gives back what found no room: the new one or, with `drop_oldest`, old ones.
@@ -110,22 +138,11 @@ impl Queue {
         }
         let Some(whole) = state.lines[signal.index()].pop_front() else { return };
         state.bytes -= whole.batch.bytes;
-        for part in parts.into_iter().rev() {
-            let entry = Entry {
-                id: state.next,
-                batch: Arc::new(part),
-                hold: whole.hold.as_ref().map(Hold::split),
-                counted: whole.counted,
-                first_try: whole.first_try,
-                sending: false,
-            };
-            state.next += 1;
-            state.bytes += entry.batch.bytes;
+        let (entries, next) = whole.cut(parts, state.next);
+        state.next = next;
+        state.bytes += entries.iter().map(|e| e.batch.bytes).sum::<usize>();
+        for entry in entries.into_iter().rev() {
             state.lines[signal.index()].push_front(entry);
-        }
-        // The parts answer in its stead.
-        if let Some(mut hold) = whole.hold {
-            hold.reached(crate::AckLevel::Delivered);
         }
         self.size.set(to_i64(state.bytes));
     }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use telegen_config::{ByteSize, Check, Duration, DurationOrZero, Report};
 
-use crate::{BatchConfig, QueueConfig, RetryConfig, WhenFull};
+use crate::{BatchConfig, DiskConfig, QueueConfig, RetryConfig, WhenFull};
 
 /// What is put together into one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -104,10 +104,21 @@ impl QueueSettings {
         self.when_full.unwrap_or(default)
     }
 
-    /// The queue in memory; `memory` bounds what was not set.
+    /// The queue's bound; `memory` bounds what was not set, when it lies there.
     pub fn config(&self, memory: ByteSize) -> QueueConfig {
-        let max_size = self.max_size.unwrap_or(memory).as_usize();
+        let default = if self.path.is_some() { ByteSize::mib(1024) } else { memory };
+        let max_size = self.max_size.unwrap_or(default).as_usize();
         QueueConfig { max_size, when_full: self.when_full() }
+    }
+
+    /// Where the queue of an exporter lies on disk, if it does: in a folder of its own.
+    pub fn disk(&self, exporter: &str) -> Option<DiskConfig> {
+        let name: String = exporter
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+            .collect();
+        let path = self.path.as_ref()?.join(name.trim_start_matches('.'));
+        Some(DiskConfig { path, fsync: self.fsync.get() })
     }
 }
 

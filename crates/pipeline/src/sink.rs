@@ -77,6 +77,12 @@ pub trait Sink: Send + Sync + 'static {
         true
     }
 
+    /// Whether it does without typed records where there are none: it reads [`Batch::encoded`] or
+    /// [`Batch::encoded_json`] alone.
+    fn takes_raw(&self) -> bool {
+        false
+    }
+
     /// Sends one batch. Called again with the same batch after [`Outcome::Retry`]. For each signal one call
     /// at a time; different signals concurrently. May be dropped at any `await` when the program ends.
     fn send(&self, batch: Arc<Batch>) -> BoxFuture<'_, Outcome>;

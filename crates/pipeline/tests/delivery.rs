@@ -41,7 +41,7 @@ async fn a_batch_closes_at_its_number_of_bytes() {
         batch: BatchConfig { max_bytes: 10_000, ..BatchConfig::default() },
         ..SinkConfig::default()
     };
-    let rig = Rig::new(vec![(sink.clone(), config)]);
+    let rig = Rig::new(vec![(sink.clone(), config.clone())]);
     for n in 0..30 {
         rig.push(n * 10..n * 10 + 10);
     }
@@ -186,7 +186,7 @@ async fn overflowing(when_full: WhenFull) -> (Rig, Arc<Script>) {
     config.batch.max_bytes = 1 << 16;
     // Large enough that batches are not cut smaller, and set to its real size once a batch is known.
     config.queue = QueueConfig { max_size: 1 << 20, when_full };
-    let rig = Rig::new(vec![(sink.clone(), config)]);
+    let rig = Rig::new(vec![(sink.clone(), config.clone())]);
     rig.push(0..10);
     sink.wait_calls(1).await;
     let one = sink.calls()[0].batch.bytes;
@@ -236,7 +236,7 @@ async fn a_batch_that_waits_for_its_next_try_can_make_room_for_newer_ones() {
     sink.always(Outcome::Retry { after: Some(Duration::from_secs(1000)) });
     let mut config = batches_of(10);
     config.queue = QueueConfig { max_size: 4096, when_full: WhenFull::DropOldest };
-    let rig = Rig::new(vec![(sink.clone(), config)]);
+    let rig = Rig::new(vec![(sink.clone(), config.clone())]);
     for n in 0..20 {
         rig.push(n * 10..n * 10 + 10);
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -256,7 +256,7 @@ async fn memory_stays_within_the_bound_while_the_peer_is_away() {
     let max_size = 1 << 20;
     let queue = QueueConfig { max_size, when_full: WhenFull::DropOldest };
     let config = SinkConfig { queue, ..SinkConfig::default() };
-    let rig = Rig::new(vec![(sink.clone(), config)]);
+    let rig = Rig::new(vec![(sink.clone(), config.clone())]);
     let size = rig.mon.gauge("telegen.export.queue.size", "By", "", &[("exporter", "a")]);
     let mut largest = 0;
     for n in 0..200 {
@@ -296,7 +296,7 @@ async fn a_sink_that_fails_on_one_batch_goes_on_with_the_next() {
 async fn the_view_counts_only_for_signals_that_no_exporter_takes() {
     let view = Arc::new(Script::new("view"));
     let as_view = SinkConfig { role: Role::View, ..batches_of(1) };
-    let alone = Rig::new(vec![(view.clone(), as_view)]);
+    let alone = Rig::new(vec![(view.clone(), as_view.clone())]);
     alone.push([1]);
     alone.settled().await;
     assert!(alone.ledger().balances("view"));

@@ -30,6 +30,7 @@ fn config() -> impl Strategy<Value = SinkConfig> {
         |(max_items, max_bytes, timeout, max_size, when_full, expires, role)| SinkConfig {
             batch: BatchConfig { max_bytes, max_items, timeout: Duration::from_millis(timeout) },
             queue: QueueConfig { max_size, when_full },
+            disk: None,
             retry: RetryConfig {
                 initial: Duration::from_micros(200),
                 max: Duration::from_millis(2),
@@ -78,7 +79,7 @@ async fn run(
         Arc::new(if typed { script } else { script.encoded_only() })
     };
     let make = || -> Vec<_> {
-        sinks.iter().enumerate().map(|(n, (o, typed, c))| (script(n, o, *typed), *c)).collect()
+        sinks.iter().enumerate().map(|(n, (o, typed, c))| (script(n, o, *typed), c.clone())).collect()
     };
     let rig = Arc::new(Rig::new(make()));
     let threads: Vec<_> = (0..3u64)

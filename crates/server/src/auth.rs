@@ -12,11 +12,11 @@ const MAX_TOKEN: u64 = 4096;
 
 /// The token that requests must carry.
 #[derive(Clone, Debug)]
-pub(crate) struct Token(Secret);
+pub struct Token(Secret);
 
 impl Token {
     /// Reads a file; newlines at its end do not belong to the token.
-    pub(crate) fn read(path: &Path) -> Result<Token, ServerError> {
+    pub fn read(path: &Path) -> Result<Token, ServerError> {
         use std::io::Read;
         let wrong = |reason: String| ServerError::Token { path: path.to_owned(), reason };
         let file = std::fs::File::open(path).map_err(|e| wrong(e.to_string()))?;
@@ -34,7 +34,7 @@ impl Token {
     }
 
     /// Whether the request carries the token.
-    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
+    pub fn admits(&self, headers: &HeaderMap) -> bool {
         let Some(value) = headers.get(header::AUTHORIZATION) else { return false };
         let bytes = value.as_bytes();
         let Some((scheme, token)) = bytes.split_at_checked("Bearer ".len()) else { return false };

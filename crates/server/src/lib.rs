@@ -15,6 +15,8 @@ mod serve;
 pub mod settings;
 mod tls;
 
+pub use auth::Token;
 pub use error::ServerError;
 pub use guard::API_CSP;
 pub use serve::{Running, Server};
+pub use tls::acceptor;

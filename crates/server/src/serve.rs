@@ -67,7 +67,7 @@ impl Server {
     pub async fn start(self) -> Result<Option<Running>, ServerError> {
         let Server { settings, monitor, data, shell } = self;
         let token = settings.auth.as_ref().map(|a| Token::read(&a.token_file)).transpose()?;
-        let tls = settings.tls.as_ref().map(crate::tls::acceptor).transpose()?;
+        let tls = settings.tls.as_ref().map(|t| crate::tls::acceptor(t, &[b"http/1.1"])).transpose()?;
         let Some(listener) = Listener::bind(&settings.listen).await? else { return Ok(None) };
         let guard = Guard::new(&settings.listen, listener.port(), &settings.hosts, token, &monitor);
         let router = data

@@ -10,8 +10,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::ServerError;
 use crate::settings::TlsSettings;
 
-/// Reads certificate and key.
-pub(crate) fn acceptor(settings: &TlsSettings) -> Result<TlsAcceptor, ServerError> {
+/// Reads certificate and key; offers these protocols (ALPN), the first one first.
+pub fn acceptor(settings: &TlsSettings, protocols: &[&[u8]]) -> Result<TlsAcceptor, ServerError> {
     let wrong = |path: &Path, reason: String| ServerError::Tls { path: path.to_owned(), reason };
     let certs = CertificateDer::pem_file_iter(&settings.cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -21,11 +21,12 @@ pub(crate) fn acceptor(settings: &TlsSettings) -> Result<TlsAcceptor, ServerErro
     }
     let key = PrivateKeyDer::from_pem_file(&settings.key).map_err(|e| wrong(&settings.key, e.to_string()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| wrong(&settings.cert, e.to_string()))?
         .with_no_client_auth()
         .with_single_cert(certs, key)
         .map_err(|e| wrong(&settings.cert, e.to_string()))?;
+    config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -11,9 +11,11 @@ pub mod datagram;
 mod foreign;
 mod host;
 mod procfs;
+mod sockets;
 
 pub use cgroup::{Cgroup, cgroup_of};
 pub use clock::{Clock, monotonic_ns, unix_ns};
 pub use foreign::read_foreign;
 pub use host::Host;
 pub use procfs::{ProcInfo, TICK_NS, environment, pids, process, start_ticks};
+pub use sockets::socket_owner;

@@ -4,6 +4,7 @@ mod agent;
 mod cli;
 #[cfg(feature = "collector")]
 mod collector;
+mod delivery;
 mod doctor;
 mod settings;
 #[cfg(feature = "collector")]

@@ -59,10 +59,11 @@ fn no_file_is_longer_than_a_room_with_a_view() {
 }
 
 /// The layer of each crate; within layer 0 a crate may use those before it in this list.
-const LAYERS: [(&str, u8); 16] = [
+const LAYERS: [(&str, u8); 18] = [
     ("model", 0),
     ("wire", 0),
     ("otlp", 0),
+    ("buffer", 0),
     ("selfmon", 1),
     ("config", 1),
     ("sys", 1),
@@ -71,6 +72,7 @@ const LAYERS: [(&str, u8); 16] = [
     ("server", 2),
     ("processes", 2),
     ("trace", 3),
+    ("receive", 3),
     ("snmp", 3),
     ("export", 3),
     ("view", 3),

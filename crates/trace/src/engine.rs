@@ -325,6 +325,11 @@ impl Engine {
         self.flush();
     }
 
+    /// Every process that is known, watched or not.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.table.iter()
+    }
+
     /// The kernel half's counters.
     pub fn counters(&self) -> &Counters {
         self.counts.counters()

@@ -1,4 +1,4 @@
-//! The page with made-up data: `demo [empty|off|demo|giant|hostile] [ADDRESS [TOKEN_FILE]]`. For looking at it, and for its tests.
+//! The page with made-up data: `demo [empty|off|demo|derived|giant|hostile] [ADDRESS [TOKEN_FILE]]`. For looking at it, and for its tests.
 
 #![allow(
     clippy::unwrap_used,
@@ -54,12 +54,24 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "run as root, or grant CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE",
         );
     }
+    for (which, n) in [
+        ("requests", 1_204_118),
+        ("records", 2_711_004),
+        ("connections", 31_007),
+        ("records_lost_ring_full", 180),
+    ] {
+        let help = "What the kernel half counted.";
+        monitor.counter("telegen.tap.events", "{event}", help, &[("kind", which)]).add(n);
+    }
     let mut world = World::new(&kind);
     let now = unix_now();
     let mut at = now - PAST * 1_000_000_000;
     while at < now {
         at += STEP * 1_000_000_000;
         turn(&view, &monitor, &mut world, at, STEP);
+    }
+    if kind != "off" {
+        view.watched(data::watched(&world));
     }
     let mut settings = ServerSettings { listen: listen.parse()?, ..ServerSettings::default() };
     settings.auth = token.map(|t| AuthSettings { token_file: t.into() });

@@ -9,15 +9,18 @@ mod assets;
 pub mod settings;
 mod sink;
 mod store;
+mod watched;
 
 use std::borrow::Borrow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use telegen_model::ResourceGroup;
 use telegen_selfmon::SelfMon;
 
 use store::Store;
+
+pub use watched::Watched;
 
 /// What the page says about the program and the machine.
 #[derive(Clone, Debug, Default)]
@@ -41,19 +44,28 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) monitor: SelfMon,
     pub(crate) about: About,
+    watched: Mutex<watched::List>,
+}
+
+impl Inner {
+    pub(crate) fn watched(&self) -> MutexGuard<'_, watched::List> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl View {
     /// A view that remembers at most `memory` bytes.
     pub fn new(memory: usize, monitor: &SelfMon, about: About) -> View {
         let store = Store::new(memory, sink::unix_now());
-        View { inner: Arc::new(Inner { store, monitor: monitor.clone(), about }) }
+        View { inner: Arc::new(Inner { store, monitor: monitor.clone(), about, watched: Mutex::default() }) }
     }
 
     /// Takes one reading of all metrics: cumulative, as a scrape would see them. To be called every 2 to 5 s.
     ///
-    /// Read are `http.server.request.duration`, `http.client.request.duration` and `telegen.traffic.unread` (By) with
-    /// `telegen.protocol` and `telegen.reason`.
+    /// Read are `http.server.request.duration`, `http.client.request.duration`, `telegen.traffic.unread` (By) with
+    /// `telegen.protocol` and `telegen.reason`, `telegen.spans.unlinked` with `telegen.reason`, and of the service graph
+    /// `traces_service_graph_request_{client,server}_seconds` and `traces_service_graph_request_failed_total` with
+    /// `client` and `server`.
     pub fn metrics(&self, groups: &[ResourceGroup], now_unix_ns: u64) {
         self.inner.store.metrics(groups, now_unix_ns);
     }
@@ -61,6 +73,11 @@ impl View {
     /// Takes spans; ordinary ones may be passed over when there are many.
     pub fn spans<G: Borrow<ResourceGroup>>(&self, groups: &[G], now_unix_ns: u64) {
         self.inner.store.spans(groups, now_unix_ns);
+    }
+
+    /// Takes a whole new list of the processes that are known, watched or not. To be called every few seconds.
+    pub fn watched(&self, processes: Vec<Watched>) {
+        self.inner.watched().take(processes);
     }
 
     /// `/api/v1/{services,traces,features,ledger}` and `/api/v1/view/...`.

@@ -60,6 +60,10 @@ fn lines(group: &ResourceGroup) -> String {
         Records::Spans(spans) => spans.iter().for_each(|s| span(&mut out, service, s)),
         Records::Metrics(metrics) => metrics.iter().for_each(|m| metric(&mut out, service, m)),
         Records::Logs(logs) => logs.iter().for_each(|l| log(&mut out, service, l)),
+        // Only profiles come here as they are.
+        Records::Raw(raw) => {
+            let _ = writeln!(out, "{} {service} {} items", raw.signal, raw.items);
+        }
     }
     out
 }

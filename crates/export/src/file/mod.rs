@@ -53,6 +53,10 @@ impl Sink for FileSink {
         self.signals
     }
 
+    fn takes_raw(&self) -> bool {
+        true
+    }
+
     fn send(&self, batch: Arc<Batch>) -> BoxFuture<'_, Outcome> {
         let out = self.out.clone();
         Box::pin(async move {

@@ -8,7 +8,7 @@ use super::MAX_ANSWER;
 use crate::Compression;
 
 /// Why an answer's body could not be read.
-pub(super) enum ReadError {
+pub(crate) enum ReadError {
     TooLarge,
     Broken(String),
 }
@@ -36,7 +36,7 @@ fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// Reads a body up to [`MAX_ANSWER`], with its trailers.
-pub(super) async fn read(mut body: Incoming) -> Result<(Bytes, Option<http::HeaderMap>), ReadError> {
+pub(crate) async fn read(mut body: Incoming) -> Result<(Bytes, Option<http::HeaderMap>), ReadError> {
     if body.size_hint().lower() > MAX_ANSWER as u64 {
         return Err(ReadError::TooLarge);
     }
@@ -53,7 +53,7 @@ pub(super) async fn read(mut body: Incoming) -> Result<(Bytes, Option<http::Head
 }
 
 /// An error with its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(c) = cause {

@@ -24,7 +24,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Opens connections: directly or through the proxy of the environment (always by CONNECT), with TLS for
 /// `https`.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     http: HttpConnector,
     tls: Option<Arc<ClientConfig>>,
     /// `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` in either case.
@@ -92,7 +92,7 @@ fn is_loopback(to: &Uri) -> bool {
 }
 
 /// A connection, encrypted or not.
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Plain(TokioIo<TcpStream>),
     Tls(TokioIo<Box<TlsStream<TcpStream>>>),
 }

@@ -15,6 +15,12 @@ use telegen_model::Signal;
 use telegen_pipeline::{Batch, BoxFuture, Outcome, SignalSet, Sink};
 
 use crate::{ExportError, OtlpConfig, Protocol};
+pub(crate) use body::{ReadError, chain, read};
+pub(crate) use connect::Connector;
+pub(crate) use target::{endpoint, headers, http_client};
+pub(crate) use tls::plain as tls_client;
+pub(crate) use verdict::retry_after;
+
 use target::Target;
 use verdict::Verdict;
 
@@ -109,6 +115,10 @@ impl Sink for OtlpSink {
     fn needs_records(&self) -> bool {
         let json = |s: Signal| self.targets[s.index()].protocol == Protocol::HttpJson;
         self.signals.iter().any(json)
+    }
+
+    fn takes_raw(&self) -> bool {
+        true
     }
 
     fn send(&self, batch: Arc<Batch>) -> BoxFuture<'_, Outcome> {

@@ -11,7 +11,7 @@ use telegen_model::{Secret, Signal};
 
 use super::connect::Connector;
 use super::tls;
-use crate::{Compression, ExportError, OtlpTarget, Protocol};
+use crate::{Compression, ExportError, OtlpTarget, Protocol, TlsConfig};
 
 /// Idle connections are asked whether they are alive, so that a peer that is gone is noticed before a batch
 /// waits for it.
@@ -82,8 +82,21 @@ impl Target {
     }
 }
 
+/// A client for HTTP/1.1 requests to one address.
+pub(crate) fn http_client(
+    uri: &Uri,
+    config: &TlsConfig,
+    timeout: Duration,
+) -> Result<Client<Connector, Full<Bytes>>, ExportError> {
+    let encrypted = uri.scheme() == Some(&Scheme::HTTPS);
+    let tls = if encrypted { Some(tls::client(config, false)?) } else { None };
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new()).pool_idle_timeout(3 * KEEP_ALIVE);
+    Ok(builder.build(Connector::new(tls, timeout, Matcher::from_env())))
+}
+
 /// Reads an endpoint; the second value is what the log may show of it.
-fn endpoint(url: &str) -> Result<(Uri, String), ExportError> {
+pub(crate) fn endpoint(url: &str) -> Result<(Uri, String), ExportError> {
     // User-info and query may hold secrets.
     let shown = url.split('?').next().unwrap_or_default();
     let shown = match (shown.split_once("://"), shown.rsplit_once('@')) {
@@ -132,7 +145,8 @@ fn grpc_path(signal: Signal) -> &'static str {
     }
 }
 
-fn headers(list: &[(String, Secret)]) -> Result<HeaderMap, ExportError> {
+/// Headers of every request, checked.
+pub(crate) fn headers(list: &[(String, Secret)]) -> Result<HeaderMap, ExportError> {
     let mut out = HeaderMap::new();
     for (name, value) in list {
         let wrong = |reason| ExportError::Header { name: name.clone(), reason };

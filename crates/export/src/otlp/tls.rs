@@ -36,6 +36,13 @@ pub(super) fn client(config: &TlsConfig, h2: bool) -> Result<Arc<ClientConfig>, 
     Ok(Arc::new(out))
 }
 
+/// For protocols without a name in ALPN.
+pub(crate) fn plain(config: &TlsConfig) -> Result<Arc<ClientConfig>, ExportError> {
+    let mut out = ClientConfig::clone(client(config, false)?.as_ref());
+    out.alpn_protocols.clear();
+    Ok(Arc::new(out))
+}
+
 fn roots(ca: Option<&Path>) -> Result<RootCertStore, ExportError> {
     let mut roots = RootCertStore::empty();
     match ca {

@@ -107,7 +107,7 @@ pub(super) fn http(status: u16, retry_after: Option<Duration>, said: &str) -> Ve
 }
 
 /// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date, which is compared with `now`.
-pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
         // Too many digits are still a wish to wait very long.

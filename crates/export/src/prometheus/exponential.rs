@@ -5,7 +5,7 @@ const MAX_BOUNDS: usize = 200;
 
 /// An exponential histogram as a classic one: zero, then powers of two from the smallest to the largest
 /// bucket that holds something. Counts at those bounds are exact: buckets are only added up.
-pub(super) fn classic(p: &ExponentialHistogramPoint) -> HistogramPoint {
+pub(crate) fn classic(p: &ExponentialHistogramPoint) -> HistogramPoint {
     let (mut bounds, mut counts) = (vec![0.0], vec![p.zero_count]);
     let held = p.positive.iter().enumerate().filter(|(_, n)| **n > 0);
     let mut last: Option<i64> = None;

@@ -9,26 +9,59 @@ use super::names;
 /// Labels that Telegen sets itself: an attribute of that name is called `exported_...`, as Prometheus does.
 const TAKEN: [&str; 3] = ["job", "instance", "le"];
 
-/// `job="..",instance=".."`: what says whose series it is.
-pub(super) fn identity(resource: &Resource) -> String {
+/// `job` and `instance`: what says whose series it is.
+pub(crate) fn identity_pairs(resource: &Resource) -> Vec<(String, String)> {
     let name = resource.text(s::SERVICE_NAME).unwrap_or("unknown_service");
     let job = match resource.text(s::SERVICE_NAMESPACE) {
         Some(namespace) if !namespace.is_empty() => Cow::Owned(format!("{namespace}/{name}")),
         _ => Cow::Borrowed(name),
     };
     let instance = resource.text(s::SERVICE_INSTANCE_ID).unwrap_or_default();
-    format!("job=\"{}\",instance=\"{}\"", names::escaped(&job), names::escaped(instance))
+    vec![("job".to_owned(), job.into_owned()), ("instance".to_owned(), instance.to_owned())]
+}
+
+/// `job="..",instance=".."`.
+pub(super) fn identity(resource: &Resource) -> String {
+    let pairs = identity_pairs(resource);
+    let pairs = pairs.iter().map(|(name, value)| format!("{name}=\"{}\"", names::escaped(value)));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+/// The other attributes of a resource as labels, for `target_info`.
+pub(crate) fn target_pairs(resource: &Resource) -> Vec<(String, String)> {
+    pairs(described(resource))
+}
+
+fn described(resource: &Resource) -> impl Iterator<Item = &KeyValue> {
+    let identifying = [s::SERVICE_NAME, s::SERVICE_NAMESPACE, s::SERVICE_INSTANCE_ID];
+    resource.attrs().iter().filter(move |kv| !identifying.contains(&kv.key.as_str()))
 }
 
 /// The other attributes of a resource, for `target_info`.
 pub(super) fn target(identity: &str, resource: &Resource) -> String {
-    let identifying = [s::SERVICE_NAME, s::SERVICE_NAMESPACE, s::SERVICE_INSTANCE_ID];
-    series(identity, resource.attrs().iter().filter(|kv| !identifying.contains(&kv.key.as_str())))
+    series(identity, described(resource))
 }
 
 /// The labels of a series, sorted behind its identity. Attributes whose names fall together are joined by
 /// `;` as the specification says; lists, maps and octets are no labels.
 pub(super) fn series<'a>(identity: &str, attrs: impl IntoIterator<Item = &'a KeyValue>) -> String {
+    let merged = merged(attrs);
+    let mut out = String::with_capacity(identity.len() + 32 * merged.len());
+    out.push_str(identity);
+    for (name, value) in &merged {
+        let comma = if out.is_empty() { "" } else { "," };
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{comma}{name}=\"{}\"", names::escaped(value));
+    }
+    out
+}
+
+/// The same labels as pairs, sorted.
+pub(crate) fn pairs<'a>(attrs: impl IntoIterator<Item = &'a KeyValue>) -> Vec<(String, String)> {
+    merged(attrs).into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+}
+
+fn merged<'a>(attrs: impl IntoIterator<Item = &'a KeyValue>) -> BTreeMap<Cow<'a, str>, Cow<'a, str>> {
     let mut merged: BTreeMap<Cow<'a, str>, Cow<'a, str>> = BTreeMap::new();
     for kv in attrs {
         let Some(text) = text(&kv.value) else { continue };
@@ -43,14 +76,7 @@ pub(super) fn series<'a>(identity: &str, attrs: impl IntoIterator<Item = &'a Key
             }
         }
     }
-    let mut out = String::with_capacity(identity.len() + 32 * merged.len());
-    out.push_str(identity);
-    for (name, value) in &merged {
-        let comma = if out.is_empty() { "" } else { "," };
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{comma}{name}=\"{}\"", names::escaped(value));
-    }
-    out
+    merged
 }
 
 fn text(value: &Value) -> Option<Cow<'_, str>> {

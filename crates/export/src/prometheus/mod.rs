@@ -17,3 +17,7 @@ pub use text::{Format, render};
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use exponential::classic;
+pub(crate) use labels::{identity_pairs, pairs as label_pairs, target_pairs};
+pub(crate) use names::{Kind, family as family_name, float};

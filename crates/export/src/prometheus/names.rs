@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// What a metric is, as far as its name depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Counter,
     Gauge,
     Histogram,
@@ -44,7 +44,7 @@ fn unit_word(unit: &str) -> Cow<'static, str> {
 }
 
 /// The family's name, without the `_total` of a counter's sample, and the unit that it ends with.
-pub(super) fn family(name: &str, unit: &str, kind: Kind) -> (String, String) {
+pub(crate) fn family(name: &str, unit: &str, kind: Kind) -> (String, String) {
     let mut out = sanitized(name);
     if kind == Kind::Counter
         && let Some(base) = out.strip_suffix("_total").filter(|base| !base.is_empty())
@@ -103,7 +103,7 @@ pub(super) fn escaped(value: &str) -> Cow<'_, str> {
 }
 
 /// A number as both forms write it: never an integer's look, which OpenMetrics asks of bounds.
-pub(super) fn float(v: f64) -> String {
+pub(crate) fn float(v: f64) -> String {
     match v {
         f64::INFINITY => "+Inf".to_owned(),
         f64::NEG_INFINITY => "-Inf".to_owned(),

@@ -19,6 +19,9 @@ pub enum DecodeError {
     /// They are not protobuf of this message.
     #[error("not an export request: {0}")]
     Malformed(#[from] prost::DecodeError),
+    /// They are protobuf, and not of this message.
+    #[error("not an export request: {0}")]
+    Wrong(#[from] crate::Malformed),
     /// Profiles have no typed records yet.
     #[error("records of {0} cannot be read")]
     Unsupported(Signal),
@@ -152,7 +155,7 @@ fn log(l: m::LogRecord) -> LogRecord {
     }
 }
 
-fn attributes(list: Vec<m::KeyValue>) -> Vec<KeyValue> {
+pub(crate) fn attributes(list: Vec<m::KeyValue>) -> Vec<KeyValue> {
     let pair =
         |kv: m::KeyValue| KeyValue { key: Str::from(kv.key), value: value(kv.value.unwrap_or_default()) };
     list.into_iter().map(pair).collect()

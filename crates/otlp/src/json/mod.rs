@@ -4,8 +4,10 @@
 //! integers as strings, enums as numbers, bytes in base64, `NaN` and the infinities as strings. Fields at
 //! their default are left out, except those that readers look for in every record.
 
+mod from_proto;
 mod logs;
 mod metrics;
+mod to_proto;
 mod trace;
 mod writer;
 
@@ -15,12 +17,18 @@ use bytes::Bytes;
 use telegen_model::{KeyValue, Records, Resource, ResourceGroup, Scope, Signal, Value};
 
 use crate::merge::{Merged, merged};
+pub use from_proto::from_protobuf;
+pub use to_proto::{JsonError, to_protobuf};
 use writer::Writer;
 
 /// Encodes groups of one signal as an `Export*ServiceRequest` in JSON, on one line without a newline.
 ///
 /// Groups of one resource and scope are brought together as [`crate::encode_request`] does it.
 pub fn encode_request<G: Borrow<ResourceGroup>>(signal: Signal, groups: &[G]) -> Bytes {
+    if groups.iter().any(|g| matches!(g.borrow().records, Records::Raw(_))) {
+        // Raw records were checked when they came in.
+        return from_protobuf(signal, &crate::encode_request(groups)).unwrap_or_default();
+    }
     let (by_resource, by_scope, list) = match signal {
         Signal::Traces => ("resourceSpans", "scopeSpans", "spans"),
         Signal::Metrics => ("resourceMetrics", "scopeMetrics", "metrics"),
@@ -29,7 +37,7 @@ pub fn encode_request<G: Borrow<ResourceGroup>>(signal: Signal, groups: &[G]) ->
     };
     let mut w = Writer::default();
     w.object(|w| {
-        w.list(by_resource, merged(groups), |w, Merged { resource: of, scopes }| {
+        w.list(by_resource, merged(groups), |w, Merged { resource: of, scopes, raw: _ }| {
             w.object(|w| {
                 w.key("resource");
                 resource(w, of);
@@ -52,6 +60,8 @@ fn records(w: &mut Writer, records: &Records) {
         Records::Spans(spans) => spans.iter().for_each(|s| w.element(|w| trace::span(w, s))),
         Records::Metrics(metrics) => metrics.iter().for_each(|m| w.element(|w| metrics::metric(w, m))),
         Records::Logs(logs) => logs.iter().for_each(|l| w.element(|w| logs::record(w, l))),
+        // Translated as a whole, before.
+        Records::Raw(_) => {}
     }
 }
 

@@ -77,6 +77,10 @@ impl Writer {
         self.out.extend_from_slice(text.as_bytes());
     }
 
+    pub(super) fn int(&mut self, n: i64) {
+        self.display(n);
+    }
+
     pub(super) fn quoted_int(&mut self, n: impl Display) {
         self.out.push(b'"');
         self.display(n);

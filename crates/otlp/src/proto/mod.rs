@@ -11,7 +11,7 @@ pub(crate) use metrics::code as temporality_code;
 use std::borrow::Borrow;
 
 use bytes::Bytes;
-use telegen_model::{Records, ResourceGroup};
+use telegen_model::{RawRecords, Records, ResourceGroup, Signal, Value};
 
 use crate::merge::{Merged, merged};
 use crate::size::measure;
@@ -25,8 +25,19 @@ pub(crate) use writer::varint_len;
 /// the signal is that of the records; a caller never mixes signals in one request.
 pub fn encode_request<G: Borrow<ResourceGroup>>(groups: &[G]) -> Bytes {
     let mut w = Writer::with_capacity(groups.iter().map(|g| measure(g.borrow()).wire).sum());
-    for Merged { resource, scopes } in merged(groups).iter().rev() {
+    let merged = merged(groups);
+    let profiles = profiles(&mut w, &merged);
+    for (at, Merged { resource, scopes, raw }) in merged.iter().enumerate().rev() {
         let of_resource = w.mark();
+        if let Some(raw) = raw {
+            w.raw(profiles.as_ref().and_then(|bodies| bodies.get(at)).unwrap_or(&raw.body));
+            let mark = w.mark();
+            w.raw(&raw.resource_rest);
+            common::attributes(&mut w, 1, resource.attrs());
+            w.close(1, mark);
+            w.close(1, of_resource);
+            continue;
+        }
         for (scope, records) in scopes.iter().rev() {
             let of_scope = w.mark();
             for records in records.iter().rev() {
@@ -41,10 +52,36 @@ pub fn encode_request<G: Borrow<ResourceGroup>>(groups: &[G]) -> Bytes {
     w.finish()
 }
 
+/// The content of an `AnyValue`.
+pub(crate) fn any_value(value: &Value) -> Vec<u8> {
+    let mut w = Writer::with_capacity(64);
+    common::value(&mut w, 1, value);
+    let whole = w.finish();
+    // The tag and the length before it are cut off.
+    let mut rest = whole.get(1..).unwrap_or_default();
+    let _length = crate::walk::varint(&mut rest);
+    rest.to_vec()
+}
+
+/// Writes the dictionary of profiles; gives their bodies when several dictionaries had to become one.
+fn profiles(w: &mut Writer, merged: &[Merged<'_>]) -> Option<Vec<Bytes>> {
+    let raw: Vec<&RawRecords> = merged.iter().filter_map(|m| m.raw).collect();
+    let first = raw.iter().find(|r| r.signal == Signal::Profiles)?;
+    if raw.iter().all(|r| r.dictionary == first.dictionary) {
+        w.bytes(2, &first.dictionary);
+        return None;
+    }
+    let (bodies, dictionary) = crate::profiles::merge(&raw);
+    w.bytes(2, &dictionary);
+    Some(bodies)
+}
+
 fn encode_records(w: &mut Writer, records: &Records) {
     match records {
         Records::Spans(spans) => spans.iter().rev().for_each(|s| trace::span(w, 2, s)),
         Records::Metrics(metrics) => metrics.iter().rev().for_each(|m| metrics::metric(w, 2, m)),
         Records::Logs(logs) => logs.iter().rev().for_each(|l| logs::record(w, 2, l)),
+        // Written by the caller: they bring their scopes.
+        Records::Raw(_) => {}
     }
 }

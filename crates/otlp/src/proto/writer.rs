@@ -184,7 +184,7 @@ mod tests {
                 w.string(1, "");
                 w.fixed32(2, 0);
             }),
-            []
+            [0u8; 0]
         );
     }
 

@@ -209,6 +209,7 @@ pub(crate) fn batches_of(items: usize) -> SinkConfig {
     SinkConfig {
         batch: BatchConfig { max_items: items, ..BatchConfig::default() },
         queue: QueueConfig { max_size: 64 << 20, when_full: WhenFull::Block },
+        disk: None,
         retry: RetryConfig::default(),
         role: Role::Exporter,
     }

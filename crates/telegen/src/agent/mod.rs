@@ -1,7 +1,6 @@
 //! The agent, assembled: the kernel half on its own thread, everything behind it on a small runtime.
 
 mod page;
-mod sinks;
 #[cfg(feature = "agent")]
 mod tap;
 
@@ -10,13 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use telegen_model::{KeyValue, Resource, Scope, Str, Temporality, semconv as s};
-use telegen_pipeline::{Pipeline, PipelineConfig};
+use telegen_model::{KeyValue, Resource, Scope, Str, semconv as s};
 use telegen_selfmon::{BuildInfo, FeatureState, SelfMon, logs};
 use telegen_sys::Host;
-use telegen_trace::settings::TemporalityPreference;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::delivery::{self, Delivery};
 use crate::settings::{Load, Mode, Settings, Unbuilt, unbuilt};
 
 /// Telegen's version, as it stands in scopes and resources.
@@ -40,6 +38,7 @@ pub(crate) fn run(load: Load) -> anyhow::Result<()> {
             tracing::warn!(feature = section.feature, "is off: {}", Unbuilt::REASON);
         }
     }
+    harden();
     // Two threads: what the page or a slow peer asks for does not hold up a batch.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -55,6 +54,19 @@ pub(crate) fn run(load: Load) -> anyhow::Result<()> {
     outcome
 }
 
+/// Memory, which holds secrets, is not written out when the program ends badly; and as many files as are allowed may
+/// be open.
+fn harden() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "the program may leave a core dump");
+    }
+    let _none =
+        setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: getrlimit(Resource::Core).maximum });
+    let files = getrlimit(Resource::Nofile);
+    let _as_before = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
+}
+
 async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
     let settings = &load.loaded.settings;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
@@ -62,14 +74,15 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
     let host = Host::read();
     let own = own_resource(settings, &host);
     let page = page::Page::new(load, &host, &mon);
-    let sinks = sinks::all(settings, &page, &mon).context("export")?;
-    let pipeline =
-        Pipeline::start(pipeline_config(settings, own.clone()), sinks, &mon).context("pipeline")?;
+    let mut watch = delivery::Watch::new(load).context("SIGHUP")?;
+    let mut delivery = Delivery::start(settings, own.clone(), &host, page.sink(), &mon)?;
+    let pipeline = delivery.pipeline.clone();
     let stop = Arc::new(AtomicBool::new(false));
 
     #[cfg(feature = "agent")]
     let watcher = if settings.mode == Mode::Agent {
-        tap::start(settings, &host, &pipeline, &mon, stop.clone())
+        let ties = tap::Ties { stop: stop.clone(), tell: page.tell() };
+        tap::start(settings, &host, &pipeline, &mon, ties)
     } else {
         None
     };
@@ -90,12 +103,16 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
     let extra = axum::Router::new();
 
     let server = page.serve(settings, &pipeline, own, &mon, extra).await?;
+    delivery.receive().await?;
     mon.health.started();
     logs::ready(server.address());
 
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break tracing::info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => break tracing::info!("SIGINT: stopping"),
+            why = watch.due() => reload(load, &mut delivery, &mut watch, why).await,
+        }
     }
     mon.health.stopping();
     stop.store(true, Ordering::Release);
@@ -114,7 +131,8 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
     {
         tracing::warn!("the collector did not end in time");
     }
-    pipeline.shutdown(timeout.saturating_sub(started.elapsed()).max(Duration::from_millis(200))).await;
+    drop(pipeline);
+    delivery.stop(timeout.saturating_sub(started.elapsed()).max(Duration::from_millis(200))).await;
     server.stop().await;
     Ok(())
 }
@@ -126,25 +144,36 @@ pub(crate) fn probe(settings: &Settings) -> Vec<FeatureState> {
     if settings.mode == Mode::Agent {
         states.push(tap::probe(settings));
     }
+    states.extend(delivery::probe(settings));
     #[cfg(feature = "collector")]
     if settings.mode == Mode::Collector {
         states.push(crate::collector::probe(settings));
     }
     #[cfg(not(any(feature = "agent", feature = "collector")))]
     let _unused = settings;
-    states.shrink_to_fit();
     states
 }
 
-fn pipeline_config(settings: &Settings, own: Arc<Resource>) -> PipelineConfig {
-    let temporality = match settings.agent.metrics.temporality {
-        TemporalityPreference::Cumulative => Temporality::Cumulative,
-        TemporalityPreference::Delta | TemporalityPreference::LowMemory => Temporality::Delta,
+/// Reads the settings again. What is wrong with them is told, whole, and changes nothing.
+async fn reload(load: &Load, delivery: &mut Delivery, watch: &mut delivery::Watch, why: &str) {
+    use telegen_selfmon::logs::NOTICE;
+    let new = match load.source.load() {
+        Ok(new) => new,
+        Err(errors) => {
+            for line in errors.to_string().lines() {
+                tracing::error!(target: NOTICE, why, "the configuration was refused and nothing changed: {line}");
+            }
+            return;
+        }
     };
-    PipelineConfig {
-        metrics_interval: settings.agent.metrics.interval.get(),
-        temporality,
-        self_resource: Some(own),
+    match delivery.reload(&new).await {
+        Ok(()) => {
+            watch.follow(&new);
+            tracing::info!(target: NOTICE, why, "the configuration was read again");
+        }
+        Err(error) => {
+            tracing::error!(target: NOTICE, why, "the configuration was refused and nothing changed: {error:#}");
+        }
     }
 }
 

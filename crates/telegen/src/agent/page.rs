@@ -68,6 +68,22 @@ impl Page {
         None
     }
 
+    /// Takes the processes that are known to the page.
+    #[cfg(all(feature = "agent", feature = "view"))]
+    pub(crate) fn tell(&self) -> super::tap::Tell {
+        let view = self.view.clone();
+        Box::new(move |processes| {
+            if let Some(view) = &view {
+                view.watched(processes.map(watched).collect());
+            }
+        })
+    }
+
+    #[cfg(all(feature = "agent", not(feature = "view")))]
+    pub(crate) fn tell(&self) -> super::tap::Tell {
+        Box::new(|_| {})
+    }
+
     /// Starts to listen; gives where, and the handle to stop it.
     pub(crate) async fn serve(
         self,
@@ -104,6 +120,29 @@ impl Page {
     #[cfg(not(feature = "view"))]
     fn add(&self, server: Server, _pipeline: &Pipeline, mon: &SelfMon) -> Server {
         server.merge(state(mon))
+    }
+}
+
+/// A process as the page shows it.
+#[cfg(all(feature = "agent", feature = "view"))]
+fn watched(process: &telegen_processes::Process) -> telegen_view::Watched {
+    telegen_view::Watched {
+        pid: process.key.pid,
+        exe: process.exe.to_string_lossy().into_owned(),
+        service: process.service.name.clone(),
+        namespace: process.namespace.clone(),
+        named_by: process.service.source.name(),
+        runtime: [process.runtime.name, &process.runtime.version].join(" ").trim_end().to_owned(),
+        ports: process.ports.clone(),
+        container: process.cgroup.container_id.clone().unwrap_or_default(),
+        selected: process.selection.selected,
+        rule: if process.key.pid == std::process::id() {
+            Some("this is Telegen itself".to_owned())
+        } else {
+            process.selection.rule.clone()
+        },
+        exports_own: process.exports_traces,
+        over_budget_since: None,
     }
 }
 

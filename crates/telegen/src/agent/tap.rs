@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use telegen_bpf::abi::Counter;
 use telegen_bpf::{Tap, TapSettings};
 use telegen_pipeline::Pipeline;
-use telegen_processes::{Discovery, HostIdentity, Table};
+use telegen_processes::{Discovery, HostIdentity, Process, Table};
 use telegen_selfmon::{FeatureState, SelfMon};
 use telegen_sys::{Host, monotonic_ns, unix_ns};
 use telegen_trace::settings::Frontend;
@@ -25,6 +25,20 @@ const BRIEF_FACTOR: u64 = 10;
 
 /// The feature's name in `doctor`, metrics and the page.
 const FEATURE: &str = "traces";
+
+/// The processes that are known are told this often.
+const TELL: Duration = Duration::from_secs(3);
+
+/// Hears of every process that is known.
+pub(crate) type Tell = Box<dyn Fn(&mut dyn Iterator<Item = &Process>) + Send>;
+
+/// What binds the thread to the rest of the program.
+pub(crate) struct Ties {
+    /// Set when it shall end.
+    pub(crate) stop: Arc<AtomicBool>,
+    /// Hears of processes every few seconds.
+    pub(crate) tell: Tell,
+}
 
 /// Whether requests can be watched here, without trying.
 pub(crate) fn probe(settings: &Settings) -> FeatureState {
@@ -53,7 +67,7 @@ pub(crate) fn start(
     host: &Host,
     pipeline: &Pipeline,
     mon: &SelfMon,
-    stop: Arc<AtomicBool>,
+    ties: Ties,
 ) -> Option<JoinHandle<()>> {
     let probed = probe(settings);
     if !probed.enabled {
@@ -83,7 +97,7 @@ pub(crate) fn start(
     let (told, hear) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new().name("telegen-tap".into()).spawn(move || {
         let watch = Watch { settings, host, mon, out };
-        watch.run(&stop, &|outcome| {
+        watch.run(&ties, &|outcome| {
             // The other side waits for exactly one word.
             let _heard = told.send(outcome);
         });
@@ -107,13 +121,13 @@ struct Watch {
 }
 
 impl Watch {
-    fn run(self, stop: &AtomicBool, told: &dyn Fn(bool)) {
+    fn run(self, ties: &Ties, told: &dyn Fn(bool)) {
         let mon = self.mon.clone();
         match self.load() {
             Ok((tap, engine, pump)) => {
                 mon.features.on(FEATURE);
                 told(true);
-                turn(&tap, &engine, &pump, stop);
+                turn(&tap, &engine, &pump, ties);
             }
             Err(error) => {
                 let remedy = "see `telegen doctor`; the kernel's own words are in the log";
@@ -163,8 +177,13 @@ impl Watch {
     }
 }
 
-fn turn(_tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, stop: &AtomicBool) {
-    while !stop.load(Ordering::Acquire) {
+fn turn(_tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, ties: &Ties) {
+    let mut told: Option<Instant> = None;
+    while !ties.stop.load(Ordering::Acquire) {
+        if told.is_none_or(|t| t.elapsed() >= TELL) {
+            (ties.tell)(&mut engine.borrow().processes());
+            told = Some(Instant::now());
+        }
         if let Err(error) = pump.turn(TURN) {
             tracing::error!(%error, "reading the rings");
             std::thread::sleep(TURN);

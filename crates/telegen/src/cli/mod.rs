@@ -2,6 +2,7 @@
 //! error. 0: done, 1: failed at run time, 2: wrong usage or configuration.
 
 mod config;
+mod queue;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -78,8 +79,11 @@ enum Command {
     #[cfg(not(feature = "collector"))]
     #[command(hide = true)]
     Snmp(NotHere),
-    #[command(hide = true)]
-    Queue(NotHere),
+    /// Looks into queues on disk.
+    Queue {
+        #[command(subcommand)]
+        command: queue::QueueCommand,
+    },
     #[command(hide = true)]
     Profile(NotHere),
 }
@@ -120,7 +124,7 @@ fn dispatch(cli: Cli) -> u8 {
         Some(Command::Snmp { command }) => crate::snmp::run(*command, args),
         #[cfg(not(feature = "collector"))]
         Some(Command::Snmp(_)) => not_here("snmp"),
-        Some(Command::Queue(_)) => not_here("queue"),
+        Some(Command::Queue { command }) => queue::run(command),
         Some(Command::Profile(_)) => not_here("profile"),
     }
 }
@@ -212,10 +216,10 @@ mod tests {
     #[test]
     fn help_names_only_what_works() {
         let help = Cli::command().render_long_help().to_string();
-        for there in ["agent", "collector", "doctor", "config", "snmp", "--set <KEY=VALUE>"] {
+        for there in ["agent", "collector", "doctor", "config", "queue", "snmp", "--set <KEY=VALUE>"] {
             assert!(help.contains(there), "{there}");
         }
-        for absent in ["queue", "profile "] {
+        for absent in ["profile "] {
             assert!(!help.contains(absent), "{absent}");
         }
     }

@@ -3,8 +3,6 @@
 mod agent;
 mod collector;
 mod env;
-mod receive;
-
 mod source;
 #[cfg(test)]
 mod tests;
@@ -17,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use telegen_config::{ByteSize, Check, Duration, Report};
 use telegen_export::settings::ExportSettings;
 use telegen_pipeline::settings::ProcessSettings;
+use telegen_receive::settings::ReceiveSettings;
 use telegen_selfmon::settings::LogSettings;
 use telegen_server::settings::ServerSettings;
 
 pub(crate) use agent::AgentSettings;
 pub(crate) use collector::CollectorSettings;
-pub(crate) use receive::ReceiveSettings;
 pub(crate) use source::{Load, Source};
 pub(crate) use unbuilt::{Unbuilt, unbuilt};
 

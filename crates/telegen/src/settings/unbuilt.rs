@@ -37,13 +37,6 @@ const AGENT: [(&str, &str); 5] = [
 const COLLECTOR: [(&str, &str); 3] =
     [("arrays", "collector.arrays"), ("clouds", "collector.clouds"), ("databases", "collector.databases")];
 
-const BOTH: [(&str, &str); 4] = [
-    ("receive.otlp", "receive.otlp"),
-    ("export.remote_write", "export.remote_write"),
-    ("export.kafka", "export.kafka"),
-    ("process.attributes", "process.attributes"),
-];
-
 /// The sections of the mode at hand that have no code. Those of the other mode, and those that are off until set, are
 /// named only when someone asked for them.
 pub(crate) fn unbuilt(load: &Load) -> Vec<Unbuilt> {
@@ -60,13 +53,6 @@ pub(crate) fn unbuilt(load: &Load) -> Vec<Unbuilt> {
     };
     add(&AGENT, agent);
     add(&COLLECTOR, !agent);
-    add(&BOTH, false);
     all.retain(|u| !load.loaded.is_written_as(&format!("{}.enabled", u.key), "false"));
-    for otlp in settings.export.otlp() {
-        if otlp.queue.path.is_some() {
-            all.push(Unbuilt { feature: "queue.disk", key: "export.otlp.queue.path", wanted: true });
-            break;
-        }
-    }
     all
 }

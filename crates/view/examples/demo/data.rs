@@ -6,6 +6,7 @@ use telegen_model::{
     Attrs, HistogramPoint, KeyValue, Metric, MetricData, NumberPoint, NumberValue, Records, Resource,
     ResourceGroup, Scope, Span, SpanId, SpanKind, SpanStatus, Str, Temporality, TraceId, Value, semconv as s,
 };
+use telegen_view::Watched;
 
 const BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
@@ -52,12 +53,24 @@ struct Service {
     routes: Vec<(String, Series, Series)>,
     peers: Vec<(String, Series)>,
     unread: Option<(&'static str, u64, Attrs)>,
+    unlinked: u64,
+}
+
+/// Requests of one service to another, as the service graph tells them.
+struct Edge {
+    ends: Attrs,
+    series: Series,
+    failed: u64,
+    rate: f64,
+    median: f64,
+    failing: f64,
 }
 
 /// All services and their time.
 pub(crate) struct World {
     dice: Dice,
     services: Vec<Service>,
+    edges: Vec<Edge>,
     start: u64,
     hostile: bool,
     giant: bool,
@@ -123,6 +136,23 @@ fn service(
         routes: routes.iter().map(parse).collect(),
         peers: peers.iter().map(peer).collect(),
         unread: None,
+        unlinked: 0,
+    }
+}
+
+fn edge(client: &str, server: &str, rate: f64, median: f64, failing: f64) -> Edge {
+    let ends = attrs(&[
+        ("client", client.into()),
+        ("server", server.into()),
+        ("connection_type", if server.contains('.') { "virtual_node" } else { "" }.into()),
+    ]);
+    Edge {
+        series: Series { attrs: ends.clone(), counts: [0; 15], sum: 0.0 },
+        ends,
+        failed: 0,
+        rate,
+        median,
+        failing,
     }
 }
 
@@ -133,7 +163,12 @@ impl World {
             "hostile" => hostile(),
             _ => shop(),
         };
-        World { dice: Dice(7), services, start: 0, hostile: kind == "hostile", giant: kind == "giant" }
+        let edges = match kind {
+            "empty" | "off" | "derived" => Vec::new(),
+            "hostile" => hostile_edges(&services),
+            _ => shop_edges(),
+        };
+        World { dice: Dice(7), services, edges, start: 0, hostile: kind == "hostile", giant: kind == "giant" }
     }
 
     /// What happens in some seconds: metrics, spans, and how many spans there would be.
@@ -161,8 +196,19 @@ impl World {
             if let Some((_, bytes, _)) = &mut service.unread {
                 *bytes += 400_000 * seconds;
             }
+            if service.failing > 0.02 {
+                service.unlinked += seconds;
+            }
             metrics.push(service.metrics(self.start, now));
         }
+        for edge in &mut self.edges {
+            let total = (edge.rate * seconds as f64 + self.dice.unit()) as u64;
+            for _ in 0..total {
+                edge.series.add(self.dice.latency(edge.median));
+                edge.failed += u64::from(self.dice.unit() < edge.failing);
+            }
+        }
+        metrics.push(graph(&self.edges, self.start, now));
         let spans = self.spans(now, seconds);
         (metrics, spans, items)
     }
@@ -196,8 +242,8 @@ impl World {
                 let bad = self.dice.unit() < self.services[which].failing * 2.0;
                 let mut span = http(trace, id(&mut self.dice), parent, name, start, length, bad);
                 if d == 2 {
-                    span.attrs.push(KeyValue::new(s::TELEGEN_LINK_METHOD, "thread"));
-                    span.attrs.push(KeyValue::new(s::TELEGEN_LINK_CONFIDENCE, 0.97));
+                    span.attrs.push(KeyValue::new(s::TELEGEN_LINK_METHOD, "tcp_seq"));
+                    span.attrs.push(KeyValue::new(s::TELEGEN_LINK_CONFIDENCE, 1.0));
                 }
                 if d == 3 && i % 5 == 0 {
                     span.parent_id = id(&mut self.dice);
@@ -205,6 +251,41 @@ impl World {
                 parent = span.span_id;
                 let resource = self.services[which].resource.clone();
                 put(&resource, span);
+                // The call by which the next one is reached.
+                if d + 1 < depth {
+                    let mut call = http(
+                        trace,
+                        id(&mut self.dice),
+                        parent,
+                        name,
+                        start + length / 10,
+                        length * 8 / 10,
+                        bad,
+                    );
+                    call.kind = SpanKind::Client;
+                    call.attrs.push(KeyValue::new(s::SERVER_ADDRESS, "10.0.4.7"));
+                    call.attrs.push(KeyValue::new(s::SERVER_PORT, Value::Int(8080)));
+                    call.attrs.push(KeyValue::new(s::TELEGEN_LINK_METHOD, "thread"));
+                    call.attrs.push(KeyValue::new(s::TELEGEN_LINK_CONFIDENCE, 0.97));
+                    parent = call.span_id;
+                    put(&resource, call);
+                    if i % 4 == 0 && !self.hostile {
+                        // A call of the same time that no parent could be drawn for.
+                        let lone = TraceId(u128_bytes(&mut self.dice));
+                        let mut call = http(
+                            lone,
+                            id(&mut self.dice),
+                            SpanId::ZERO,
+                            "GET /rates",
+                            start + length / 5,
+                            length / 6,
+                            false,
+                        );
+                        call.kind = SpanKind::Client;
+                        call.attrs.push(KeyValue::new("telegen.link.reason", "two_open_requests"));
+                        put(&resource, call);
+                    }
+                }
                 if d == 1 && i % 3 == 0 {
                     for c in 0..12u64 {
                         let child = http(
@@ -304,12 +385,121 @@ impl Service {
                 data,
             });
         }
+        if self.unlinked > 0 {
+            for (reason, part) in [("two_open_requests", 3), ("event_loop", 1)] {
+                let value = NumberValue::Int(i64::try_from(self.unlinked * part).unwrap_or(i64::MAX));
+                let attrs = attrs(&[("telegen.reason", reason.into())]);
+                metrics.push(sum(
+                    "telegen.spans.unlinked",
+                    "{span}",
+                    vec![NumberPoint { attrs, start, time: now, value, exemplars: Vec::new() }],
+                ));
+            }
+        }
         ResourceGroup {
             resource: self.resource.clone(),
             scope: Scope { name: Str::new("telegen/trace"), version: Str::new("0.1.0") },
             records: Records::Metrics(metrics),
         }
     }
+}
+
+fn sum(name: &str, unit: &str, points: Vec<NumberPoint>) -> Metric {
+    let data = MetricData::Sum { temporality: Temporality::Cumulative, monotonic: true, points };
+    Metric { name: Str::new(name), description: Str::default(), unit: Str::new(unit), data }
+}
+
+/// The service graph.
+fn graph(edges: &[Edge], start: u64, now: u64) -> ResourceGroup {
+    let histogram = |name: &str, points| Metric {
+        name: Str::new(name),
+        description: Str::default(),
+        unit: Str::new("s"),
+        data: MetricData::Histogram { temporality: Temporality::Cumulative, points },
+    };
+    let points: Vec<HistogramPoint> = edges.iter().map(|e| e.series.point(start, now)).collect();
+    let here = edges.iter().zip(&points).filter(|(e, _)| e.rate != 944.0).map(|(_, p)| p.clone()).collect();
+    let failed = edges.iter().map(|e| NumberPoint {
+        attrs: e.ends.clone(),
+        start,
+        time: now,
+        value: NumberValue::Int(i64::try_from(e.failed).unwrap_or(i64::MAX)),
+        exemplars: Vec::new(),
+    });
+    ResourceGroup {
+        resource: Arc::new(Resource::new(vec![KeyValue::new(s::SERVICE_NAME, "telegen")])),
+        scope: Scope { name: Str::new("telegen/trace"), version: Str::new("0.1.0") },
+        records: Records::Metrics(vec![
+            histogram("traces_service_graph_request_client_seconds", here),
+            histogram("traces_service_graph_request_server_seconds", points),
+            sum("traces_service_graph_request_failed_total", "{request}", failed.collect()),
+        ]),
+    }
+}
+
+/// What runs on this made-up machine.
+pub(crate) fn watched(world: &World) -> Vec<Watched> {
+    let mut all: Vec<Watched> = Vec::new();
+    for (i, service) in world.services.iter().enumerate() {
+        let text = |key| service.resource.text(key).unwrap_or_default().to_owned();
+        let number = u32::try_from(i).unwrap_or(0);
+        all.push(Watched {
+            pid: 1_200 + number * 17,
+            exe: text(s::PROCESS_EXECUTABLE_PATH),
+            service: text(s::SERVICE_NAME),
+            namespace: text(s::SERVICE_NAMESPACE),
+            named_by: if i % 2 == 0 { "unit" } else { "environment" },
+            runtime: if i % 3 == 1 { "cpython".to_owned() } else { String::new() },
+            ports: vec![8_080 + u16::try_from(i % 100).unwrap_or(0)],
+            container: if i % 4 == 2 { "3f4e1c2d9a8b7c6d".to_owned() } else { String::new() },
+            selected: true,
+            rule: None,
+            exports_own: i == 6,
+            over_budget_since: None,
+        });
+    }
+    if !all.is_empty() {
+        let mut wrk = all[0].clone();
+        wrk.pid = 4_001;
+        wrk.service = "wrk".to_owned();
+        wrk.exe = "/usr/bin/wrk".to_owned();
+        wrk.ports.clear();
+        wrk.selected = false;
+        wrk.rule = Some("exclude[0]".to_owned());
+        all.push(wrk);
+    }
+    all
+}
+
+fn shop_edges() -> Vec<Edge> {
+    vec![
+        edge("user", "nginx", 944.0, 0.001, 0.003),
+        edge("nginx", "checkout", 82.0, 0.012, 0.041),
+        edge("nginx", "cart", 130.0, 0.002, 0.0),
+        edge("checkout", "cart", 80.0, 0.002, 0.0),
+        edge("checkout", "payments", 9.1, 0.09, 0.3),
+        edge("checkout", "rates.example.org", 4.0, 0.09, 0.0),
+        edge("cart", "redis", 210.0, 0.0004, 0.0),
+        edge("nginx", "catalogue", 40.0, 0.006, 0.0),
+        edge("recommend", "catalogue", 0.9, 0.006, 0.0),
+        edge("batch-job", "catalogue", 0.2, 0.006, 0.0),
+        edge("catalogue", "postgres", 60.0, 0.002, 0.0),
+        edge("payments", "postgres", 12.0, 0.003, 0.0),
+        edge("nginx", "grafana", 1.7, 0.03, 0.0),
+        edge("10.0.7.31", "nginx", 3.0, 0.002, 0.0),
+    ]
+}
+
+/// Everybody calls everybody, and names that want to be more than names.
+fn hostile_edges(services: &[Service]) -> Vec<Edge> {
+    let name =
+        |i: usize| services[i % services.len()].resource.text(s::SERVICE_NAME).unwrap_or_default().to_owned();
+    let mut edges: Vec<Edge> = (0..700).map(|i| edge(&name(i), &name(i * 7 + 1), 0.3, 0.004, 0.05)).collect();
+    edges.push(edge("<img src=x onerror=\"window.hacked=7\">", &name(0), 1.0, 0.01, 0.2));
+    edges.extend(
+        (0..900).map(|i| edge(&name(i), &format!("\u{202e}10.0.{}.{}", i / 250, i % 250), 0.05, 0.01, 0.0)),
+    );
+    edges
 }
 
 fn u128_bytes(dice: &mut Dice) -> [u8; 16] {

@@ -113,15 +113,17 @@ impl Wrong {
     }
 }
 
+/// A filter that cannot be understood: the page shows what is wrong with it beside the field. No request of the page fails.
 impl From<String> for Wrong {
     fn from(text: String) -> Wrong {
-        Wrong::asked(text)
+        Wrong { status: StatusCode::OK, text }
     }
 }
 
 impl IntoResponse for Wrong {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({ "error": self.text }).to_string();
+        let key = if self.status == StatusCode::OK { "wrong" } else { "error" };
+        let body = serde_json::json!({ key: self.text }).to_string();
         (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
     }
 }

@@ -4,7 +4,11 @@ mod agent;
 mod answer;
 mod contract;
 mod filter;
+mod map;
 mod overview;
+mod processes;
+mod range;
+mod series;
 mod service;
 mod spans;
 mod traces;
@@ -37,6 +41,14 @@ fn tracing(inner: &Inner) -> Option<String> {
     Some(off.reason)
 }
 
+/// The share of spans that sampling leaves; `None` where all are kept.
+fn sampled(inner: &Inner) -> Option<f64> {
+    let ledger = inner.monitor.ledger.snapshot();
+    let traces = ledger.0.get("traces")?;
+    let gone = *traces.discarded.get("sampled").filter(|n| **n > 0)?;
+    Some(1.0 - gone as f64 / (traces.produced.max(gone) as f64))
+}
+
 /// The oldest instant of which traces are in memory, ms since 1970.
 fn since(inner: &Inner, traces: &Traces) -> f64 {
     ms(traces.left().unwrap_or(0).max(inner.store.started()))
@@ -50,6 +62,8 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
         .route("/api/v1/features", get(contract::features))
         .route("/api/v1/ledger", get(contract::ledger))
         .route("/api/v1/view/overview", get(overview::overview))
+        .route("/api/v1/view/map", get(map::map))
+        .route("/api/v1/view/processes", get(processes::processes))
         .route("/api/v1/view/service", get(service::service))
         .route("/api/v1/view/traces", get(traces::traces))
         .route("/api/v1/view/trace", get(spans::trace))

@@ -9,16 +9,17 @@ use serde_json::{Value, json};
 
 use super::answer::{Ask, Wrong, rounded};
 use super::filter::{Filter, Row};
+use super::range::{Figures, Range};
+use super::series::series;
 use crate::Inner;
 use crate::sink::unix_now;
-use crate::store::services::{ROW_S, SHORT_S, Service, WINDOW_S, covered};
+use crate::store::services::Service;
+use crate::store::window::{MINUTE_S, Stretch};
 
 /// Rows of one answer at most.
 const ROWS: usize = 200;
-/// Bars of a sparkline.
-const BARS: u64 = 30;
 
-const COLS: [&str; 15] = [
+const COLS: [&str; 16] = [
     "id",
     "name",
     "namespace",
@@ -34,59 +35,41 @@ const COLS: [&str; 15] = [
     "idle_s",
     "unread",
     "calls",
+    "failing",
 ];
 
-/// A service as the table shows it: numbers of the last 60 s.
+/// A service as the table shows it: numbers of the range.
 pub(super) struct Line<'a> {
     id: u32,
-    pub(super) service: &'a Service,
-    count: u32,
-    failed: u32,
-    pub(super) rate: f64,
-    errors: f64,
-    ratio: Option<f64>,
-    quantiles: [Option<f64>; 3],
+    service: &'a Service,
+    figures: Figures,
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn new(id: u32, service: &'a Service, now_s: u64, started_s: u64) -> Line<'a> {
-        let (count, failed) = service.recent(now_s);
-        let durations = service.durations(now_s);
-        let seconds = covered(SHORT_S, now_s, started_s);
-        let quantiles = [0.50, 0.95, 0.99]
-            .map(|q| service.quantile(&durations, q).filter(|_| count > 0).map(|s| rounded(s * 1e3)));
-        let ratio = (count > 0).then(|| f64::from(failed) / f64::from(count));
-        let (rate, errors) = (f64::from(count) / seconds, f64::from(failed) / seconds);
-        Line { id, service, count, failed, rate, errors, ratio, quantiles }
+    fn new(id: u32, service: &'a Service, range: &Range) -> Line<'a> {
+        let figures = Figures::of(&service.sum(range.stretch), &service.shape, range.seconds());
+        Line { id, service, figures }
     }
 
-    /// Fails enough to stand on top: 1 % of its requests, and at least five.
-    fn failing(&self) -> bool {
-        self.failed >= 5 && self.ratio.is_some_and(|r| r >= 0.01)
-    }
-
-    fn idle(&self, now_s: u64) -> u64 {
-        now_s.saturating_sub(self.service.active)
-    }
-
-    fn json(&self, now_s: u64, started_s: u64) -> Value {
-        let [p50, p95, p99] = self.quantiles;
+    fn json(&self, range: &Range) -> Value {
+        let Figures { count, rate, errors, ratio, quantiles: [p50, p95, p99], .. } = self.figures;
         json!([
             self.id,
             self.service.name,
             self.service.namespace,
-            self.service.instance_count(now_s),
-            self.count,
-            self.service.serves.then(|| rounded(self.rate)),
-            rounded(self.errors),
-            self.ratio,
+            self.service.instance_count(range.now_s),
+            count,
+            self.service.serves.then(|| rounded(rate)),
+            rounded(errors),
+            ratio,
             p50,
             p95,
             p99,
-            spark(self.service, now_s, started_s),
-            self.idle(now_s),
-            unread(self.service, now_s, started_s),
+            spark(self.service, range),
+            range.now_s.saturating_sub(self.service.active),
+            unread(self.service, range),
             self.service.rows.len(),
+            self.figures.failing(),
         ])
     }
 }
@@ -107,39 +90,30 @@ impl Row for Line<'_> {
 
     fn number(&self, key: &str) -> Option<Option<f64>> {
         match key {
-            "rate" => Some(Some(self.rate)),
-            "error" => Some(self.ratio.map(|r| r * 100.0)),
-            "p50" | "dur" => Some(self.quantiles[0]),
-            "p95" => Some(self.quantiles[1]),
-            "p99" => Some(self.quantiles[2]),
+            "rate" => Some(Some(self.figures.rate)),
+            "error" => Some(self.figures.ratio.map(|r| r * 100.0)),
+            "p50" | "dur" => Some(self.figures.quantiles[0]),
+            "p95" => Some(self.figures.quantiles[1]),
+            "p99" => Some(self.figures.quantiles[2]),
             _ => None,
         }
     }
 }
 
-/// Requests of the last 15 minutes in bars of 30 s; `null` before anything could be seen.
-pub(super) fn spark(service: &Service, now_s: u64, started_s: u64) -> Vec<Option<u32>> {
-    let per_bar = 30 / SHORT_S;
-    // The bar under way is the last one.
-    let last = now_s / 30;
-    (last.saturating_sub(BARS - 1)..=last)
-        .map(|bar| {
-            let from = bar * per_bar;
-            let known = (bar + 1) * 30 > started_s;
-            known.then(|| {
-                service.short.range(from, from + per_bar - 1).flatten().map(|[count, _]| *count).sum()
-            })
-        })
-        .collect()
+/// Requests of the range in bars; `null` before anything could be seen, and where it is forgotten.
+pub(super) fn spark(service: &Service, range: &Range) -> Vec<Option<u32>> {
+    series(range).points(service).map(|p| p.map(|p| p.count)).collect()
 }
 
-/// What is recognised and not read: protocol, reason, bytes a second of the last 60 s, bytes in all.
-pub(super) fn unread(service: &Service, now_s: u64, started_s: u64) -> Vec<Value> {
-    let to = now_s / ROW_S;
-    let from = to.saturating_sub(WINDOW_S / ROW_S - 1);
+/// What is recognised and not read: protocol, reason, bytes a second of the last minutes, bytes in all, seconds since.
+pub(super) fn unread(service: &Service, range: &Range) -> Vec<Value> {
+    // Bytes are held by minutes for a quarter of an hour.
+    let recent = Stretch::last(60, range.now_s);
+    let (from, to) = recent.steps(MINUTE_S);
     let rows = service.unread.iter().map(|((protocol, reason), unread)| {
         let bytes: u64 = unread.bytes.range(from, to).flatten().sum();
-        json!([protocol, reason, rounded(bytes as f64 / covered(ROW_S, now_s, started_s)), unread.total])
+        let rate = rounded(bytes as f64 / recent.seconds(range.started_s));
+        json!([protocol, reason, rate, unread.total, range.now_s.saturating_sub(unread.last)])
     });
     rows.collect()
 }
@@ -151,18 +125,17 @@ pub(super) async fn overview(State(inner): State<Arc<Inner>>, ask: Ask) -> Resul
     let limit = ask.number("limit")?.unwrap_or(ROWS).min(ROWS);
     let failing_only = ask.text("only") == Some("failing");
     let now = unix_now();
-    let (now_s, started_s) = (now / 1_000_000_000, inner.store.started() / 1_000_000_000);
+    let range = Range::of(&ask, now, inner.store.started())?;
     let counts = inner.store.counts();
-    let all: Vec<Line<'_>> =
-        counts.services.iter().map(|(id, s)| Line::new(id, s, now_s, started_s)).collect();
-    let rate: f64 = all.iter().map(|l| l.rate).sum();
-    let errors: f64 = all.iter().map(|l| l.errors).sum();
+    let all: Vec<Line<'_>> = counts.services.iter().map(|(id, s)| Line::new(id, s, &range)).collect();
+    let rate: f64 = all.iter().map(|l| l.figures.rate).sum();
+    let errors: f64 = all.iter().map(|l| l.figures.errors).sum();
     let total = all.len();
     let unread_services = all.iter().filter(|l| !l.service.unread.is_empty()).count();
-    let failing = all.iter().filter(|l| l.failing()).count();
+    let failing = all.iter().filter(|l| l.figures.failing()).count();
     let mut lines = Vec::new();
     for line in all {
-        if filter.passes(&line)? && (!failing_only || line.failing()) {
+        if filter.passes(&line)? && (!failing_only || line.figures.failing()) {
             lines.push(line);
         }
     }
@@ -170,10 +143,14 @@ pub(super) async fn overview(State(inner): State<Arc<Inner>>, ask: Ask) -> Resul
     let matching = lines.len();
     let page: Vec<Line<'_>> = lines.into_iter().skip(offset).take(limit).collect();
     let changed = page.iter().filter(|l| cursor == 0 || l.service.changed > cursor);
-    let rows: Vec<Value> = changed.map(|l| l.json(now_s, started_s)).collect();
+    let rows: Vec<Value> = changed.map(|l| l.json(&range)).collect();
     let order: Vec<u32> = page.iter().map(|l| l.id).collect();
-    let answer = json!({
-        "window_s": WINDOW_S,
+    let watched = {
+        let list = inner.watched();
+        list.known.then(|| list.processes.iter().filter(|w| w.selected).count())
+    };
+    let mut answer = json!({
+        "watched": watched,
         "cursor": counts.readings.number,
         "total": total,
         "matching": matching,
@@ -186,6 +163,7 @@ pub(super) async fn overview(State(inner): State<Arc<Inner>>, ask: Ask) -> Resul
         "order": order,
         "rows": rows,
     });
+    range.told(&mut answer);
     Ok(ask.json(&super::with_status(&inner, now, answer)))
 }
 
@@ -195,11 +173,11 @@ fn sort(lines: &mut [Line<'_>], by: &str) {
         None => (by, false),
     };
     let number = |line: &Line<'_>| match by {
-        "rate" => Some(line.rate),
-        "errors" => line.ratio,
-        "p50" => line.quantiles[0],
-        "p95" => line.quantiles[1],
-        "p99" => line.quantiles[2],
+        "rate" => Some(line.figures.rate),
+        "errors" => line.figures.ratio,
+        "p50" => line.figures.quantiles[0],
+        "p95" => line.figures.quantiles[1],
+        "p99" => line.figures.quantiles[2],
         _ => None,
     };
     // Names go up by themselves, numbers down.
@@ -215,7 +193,9 @@ fn sort(lines: &mut [Line<'_>], by: &str) {
             }
         }
         "failing" => {
-            let key = |l: &Line<'_>| if l.failing() { (1, l.errors) } else { (0, l.rate) };
+            let key = |l: &Line<'_>| {
+                if l.figures.failing() { (1, l.figures.errors) } else { (0, l.figures.rate) }
+            };
             let (a_key, b_key) = (key(a), key(b));
             b_key.partial_cmp(&a_key).unwrap_or(Ordering::Equal).then_with(|| by_name(a, b))
         }

@@ -1,24 +1,28 @@
 //! `#/trace/ID`: the rows of a waterfall, and one span with everything it says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
-use telegen_model::{KeyValue, SpanId, SpanStatus, TraceId, semconv as s};
+use telegen_model::{KeyValue, SpanId, SpanKind, SpanStatus, TraceId, semconv as s};
 
 use super::answer::{Ask, Wrong, ms};
 use super::service::shown;
 use crate::Inner;
 use crate::sink::unix_now;
-use crate::store::traces::{Kept, Trace};
+use crate::store::traces::{Kept, Trace, Traces};
 
 /// Rows of one answer at most. All spans are in `/api/v1/traces/ID`.
 const ROWS: usize = 2_000;
 
-const COLS: [&str; 12] = [
+/// Attribute of a span that was a candidate for a parent and got none: why.
+pub(super) const LINK_REASON: &str = s::TELEGEN_LINK_REASON;
+/// Spans of one trace whose time is looked at for calls that belong to nobody.
+const GAPS: usize = 50;
+
+const COLS: [&str; 14] = [
     "id",
     "parent",
     "service",
@@ -31,6 +35,8 @@ const COLS: [&str; 12] = [
     "status",
     "link",
     "confidence",
+    "reason",
+    "peer",
 ];
 
 pub(super) async fn trace(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<Response, Wrong> {
@@ -43,10 +49,8 @@ pub(super) async fn trace(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<R
     let traces = inner.store.traces();
     let now = unix_now();
     let Some(trace) = traces.get(id) else {
-        let held = json!({ "error": "this trace is not in memory", "since": super::since(&inner, &traces) });
-        let mut response = ask.json(&super::with_status(&inner, now, held));
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        return Ok(response);
+        let held = json!({ "gone": "this trace is not in memory", "since": super::since(&inner, &traces) });
+        return Ok(ask.json(&super::with_status(&inner, now, held)));
     };
     if seen == Some(trace.changed) {
         return Ok(ask.json(&super::with_status(&inner, now, json!({ "unchanged": true }))));
@@ -72,6 +76,7 @@ pub(super) async fn trace(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<R
         "inferred": trace.inferred,
         "parts": super::traces::parts(trace),
         "services": services,
+        "gaps": gaps(&traces, trace, &chosen),
         "cols": COLS,
         "rows": rows,
     });
@@ -94,7 +99,30 @@ fn row(kept: &Kept, service: usize, start: u64) -> Value {
         attr(s::HTTP_RESPONSE_STATUS_CODE),
         attr(s::TELEGEN_LINK_METHOD),
         attr(s::TELEGEN_LINK_CONFIDENCE),
+        attr(LINK_REASON),
+        attr(s::CLIENT_ADDRESS).or_else(|| attr(s::NETWORK_PEER_ADDRESS)),
     ])
+}
+
+/// Calls that were made by a service while it served a request of this trace, and that no parent could be drawn for:
+/// `[span, calls, reason]`. They may belong to it, or to another request that was served in the same time.
+fn gaps(traces: &Traces, trace: &Trace, chosen: &[&Kept]) -> Vec<Value> {
+    let servers: Vec<&&Kept> = chosen.iter().filter(|k| k.span.kind == SpanKind::Server).take(GAPS).collect();
+    let mut found: BTreeMap<SpanId, (u64, String)> = BTreeMap::new();
+    for (_, other) in traces.iter().filter(|(_, t)| t.start <= trace.end && trace.start <= t.end) {
+        for call in &other.spans {
+            let orphan = call.span.kind == SpanKind::Client && !call.span.parent_id.is_valid();
+            let Some(reason) = call.span.attr(LINK_REASON).filter(|_| orphan) else { continue };
+            let during = |k: &&&&Kept| {
+                k.service == call.service && k.span.start <= call.span.start && call.span.start <= k.span.end
+            };
+            for server in servers.iter().filter(during) {
+                let entry = found.entry(server.span.span_id).or_insert_with(|| (0, shown(reason)));
+                entry.0 += 1;
+            }
+        }
+    }
+    found.into_iter().map(|(id, (calls, reason))| json!([id.to_hex(), calls, reason])).collect()
 }
 
 /// The spans to show, by start: failed ones and those above them first, then those nearest the top.
@@ -134,14 +162,25 @@ pub(super) async fn span(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<Re
     let (Some(trace_id), Some(span_id)) = (trace_id, span_id) else {
         return Err(Wrong::asked("trace and span: ids of 32 and 16 hexadecimal digits are needed"));
     };
+    // How many spans of each service got no parent; asked for first, for no two locks are held at once.
+    let unlinked: HashMap<u32, BTreeMap<String, u64>> =
+        inner.store.counts().services.iter().map(|(id, s)| (id, s.unlinked.clone())).collect();
     let traces = inner.store.traces();
     let found = traces.get(trace_id).and_then(|t| t.spans.iter().find(|k| k.span.span_id == span_id));
-    let Some(kept) = found else { return Err(Wrong::absent("this span is not in memory")) };
+    let Some(kept) = found else {
+        drop(traces);
+        let gone = json!({ "gone": "this span is no longer in memory" });
+        return Ok(ask.json(&super::with_status(&inner, unix_now(), gone)));
+    };
     let attrs = |list: &[KeyValue]| -> Vec<Value> {
         list.iter().map(|kv| json!([kv.key.as_str(), shown(&kv.value)])).collect()
     };
     let span = &kept.span;
+    let reason = span.attr(LINK_REASON).map(shown);
+    let alike = reason.as_ref().and_then(|r| unlinked.get(&kept.service)?.get(r)).copied();
     Ok(ask.json(&json!({
+        "reason": reason,
+        "alike": alike,
         "id": span_id.to_hex(),
         "name": span.name.as_str(),
         "start": ms(span.start),

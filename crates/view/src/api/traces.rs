@@ -1,12 +1,12 @@
 //! `#/traces`: one line a trace, never its spans.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
-use telegen_model::{SpanStatus, TraceId, semconv as s};
+use telegen_model::{SpanId, SpanStatus, TraceId, semconv as s};
 
 use super::answer::{Ask, Wrong, ms};
 use super::filter::{Filter, Row};
@@ -64,10 +64,12 @@ impl Line<'_> {
     }
 }
 
-/// Number of pieces that no parent holds together.
+/// Number of pieces that nothing holds together: spans without a parent, and groups that name the same one that was not seen.
 pub(super) fn parts(trace: &Trace) -> usize {
-    let ids: std::collections::HashSet<_> = trace.spans.iter().map(|k| k.span.span_id).collect();
-    trace.spans.iter().filter(|k| !ids.contains(&k.span.parent_id)).count().max(1)
+    let ids: HashSet<SpanId> = trace.spans.iter().map(|k| k.span.span_id).collect();
+    let parents = || trace.spans.iter().map(|k| k.span.parent_id);
+    let missing: HashSet<SpanId> = parents().filter(|p| p.is_valid() && !ids.contains(p)).collect();
+    (parents().filter(|p| !p.is_valid()).count() + missing.len()).max(1)
 }
 
 impl Row for Line<'_> {
@@ -131,15 +133,28 @@ pub(super) async fn traces(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<
     let filter = Filter::parse(ask.text("q").unwrap_or(""))?;
     let offset = ask.number("offset")?.unwrap_or(0);
     let limit = ask.number("limit")?.unwrap_or(LINES).min(LINES_MAX);
-    let names: Names = inner.store.counts().services.iter().map(|(id, s)| (id, s.name.clone())).collect();
-    let service = ask.text("service").map(|name| {
-        names.iter().filter(|(_, n)| n.as_str() == name).map(|(id, _)| *id).collect::<Vec<u32>>()
-    });
+    let (mut names, mut service) = (Names::new(), ask.text("service").map(|_| Vec::new()));
+    for (id, one) in inner.store.counts().services.iter() {
+        names.insert(id, one.name.clone());
+        let asked =
+            ask.text("service") == Some(&one.name) && ask.any("ns").is_none_or(|ns| ns == one.namespace);
+        if let Some(ids) = service.as_mut().filter(|_| asked) {
+            ids.push(id);
+        }
+    }
     let sort = ask.text("sort").unwrap_or("recent");
+    let now = unix_now();
+    // Without a range everything in memory is meant.
+    let asked = ask.text("range").is_some() || ask.text("from").is_some();
+    let range = if asked { Some(super::range::Range::of(&ask, now, inner.store.started())?) } else { None };
     let traces = inner.store.traces();
-    let mut lines = Vec::new();
+    let (mut lines, mut in_range) = (Vec::new(), 0);
     for (id, trace) in traces.iter() {
         let line = Line { id, trace, names: &names };
+        if range.as_ref().is_some_and(|r| !r.holds(trace.start)) {
+            continue;
+        }
+        in_range += 1;
         if service.as_ref().is_some_and(|ids| !ids.iter().any(|id| trace.touches(*id))) {
             continue;
         }
@@ -154,14 +169,15 @@ pub(super) async fn traces(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<
     }
     let matching = lines.len();
     let rows: Vec<Value> = lines.iter().skip(offset).take(limit).map(Line::json).collect();
-    let now = unix_now();
     let answer = json!({
         "since": super::since(&inner, &traces),
         "cursor": traces.changes(),
         "total": traces.len(),
+        "in_range": in_range,
         "matching": matching,
         "passes_over": traces.passes_over(),
         "tracing": super::tracing(&inner),
+        "sampled": super::sampled(&inner),
         "cols": COLS,
         "rows": rows,
     });

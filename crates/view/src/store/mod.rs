@@ -1,5 +1,6 @@
 //! What the page remembers, behind one lock a part.
 
+pub(crate) mod edges;
 pub(crate) mod quantile;
 pub(crate) mod readings;
 pub(crate) mod services;
@@ -15,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use telegen_model::{Records, ResourceGroup, SpanKind};
 
+use edges::Edges;
 use readings::Readings;
 use services::Services;
 use traces::{Arrival, Kept, Traces};
@@ -24,6 +26,7 @@ use traces::{Arrival, Kept, Traces};
 pub(crate) struct Counts {
     pub(crate) services: Services,
     pub(crate) readings: Readings,
+    pub(crate) edges: Edges,
 }
 
 /// Everything that is remembered.
@@ -38,11 +41,15 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// A store of at most `memory` bytes: counts take what they need up to thirteen parts of sixteen, traces have the
+    /// A store of at most `memory` bytes: counts take what they need up to fifteen parts of sixteen, traces have the
     /// rest.
     pub(crate) fn new(memory: usize, now: u64) -> Store {
         Store {
-            counts: Mutex::new(Counts { services: Services::new(memory), readings: Readings::new(memory) }),
+            counts: Mutex::new(Counts {
+                services: Services::new(memory),
+                readings: Readings::new(memory),
+                edges: Edges::new(memory),
+            }),
             traces: Mutex::new(Traces::new(memory)),
             memory,
             started: AtomicU64::new(now),
@@ -67,11 +74,11 @@ impl Store {
     pub(crate) fn metrics(&self, groups: &[ResourceGroup], now: u64) {
         self.started.fetch_min(now, Ordering::Relaxed);
         let mut counts = self.counts();
-        let Counts { services, readings } = &mut *counts;
-        readings.take(groups, services, now / 1_000_000_000);
-        let used = services.used() + readings.used();
+        let Counts { services, readings, edges } = &mut *counts;
+        readings.take(groups, services, edges, now / 1_000_000_000);
+        let used = services.used() + readings.used() + edges.used();
         drop(counts);
-        self.traces().set_budget(self.memory.saturating_sub(used).max(self.memory / 16 * 3));
+        self.traces().set_budget(self.memory.saturating_sub(used).max(self.memory / 16));
     }
 
     /// Looks at spans and keeps some.
@@ -94,6 +101,7 @@ impl Store {
                     None => (None, 1_000_000_000),
                 }
             };
+            let mut pairs = Vec::new();
             let arrival = Arrival { service: service.unwrap_or(u32::MAX), slow, now };
             let mut traces = self.traces();
             for span in spans {
@@ -105,7 +113,15 @@ impl Store {
                         scope: group.scope.clone(),
                         service: arrival.service,
                     };
-                    traces.keep(kept, slow);
+                    pairs.extend(traces.keep(kept, slow));
+                }
+            }
+            drop(traces);
+            if !pairs.is_empty() {
+                let mut counts = self.counts();
+                for pair in pairs {
+                    let peer = pair.peer.as_ref().map(|(address, port)| (address.as_str(), *port));
+                    counts.edges.resolve(pair.client, peer, pair.server, now_s);
                 }
             }
         }

@@ -9,6 +9,7 @@ use telegen_model::{
     ResourceGroup, Value, semconv as s,
 };
 
+use super::edges::{Edges, End, Side};
 use super::quantile::{BUCKETS, bucket};
 use super::services::{RowKey, Services, Step};
 
@@ -17,6 +18,42 @@ const SERIES_BYTES: usize = std::mem::size_of::<Last>() + 24;
 
 /// Name of the metric that counts what is recognised and not read.
 const UNREAD: &str = "telegen.traffic.unread";
+/// Name of the metric that counts spans that got no parent.
+const UNLINKED: &str = "telegen.spans.unlinked";
+/// What the metrics of the service graph begin with: names and labels are those of Tempo.
+const GRAPH: &str = "traces_service_graph_request_";
+
+/// What a metric is to the page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Served,
+    Called,
+    Unread,
+    Unlinked,
+    Edge(Side),
+    Failed,
+}
+
+impl Kind {
+    fn of(name: &str) -> Option<Kind> {
+        match name {
+            s::HTTP_SERVER_REQUEST_DURATION => Some(Kind::Served),
+            s::HTTP_CLIENT_REQUEST_DURATION => Some(Kind::Called),
+            UNREAD => Some(Kind::Unread),
+            UNLINKED => Some(Kind::Unlinked),
+            _ => match name.strip_prefix(GRAPH)? {
+                "client_seconds" | "client" => Some(Kind::Edge(Side::Client)),
+                "server_seconds" | "server" => Some(Kind::Edge(Side::Server)),
+                "failed_total" | "failed" => Some(Kind::Failed),
+                _ => None,
+            },
+        }
+    }
+
+    fn is_edge(self) -> bool {
+        matches!(self, Kind::Edge(_) | Kind::Failed)
+    }
+}
 
 /// The last reading of a series.
 #[derive(Clone, Debug)]
@@ -53,27 +90,37 @@ impl Readings {
     }
 
     /// Takes one reading of all metrics, `now_s` in seconds since 1970.
-    pub(crate) fn take(&mut self, groups: &[ResourceGroup], services: &mut Services, now_s: u64) {
+    pub(crate) fn take(
+        &mut self,
+        groups: &[ResourceGroup],
+        services: &mut Services,
+        edges: &mut Edges,
+        now_s: u64,
+    ) {
         self.number += 1;
         for group in groups {
             let Records::Metrics(metrics) = &group.records else { continue };
-            let ours = |m: &Metric| {
-                m.name == s::HTTP_SERVER_REQUEST_DURATION
-                    || m.name == s::HTTP_CLIENT_REQUEST_DURATION
-                    || m.name == UNREAD
-            };
-            if !metrics.iter().any(ours) {
+            let base = self.seed.hash_one(&*group.resource);
+            // Failures belong to requests that are counted with their durations: those come first.
+            let kinds = |m: &Metric| Kind::of(&m.name).filter(|k| k.is_edge());
+            for metric in metrics.iter().filter(|m| matches!(kinds(m), Some(Kind::Edge(_)))) {
+                self.edges(base, metric, edges, now_s);
+            }
+            for metric in metrics.iter().filter(|m| kinds(m) == Some(Kind::Failed)) {
+                self.edges(base, metric, edges, now_s);
+            }
+            if !metrics.iter().any(|m| Kind::of(&m.name).is_some_and(|k| !k.is_edge())) {
                 continue;
             }
             let Some(id) = services.of(&group.resource, now_s) else { continue };
-            let base = self.seed.hash_one(&*group.resource);
             let mut moved = false;
             for metric in metrics {
-                let served = metric.name == s::HTTP_SERVER_REQUEST_DURATION;
-                if served || metric.name == s::HTTP_CLIENT_REQUEST_DURATION {
-                    moved |= self.durations(base, metric, served, id, services, now_s);
-                } else if metric.name == UNREAD {
-                    moved |= self.unread(base, metric, id, services, now_s);
+                match Kind::of(&metric.name) {
+                    Some(Kind::Served) => moved |= self.durations(base, metric, true, id, services, now_s),
+                    Some(Kind::Called) => moved |= self.durations(base, metric, false, id, services, now_s),
+                    Some(Kind::Unread) => moved |= self.unread(base, metric, id, services, now_s),
+                    Some(Kind::Unlinked) => self.unlinked(base, metric, id, services),
+                    Some(Kind::Edge(_) | Kind::Failed) | None => {}
                 }
             }
             if moved {
@@ -85,6 +132,7 @@ impl Readings {
         if self.number.is_multiple_of(32) {
             let number = self.number;
             self.series.retain(|_, last| last.reading + 32 >= number);
+            edges.settle(services, now_s);
         }
     }
 
@@ -98,16 +146,23 @@ impl Readings {
         now_s: u64,
     ) -> bool {
         let mut moved = false;
-        let mut point = |attrs: &[KeyValue], start: u64, counts: [u64; BUCKETS]| {
-            let key = hash(base, &metric.name, attrs);
-            let Some(step) = self.difference(key, start, counts) else { return };
-            let mut step = Step { durations: step, ..Step::default() };
-            if step.count() == 0 {
-                return;
-            }
+        self.steps(base, metric, |attrs, mut step| {
             step.errors = if failed(attrs, served) { step.count() } else { 0 };
             services.add(id, served, row(attrs, served), &step, now_s);
             moved = true;
+        });
+        moved
+    }
+
+    /// What came since the last reading, series by series.
+    fn steps(&mut self, base: u64, metric: &Metric, mut found: impl FnMut(&[KeyValue], Step)) {
+        let mut point = |attrs: &[KeyValue], start: u64, counts: [u64; BUCKETS]| {
+            let key = hash(base, &metric.name, attrs);
+            let Some(durations) = self.difference(key, start, counts) else { return };
+            let step = Step { errors: 0, durations };
+            if step.count() > 0 {
+                found(attrs, step);
+            }
         };
         match &metric.data {
             MetricData::Histogram { points, .. } => {
@@ -118,12 +173,42 @@ impl Readings {
             }
             MetricData::Gauge(_) | MetricData::Sum { .. } => {}
         }
-        moved
+    }
+
+    fn edges(&mut self, base: u64, metric: &Metric, edges: &mut Edges, now_s: u64) {
+        match Kind::of(&metric.name) {
+            Some(Kind::Edge(side)) => self.steps(base, metric, |attrs, step| {
+                let (client, server) = ends(attrs);
+                edges.add(client, server, side, &step, now_s);
+            }),
+            Some(Kind::Failed) => self.counts(base, metric, |attrs, errors| {
+                let (client, server) = ends(attrs);
+                edges.fail(client, server, u32::try_from(errors).unwrap_or(u32::MAX), now_s);
+            }),
+            _ => {}
+        }
     }
 
     fn unread(&mut self, base: u64, metric: &Metric, id: u32, services: &mut Services, now_s: u64) -> bool {
-        let MetricData::Sum { points, .. } = &metric.data else { return false };
         let mut moved = false;
+        self.counts(base, metric, |attrs, bytes| {
+            let text = |key| find(attrs, key).and_then(Value::as_str).unwrap_or("");
+            services.add_unread(id, text("telegen.protocol"), text("telegen.reason"), bytes, now_s);
+            moved = true;
+        });
+        moved
+    }
+
+    fn unlinked(&mut self, base: u64, metric: &Metric, id: u32, services: &mut Services) {
+        self.counts(base, metric, |attrs, spans| {
+            let reason = find(attrs, "telegen.reason").and_then(Value::as_str).unwrap_or("");
+            services.add_unlinked(id, reason, spans);
+        });
+    }
+
+    /// What a counter counted since the last reading, series by series, where it counted anything.
+    fn counts(&mut self, base: u64, metric: &Metric, mut found: impl FnMut(&[KeyValue], u64)) {
+        let MetricData::Sum { points, .. } = &metric.data else { return };
         for p in points {
             let value = match p.value {
                 NumberValue::Int(i) => u64::try_from(i).unwrap_or(0),
@@ -133,14 +218,11 @@ impl Readings {
             counts[0] = value;
             let key = hash(base, &metric.name, &p.attrs);
             let Some(last) = self.remember(key, p.start, counts) else { continue };
-            let bytes = value.saturating_sub(last[0]);
-            if bytes > 0 {
-                let text = |key| find(&p.attrs, key).and_then(Value::as_str).unwrap_or("");
-                services.add_unread(id, text("telegen.protocol"), text("telegen.reason"), bytes, now_s);
-                moved = true;
+            let more = value.saturating_sub(last[0]);
+            if more > 0 {
+                found(&p.attrs, more);
             }
         }
-        moved
     }
 
     /// What came since the last reading, bucket by bucket; `None` when the series found no room.
@@ -207,6 +289,13 @@ fn row(attrs: &[KeyValue], served: bool) -> RowKey {
     }
     let port = find(attrs, s::SERVER_PORT).and_then(Value::as_int).and_then(|p| u16::try_from(p).ok());
     RowKey::Peer(text(s::SERVER_ADDRESS), port.unwrap_or(0))
+}
+
+/// The two ends of an edge.
+fn ends(attrs: &[KeyValue]) -> (End, End) {
+    let text = |key| find(attrs, key).and_then(Value::as_str).unwrap_or("").to_owned();
+    let end = |name, namespace| End { name: text(name), namespace: text(namespace) };
+    (end("client", "client_service_namespace"), end("server", "server_service_namespace"))
 }
 
 fn find<'a>(attrs: &'a [KeyValue], key: &str) -> Option<&'a Value> {

@@ -8,29 +8,30 @@ use foldhash::fast::RandomState;
 use telegen_model::{Resource, Value, semconv as s};
 
 use super::quantile::{Counts, Shape, quantile};
-use super::window::Ring;
+use super::window::{FINE_S, FIVE_S, HELD_S, MINUTE_S, Ring, Stretch};
 
 /// Length of a short step: counts.
 pub(crate) const SHORT_S: u64 = 5;
-/// Length of a step of a row.
-pub(crate) const ROW_S: u64 = 15;
 /// Length of a middle step: the finest with durations.
 pub(crate) const MIDDLE_S: u64 = 30;
 /// Length of a long step.
 pub(crate) const LONG_S: u64 = 60;
-/// Rates of tables are over this many seconds.
+/// Rates of scripts (`/api/v1/services`) are over this many seconds.
 pub(crate) const WINDOW_S: u64 = 60;
 
-const SHORT: usize = 180;
-const MIDDLE: usize = 30;
-const LONG: usize = 60;
-const ROW: usize = 4;
+const SHORT: usize = 62;
+const MIDDLE: usize = 32;
+const LONG: usize = 66;
+const FINE: usize = 17;
+const COARSE: usize = 13;
 /// Rows of one kind that one service may have.
 const ROWS: usize = 250;
 /// Instances of a service that are remembered.
 const INSTANCES: usize = 64;
+/// Reasons of one kind that one service may have.
+const REASONS: usize = 16;
 /// Seconds after which a service that does nothing is forgotten.
-const FORGET_S: u64 = 3_600;
+const FORGET_S: u64 = HELD_S;
 /// Seconds after which an instance is no longer counted.
 const INSTANCE_S: u64 = 120;
 
@@ -38,7 +39,7 @@ const INSTANCE_S: u64 = 120;
 pub(crate) const SERVICE_BYTES: usize =
     std::mem::size_of::<Service>() + SHORT * 8 + (MIDDLE + LONG) * std::mem::size_of::<Step>() + 768;
 /// Memory that one row takes, about.
-const ROW_BYTES: usize = ROW * std::mem::size_of::<Step>() + 192;
+pub(crate) const ROW_BYTES: usize = (FINE + COARSE) * std::mem::size_of::<Step>() + 224;
 
 /// Requests of a step.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +62,44 @@ impl Step {
     }
 }
 
+/// Requests over time in two resolutions: minutes for a quarter of an hour, five minutes for an hour.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    fine: Ring<Step, FINE>,
+    coarse: Ring<Step, COARSE>,
+}
+
+impl History {
+    pub(crate) fn new(now_s: u64) -> History {
+        History { fine: Ring::new(now_s / MINUTE_S), coarse: Ring::new(now_s / FIVE_S) }
+    }
+
+    pub(crate) fn add(&mut self, step: &Step, now_s: u64) {
+        if let Some(at) = self.fine.at(now_s / MINUTE_S) {
+            at.add(step);
+        }
+        if let Some(at) = self.coarse.at(now_s / FIVE_S) {
+            at.add(step);
+        }
+    }
+
+    /// What was counted in a stretch.
+    pub(crate) fn sum(&self, stretch: Stretch) -> Step {
+        let (from, to) = stretch.steps(stretch.step);
+        if stretch.step == MINUTE_S {
+            total(self.fine.range(from, to))
+        } else {
+            total(self.coarse.range(from, to))
+        }
+    }
+}
+
+fn total<'a>(steps: impl Iterator<Item = Option<&'a Step>>) -> Step {
+    let mut all = Step::default();
+    steps.flatten().for_each(|step| all.add(step));
+    all
+}
+
 /// What a row of a table counts: a route served, or a peer called.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RowKey {
@@ -73,7 +112,7 @@ pub(crate) enum RowKey {
 /// Bytes that are recognised and not read.
 #[derive(Clone, Debug)]
 pub(crate) struct Unread {
-    pub(crate) bytes: Ring<u64, ROW>,
+    pub(crate) bytes: Ring<u64, FINE>,
     pub(crate) total: u64,
     pub(crate) last: u64,
 }
@@ -87,8 +126,12 @@ pub(crate) struct Service {
     pub(crate) middle: Ring<Step, MIDDLE>,
     pub(crate) long: Ring<Step, LONG>,
     pub(crate) shape: Shape,
-    pub(crate) rows: BTreeMap<RowKey, Ring<Step, ROW>>,
+    pub(crate) rows: BTreeMap<RowKey, History>,
+    /// Requests whose row found no room.
+    pub(crate) rowless: u64,
     pub(crate) unread: BTreeMap<(String, String), Unread>,
+    /// Spans that got no parent, by reason.
+    pub(crate) unlinked: BTreeMap<String, u64>,
     pub(crate) instances: HashMap<u64, (u64, Arc<Resource>), RandomState>,
     /// Whether it ever served a request.
     pub(crate) serves: bool,
@@ -110,7 +153,9 @@ impl Service {
             long: Ring::new(now_s / LONG_S),
             shape: Shape::default(),
             rows: BTreeMap::new(),
+            rowless: 0,
             unread: BTreeMap::new(),
+            unlinked: BTreeMap::new(),
             instances: HashMap::default(),
             serves: false,
             active: now_s,
@@ -139,6 +184,12 @@ impl Service {
         all
     }
 
+    /// Requests served in a stretch of time.
+    pub(crate) fn sum(&self, stretch: Stretch) -> Step {
+        let (from, to) = stretch.steps(LONG_S);
+        total(self.long.range(from, to))
+    }
+
     /// Number of instances seen lately.
     pub(crate) fn instance_count(&self, now_s: u64) -> usize {
         self.instances.values().filter(|(seen, _)| now_s.saturating_sub(*seen) <= INSTANCE_S).count()
@@ -148,14 +199,6 @@ impl Service {
     pub(crate) fn quantile(&self, step: &Step, share: f64) -> Option<f64> {
         quantile(&step.durations, share, &self.shape)
     }
-}
-
-/// What a row counted in the last [`WINDOW_S`] seconds.
-pub(crate) fn sum(ring: &Ring<Step, ROW>, now_s: u64) -> Step {
-    let to = now_s / ROW_S;
-    let mut all = Step::default();
-    ring.range(to.saturating_sub(WINDOW_S / ROW_S - 1), to).flatten().for_each(|step| all.add(step));
-    all
 }
 
 /// Seconds that a window of steps of this length covers, as far as the program was there: it began at `started_s`, and the
@@ -184,7 +227,7 @@ impl Services {
     /// Services within a budget: nine parts of sixteen for themselves, two for their rows.
     pub(crate) fn new(memory: usize) -> Services {
         let limit = (memory / 16 * 9 / SERVICE_BYTES).max(16);
-        let row_limit = (memory / 8 / ROW_BYTES).max(64);
+        let row_limit = (memory / 8 / ROW_BYTES).max(48);
         let (list, index) = (Vec::new(), HashMap::default());
         Services { list, index, limit, row_limit, rows: 0, turned: 0, refused: 0 }
     }
@@ -225,6 +268,10 @@ impl Services {
         self.list.get_mut(id as usize)?.as_mut()
     }
 
+    pub(crate) fn get(&self, id: u32) -> Option<&Service> {
+        self.list.get(id as usize)?.as_ref()
+    }
+
     /// Every service with its number.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Service)> {
         self.list.iter().enumerate().filter_map(|(i, s)| Some((u32::try_from(i).ok()?, s.as_ref()?)))
@@ -253,15 +300,27 @@ impl Services {
         }
         if !service.rows.contains_key(&row) {
             if service.rows.len() >= ROWS || self.rows >= self.row_limit {
+                service.rowless = service.rowless.saturating_add(u64::from(step.count()));
                 self.refused += 1;
                 return;
             }
             self.rows += 1;
-            service.rows.insert(row.clone(), Ring::new(now_s / ROW_S));
+            service.rows.insert(row.clone(), History::new(now_s));
         }
-        if let Some(at) = service.rows.get_mut(&row).and_then(|ring| ring.at(now_s / ROW_S)) {
-            at.add(step);
+        if let Some(history) = service.rows.get_mut(&row) {
+            history.add(step, now_s);
         }
+    }
+
+    /// Counts spans of a service that got no parent.
+    pub(crate) fn add_unlinked(&mut self, id: u32, reason: &str, spans: u64) {
+        let Some(service) = self.list.get_mut(id as usize).and_then(Option::as_mut) else { return };
+        if !service.unlinked.contains_key(reason) && service.unlinked.len() >= REASONS {
+            self.refused += 1;
+            return;
+        }
+        let count = service.unlinked.entry(reason.to_owned()).or_default();
+        *count = count.saturating_add(spans);
     }
 
     /// Counts bytes of a service that are recognised and not read.
@@ -269,15 +328,15 @@ impl Services {
         let Some(service) = self.list.get_mut(id as usize).and_then(Option::as_mut) else { return };
         service.active = now_s;
         let key = (protocol.to_owned(), reason.to_owned());
-        if !service.unread.contains_key(&key) && service.unread.len() >= 16 {
+        if !service.unread.contains_key(&key) && service.unread.len() >= REASONS {
             self.refused += 1;
             return;
         }
-        let empty = || Unread { bytes: Ring::new(now_s / ROW_S), total: 0, last: now_s };
+        let empty = || Unread { bytes: Ring::new(now_s / MINUTE_S), total: 0, last: now_s };
         let unread = service.unread.entry(key).or_insert_with(empty);
         unread.total = unread.total.saturating_add(bytes);
         unread.last = now_s;
-        if let Some(at) = unread.bytes.at(now_s / ROW_S) {
+        if let Some(at) = unread.bytes.at(now_s / MINUTE_S) {
             *at = at.saturating_add(bytes);
         }
     }
@@ -302,8 +361,8 @@ impl Services {
         self.turned = now_s / LONG_S;
         for slot in &mut self.list {
             let Some(service) = slot else { continue };
-            // A minute after its last request a row still changes: its window empties.
-            if now_s.saturating_sub(service.active) <= 2 * WINDOW_S {
+            // A quarter of an hour after its last request a row still changes: its window empties.
+            if now_s.saturating_sub(service.active) <= FINE_S + WINDOW_S {
                 service.changed = reading;
             }
             if turn {
@@ -340,4 +399,6 @@ fn text<'a>(resource: &'a Resource, key: &str) -> Option<&'a str> {
     resource.text(key).filter(|t| !t.is_empty())
 }
 
-const _: () = assert!(ROW as u64 * ROW_S == WINDOW_S && SHORT as u64 * SHORT_S == MIDDLE as u64 * MIDDLE_S);
+const _: () = assert!(
+    SHORT as u64 * SHORT_S >= 300 && MIDDLE as u64 * MIDDLE_S >= 900 && LONG as u64 * LONG_S > HELD_S
+);

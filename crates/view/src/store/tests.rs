@@ -8,6 +8,7 @@ use telegen_model::{
 use super::Store;
 use super::quantile::BOUNDS;
 use super::services::{RowKey, Service};
+use super::window::Stretch;
 
 const S: u64 = 1_000_000_000;
 /// A time at the beginning of a step of every length.
@@ -109,10 +110,10 @@ fn errors_are_5xx_and_what_has_an_error_type_and_4xx_only_for_callers() {
     );
     // Calls are no requests served.
     assert_eq!(with(&store, "web", |w| w.recent(T)), (17, 3));
-    let called = with(&store, "web", |w| super::services::sum(&w.rows[&RowKey::Peer("db".into(), 80)], T));
+    let called = with(&store, "web", |w| w.rows[&RowKey::Peer("db".into(), 80)].sum(Stretch::last(60, T)));
     assert_eq!((called.count(), called.errors), (6, 6));
     let got = with(&store, "web", |w| {
-        super::services::sum(&w.rows[&RowKey::Route("GET".into(), String::new())], T)
+        w.rows[&RowKey::Route("GET".into(), String::new())].sum(Stretch::last(60, T))
     });
     assert_eq!((got.count(), got.errors), (17, 3));
 }
@@ -134,6 +135,62 @@ fn bytes_that_are_not_read_are_counted_by_protocol_and_reason() {
     let key = ("tls".to_owned(), "encrypted".to_owned());
     assert_eq!(with(&store, "db", |d| d.unread[&key].total), 1_500);
     assert!(!with(&store, "db", |d| d.serves));
+}
+
+#[test]
+fn the_service_graph_becomes_edges_and_unlinked_spans_are_counted_by_reason() {
+    let store = Store::new(16 << 20, T * S);
+    let ends = || vec![KeyValue::new("client", "web"), KeyValue::new("server", "db")];
+    let sum = |name: &str, attrs: Vec<KeyValue>, n: i64| {
+        let value = NumberValue::Int(n);
+        let points =
+            vec![NumberPoint { attrs: attrs.into(), start: 1, time: 0, value, exemplars: Vec::new() }];
+        let data = MetricData::Sum { temporality: Temporality::Cumulative, monotonic: true, points };
+        Metric { name: Str::new(name), description: Str::default(), unit: Str::new("1"), data }
+    };
+    let reason = vec![KeyValue::new("telegen.reason", "two_open_requests")];
+    let reading = |n: u64, failed: i64| {
+        vec![metrics(
+            "web",
+            vec![
+                // In whatever order: failures count only with their durations.
+                sum("traces_service_graph_request_failed_total", ends(), failed),
+                histogram("traces_service_graph_request_client_seconds", ends(), 1, counts(n)),
+                histogram("traces_service_graph_request_server_seconds", ends(), 1, counts(n)),
+                sum("telegen.spans.unlinked", reason.clone(), 14),
+            ],
+        )]
+    };
+    store.metrics(&reading(10, 2), T * S);
+    store.metrics(&reading(15, 3), (T + 2) * S);
+    let counts = store.counts();
+    let flows = counts.edges.flows(&counts.services, Stretch::last(60, T + 2), T + 2);
+    assert_eq!(flows.len(), 1);
+    let step = flows[0].step.as_ref().unwrap();
+    assert_eq!((step.count(), step.errors, flows[0].ends), (15, 3, (true, true)));
+    assert_eq!((flows[0].client.name.as_str(), flows[0].server.name.as_str()), ("web", "db"));
+    let web = counts.services.find("web", None).unwrap().1;
+    assert_eq!(web.unlinked.iter().collect::<Vec<_>>(), [(&"two_open_requests".to_owned(), &14)]);
+}
+
+#[test]
+fn a_kept_call_and_its_answer_tell_who_is_behind_an_address() {
+    let store = Store::new(16 << 20, T * S);
+    let mut call = span(1, 2, 0, 5, false);
+    call.kind = SpanKind::Client;
+    call.attrs.push(KeyValue::new(s::SERVER_ADDRESS, "10.0.0.9"));
+    call.attrs.push(KeyValue::new(s::SERVER_PORT, Value::Int(8080)));
+    // The answer may come first.
+    store.spans(&spans("db", vec![span(1, 3, 2, 1, false)]), T * S);
+    store.spans(&spans("web", vec![call]), T * S);
+    store.spans(&spans("cache", vec![span(1, 4, 3, 1, false)]), T * S);
+    let counts = store.counts();
+    let id = |name| counts.services.find(name, None).unwrap().0;
+    assert_eq!(counts.edges.behind(id("web"), "10.0.0.9", 8080), Some(id("db")));
+    assert_eq!(counts.edges.behind(id("web"), "10.0.0.9", 80), None);
+    let flows = counts.edges.flows(&counts.services, Stretch::last(60, T), T);
+    // A server that is the parent of another says who calls, not how often.
+    assert_eq!((flows.len(), flows[0].client.name.as_str(), flows[0].step.is_none()), (1, "db", true));
 }
 
 #[test]
@@ -172,7 +229,11 @@ fn services_are_bounded_and_the_rest_is_counted() {
     let counts = store.counts();
     let held = counts.services.iter().count() as u64;
     assert!((16..200).contains(&held), "{held}");
-    assert_eq!(counts.services.refused, 500 - held);
+    let rows: u64 = counts.services.iter().map(|(_, s)| s.rows.len() as u64).sum();
+    let rowless: u64 = counts.services.iter().map(|(_, s)| s.rowless).sum();
+    // A service has found no room, or its one row has none.
+    assert_eq!(counts.services.refused, (500 - held) + (held - rows));
+    assert_eq!(rowless, held - rows);
     assert!(counts.services.used() + counts.readings.used() <= 1 << 20);
 }
 
@@ -295,4 +356,46 @@ fn parents_that_go_round_in_a_circle_have_a_root_all_the_same() {
         T * S,
     );
     assert!(store.traces().get(trace(1)).unwrap().root().is_some());
+}
+
+#[test]
+fn a_hundred_thousand_random_names_stay_within_the_memory_and_are_counted() {
+    let memory = 4 << 20;
+    let store = Store::new(memory, T * S);
+    for i in 0..1_000u64 {
+        let now = (T + i / 100) * S;
+        let attr =
+            |n: u64, key: &'static str| KeyValue::new(key, format!("\u{202e}<b>{}\0{n}", "x".repeat(40)));
+        let reading: Vec<ResourceGroup> = (0..10)
+            .map(|j| {
+                let n = i * 10 + j;
+                let route = vec![attr(n, s::HTTP_REQUEST_METHOD), attr(n, s::HTTP_ROUTE)];
+                let peer = vec![attr(n, s::SERVER_ADDRESS)];
+                let edge = vec![attr(n, "client"), attr(n + 1, "server")];
+                let service = format!("service {} {}", n % 3_000, "y".repeat(100));
+                metrics(
+                    &service,
+                    vec![
+                        histogram(s::HTTP_SERVER_REQUEST_DURATION, route, 1, counts(1)),
+                        histogram(s::HTTP_CLIENT_REQUEST_DURATION, peer, 1, counts(1)),
+                        histogram("traces_service_graph_request_client_seconds", edge, 1, counts(1)),
+                    ],
+                )
+            })
+            .collect();
+        store.metrics(&reading, now);
+        let list = (0..100).map(|j| {
+            let mut one = span(random(i * 100 + j), i * 100 + j + 1, 0, 1, j == 0);
+            one.name = Str::new(format!("M{} {}", i * 100 + j, "z".repeat(200)));
+            one
+        });
+        store.spans(&spans("flood", list.collect()), now);
+    }
+    let (counts, traces) = (store.counts(), store.traces());
+    let used = counts.services.used() + counts.readings.used() + counts.edges.used();
+    assert!(used + traces.used() <= memory + memory / 64, "{used} + {}", traces.used());
+    // Series that no longer come make room for others.
+    let refused = [counts.services.refused, counts.edges.refused];
+    assert!(refused.iter().all(|n| *n > 0), "{refused:?}");
+    assert!(counts.services.get(0).is_some() && traces.len() > 0);
 }

@@ -20,7 +20,7 @@ const TRACE_SPANS: usize = 10_000;
 /// Share of the memory that is freed at once: 1/16.
 const SLACK: usize = 16;
 /// Memory of a trace beside its spans.
-const TRACE_BYTES: usize = 256;
+const TRACE_BYTES: usize = 384;
 
 /// A span with what made it.
 #[derive(Clone, Debug)]
@@ -82,6 +82,15 @@ struct Queue {
     hot: VecDeque<TraceId>,
     bytes: usize,
     budget: Budget,
+}
+
+/// A call from one service to another, as a trace shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pair {
+    pub(crate) client: u32,
+    /// Address and port that the client called, where its span says so.
+    pub(crate) peer: Option<(String, u16)>,
+    pub(crate) server: u32,
 }
 
 /// What a span is judged by.
@@ -175,8 +184,8 @@ impl Traces {
         self.opened = 0;
     }
 
-    /// Keeps a span.
-    pub(crate) fn keep(&mut self, kept: Kept, slow: u64) {
+    /// Keeps a span; gives what it shows about who called whom.
+    pub(crate) fn keep(&mut self, kept: Kept, slow: u64) -> Option<Pair> {
         let id = kept.span.trace_id;
         let bytes = size(&kept);
         let hot = is_hot(&kept.span, slow);
@@ -206,7 +215,7 @@ impl Traces {
         trace.hot |= hot;
         if trace.spans.len() >= TRACE_SPANS || trace.bytes >= self.budget / 4 {
             trace.refused += 1;
-            return;
+            return None;
         }
         self.kept += 1;
         trace.start = trace.start.min(kept.span.start);
@@ -220,6 +229,7 @@ impl Traces {
         if trace.spans.len() == trace.spans.capacity() {
             trace.spans.reserve_exact((trace.spans.len() / 2).max(1));
         }
+        let pair = pair(&trace.spans, &kept);
         trace.spans.push(kept);
         self.used += bytes;
         if let Some(queue) = self.queues.get_mut(&first) {
@@ -228,16 +238,21 @@ impl Traces {
         if self.used > self.budget {
             self.evict();
         }
+        pair
     }
 
-    /// Frees a share of the memory: always from the service that holds most, ordinary traces before hot ones, oldest first.
+    /// Frees a share of the memory: always from the service that holds most, ordinary traces before hot ones unless those
+    /// are the greater part, oldest first.
     fn evict(&mut self) {
         let goal = self.budget - self.budget / SLACK;
         while self.used > goal {
             let Some((service, _)) = self.queues.iter().max_by_key(|(_, q)| q.bytes) else { return };
             let service = *service;
             let Some(queue) = self.queues.get_mut(&service) else { return };
-            let id = match queue.ordinary.pop_front() {
+            // Hot ones go first only where they are the greater part: else what is ordinary would last for seconds.
+            let crowded = queue.hot.len() > queue.ordinary.len();
+            let ordinary = if crowded { None } else { queue.ordinary.pop_front() };
+            let id = match ordinary {
                 // It failed since it was queued: it waits with the hot ones.
                 Some(id) if self.traces.get(&id).is_some_and(|t| t.hot) => {
                     queue.hot.push_back(id);
@@ -293,6 +308,31 @@ impl Traces {
     }
 }
 
+/// Spans of a trace that are looked through for the other end of a call: most calls and their answers are neighbours.
+const NEIGHBOURS: usize = 64;
+
+/// The call that a span completes, when its other end is among the last ones of its trace.
+fn pair(spans: &[Kept], new: &Kept) -> Option<Pair> {
+    let near = spans.iter().rev().take(NEIGHBOURS);
+    let (client, server) = match new.span.kind {
+        SpanKind::Server => (near.into_iter().find(|k| k.span.span_id == new.span.parent_id)?, new),
+        SpanKind::Client => {
+            let child = |k: &&Kept| k.span.kind == SpanKind::Server && k.span.parent_id == new.span.span_id;
+            (new, near.into_iter().find(child)?)
+        }
+        SpanKind::Internal | SpanKind::Producer | SpanKind::Consumer => return None,
+    };
+    let none = u32::MAX;
+    if client.service == server.service || client.service == none || server.service == none {
+        return None;
+    }
+    let text = |key| client.span.attr(key).and_then(Value::as_str);
+    let port = client.span.attr(s::SERVER_PORT).and_then(Value::as_int).and_then(|p| u16::try_from(p).ok());
+    let peer = text(s::SERVER_ADDRESS).filter(|_| client.span.kind == SpanKind::Client);
+    let peer = peer.map(|address| (address.to_owned(), port.unwrap_or(0)));
+    Some(Pair { client: client.service, peer, server: server.service })
+}
+
 fn is_hot(span: &Span, slow: u64) -> bool {
     // A connection that waits for the other side's next message is no slow request.
     span.status == SpanStatus::Error
@@ -323,5 +363,6 @@ fn size(kept: &Kept) -> usize {
     let links: usize = kept.span.links.iter().map(|l| std::mem::size_of_val(l) + attrs(&l.attrs)).sum();
     let texts =
         text(kept.span.name.len()) + text(kept.span.status_message.len()) + text(kept.span.trace_state.len());
-    std::mem::size_of::<Kept>() + attrs(&kept.span.attrs) + events + links + texts
+    // Two allocations a span at least, each with a head of its own and rounded up.
+    std::mem::size_of::<Kept>() + attrs(&kept.span.attrs) + events + links + texts + 48
 }

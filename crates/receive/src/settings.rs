@@ -1,40 +1,43 @@
+//! Settings under `receive`.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use telegen_config::{Check, HostPort, Report};
+use telegen_pipeline::AckLevel;
 use telegen_server::settings::{AuthSettings, TlsSettings};
 
 /// What others send to Telegen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct ReceiveSettings {
+pub struct ReceiveSettings {
     /// OTLP from others. Off until set.
-    pub(crate) otlp: Option<OtlpReceiver>,
+    pub otlp: Option<OtlpReceiverSettings>,
 }
 
 /// OTLP from others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct OtlpReceiver {
+pub struct OtlpReceiverSettings {
     /// Address for gRPC.
     #[schemars(example = &"127.0.0.1:4317")]
-    pub(crate) grpc: Option<HostPort>,
+    pub grpc: Option<HostPort>,
     /// Address for HTTP.
     #[schemars(example = &"127.0.0.1:4318")]
-    pub(crate) http: Option<HostPort>,
+    pub http: Option<HostPort>,
     /// What must be true before the sender is told that its data arrived.
-    pub(crate) acknowledge: Acknowledge,
+    pub acknowledge: Acknowledge,
     /// Certificate and key. Not set: not encrypted.
-    pub(crate) tls: Option<TlsSettings>,
+    pub tls: Option<TlsSettings>,
     /// Who may send. Not set: everyone who can reach the address.
-    pub(crate) auth: Option<AuthSettings>,
+    pub auth: Option<AuthSettings>,
     /// Allows an address beyond loopback without `tls` and `auth`.
-    pub(crate) insecure: bool,
+    pub insecure: bool,
 }
 
 /// What must be true before a sender is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Acknowledge {
+pub enum Acknowledge {
     /// It is in memory.
     #[default]
     Memory,
@@ -44,6 +47,18 @@ pub(crate) enum Acknowledge {
     Fsynced,
     /// Every exporter has delivered it.
     Delivered,
+}
+
+impl Acknowledge {
+    /// The level as the pipeline knows it.
+    pub fn level(self) -> AckLevel {
+        match self {
+            Acknowledge::Memory => AckLevel::Memory,
+            Acknowledge::Written => AckLevel::Written,
+            Acknowledge::Fsynced => AckLevel::Fsynced,
+            Acknowledge::Delivered => AckLevel::Delivered,
+        }
+    }
 }
 
 impl Check for ReceiveSettings {

@@ -1,0 +1,84 @@
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Lines of a socket table that are read at most.
+const LINES_MAX: usize = 200_000;
+
+/// The process that owns the TCP socket with these two ends, in this network namespace; `None` when the socket is not
+/// here. Of several processes that share it the one with the lowest number.
+pub fn socket_owner(local: SocketAddr, remote: SocketAddr) -> Option<u32> {
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .find_map(|table| find(table, plain(local), plain(remote)))?;
+    let link = format!("socket:[{inode}]");
+    let mut pids = super::pids();
+    pids.sort_unstable();
+    pids.into_iter().find(|pid| {
+        let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+        fds.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == link.as_str()))
+    })
+}
+
+/// An address in its plain form: IPv4 in IPv6 is IPv4.
+fn plain(at: SocketAddr) -> SocketAddr {
+    SocketAddr::new(at.ip().to_canonical(), at.port())
+}
+
+fn find(table: &str, local: SocketAddr, remote: SocketAddr) -> Option<u64> {
+    let lines = BufReader::new(fs::File::open(table).ok()?).lines().skip(1).take(LINES_MAX);
+    lines.map_while(Result::ok).find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (l, r) = (address(words.next()?)?, address(words.next()?)?);
+        (l == local && r == remote).then(|| words.nth(6)?.parse().ok())?
+    })
+}
+
+/// `0100007F:1F90`: words of four bytes in the machine's order, then the port.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let word = |at: usize| Some(u32::from_str_radix(ip.get(at * 8..at * 8 + 8)?, 16).ok()?.to_ne_bytes());
+    let ip = match ip.len() {
+        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
+        32 => {
+            let mut bytes = [0; 16];
+            for (at, four) in bytes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                *four = word(at)?;
+            }
+            IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn a_connection_of_this_process_is_found_by_either_end() {
+        for bind in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = TcpListener::bind(bind) else { continue };
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (server, _) = listener.accept().unwrap();
+            for end in [&client, &server] {
+                let owner = socket_owner(end.local_addr().unwrap(), end.peer_addr().unwrap());
+                assert_eq!(owner, Some(std::process::id()), "{bind}");
+            }
+            assert_eq!(socket_owner(client.local_addr().unwrap(), "127.0.0.1:1".parse().unwrap()), None);
+        }
+    }
+
+    #[test]
+    fn addresses_are_read_as_the_kernel_writes_them() {
+        let v4 = address("0100007F:1F90").unwrap();
+        assert_eq!(v4, "127.0.0.1:8080".parse().unwrap());
+        let mapped = address("0000000000000000FFFF00000100007F:0050").unwrap();
+        assert_eq!(mapped, "127.0.0.1:80".parse().unwrap());
+        for wrong in ["", "x:1", "0100007F", "01:zz"] {
+            assert_eq!(address(wrong), None);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The delivery half, assembled for either mode: exporters, receivers, and what a reload changes of them.
+
+mod reload;
+mod senders;
+mod sinks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use telegen_model::{Resource, Temporality};
+use telegen_pipeline::{Pipeline, PipelineConfig, Sink, SinkConfig};
+use telegen_receive::{OtlpReceiver, Receiving};
+use telegen_selfmon::{FeatureState, SelfMon};
+use telegen_sys::Host;
+use telegen_trace::settings::TemporalityPreference;
+use tokio::time::Instant;
+
+pub(crate) use reload::Watch;
+
+use crate::settings::{Load, Settings};
+
+/// Name of the OTLP receiver in `doctor`, metrics and the page.
+const RECEIVER: &str = "receive.otlp";
+
+/// Exporters, receivers and the pipeline between them.
+pub(crate) struct Delivery {
+    pub(crate) pipeline: Pipeline,
+    settings: Settings,
+    view: Option<(Arc<dyn Sink>, SinkConfig)>,
+    receiving: Option<Receiving>,
+    host: Host,
+    mon: SelfMon,
+}
+
+impl Delivery {
+    /// Starts the pipeline to all exporters, and to the page's store when there is one.
+    pub(crate) fn start(
+        settings: &Settings,
+        own: Arc<Resource>,
+        host: &Host,
+        view: Option<(Arc<dyn Sink>, SinkConfig)>,
+        mon: &SelfMon,
+    ) -> anyhow::Result<Delivery> {
+        let sinks = sinks::all(settings, view.as_ref(), mon).context("export")?;
+        let pipeline = Pipeline::start(pipeline_config(settings, own), sinks, mon)?;
+        pipeline.process(&settings.process);
+        let (settings, host, mon) = (settings.clone(), host.clone(), mon.clone());
+        Ok(Delivery { pipeline, settings, view, receiving: None, host, mon })
+    }
+
+    /// Starts to take in what others send.
+    pub(crate) async fn receive(&mut self) -> anyhow::Result<()> {
+        let Some(otlp) = &self.settings.receive.otlp else { return Ok(()) };
+        // An eighth of the budget is for requests that are being read.
+        let memory = (self.settings.limits.memory.as_usize() / 8).max(4 << 20);
+        let senders = Arc::new(senders::Processes::new(&self.settings, &self.host));
+        let receiver = OtlpReceiver::new(otlp, self.pipeline.input(), memory, senders, &self.mon)?;
+        let receiving = receiver.start().await?;
+        for (protocol, address) in [("grpc", receiving.grpc), ("http", receiving.http)] {
+            if let Some(address) = address {
+                tracing::info!(protocol, %address, "OTLP is received");
+            }
+        }
+        self.mon.features.on(RECEIVER);
+        self.receiving = Some(receiving);
+        Ok(())
+    }
+
+    /// Takes over what changed. When this fails, nothing has.
+    pub(crate) async fn reload(&mut self, load: &Load) -> anyhow::Result<()> {
+        let new = &load.loaded.settings;
+        let sinks = sinks::all(new, self.view.as_ref(), &self.mon).context("export")?;
+        self.pipeline.reload(sinks)?;
+        self.pipeline.process(&new.process);
+        telegen_selfmon::logs::set_level(new.log.level);
+        let old = std::mem::replace(&mut self.settings, new.clone());
+        if old.receive != new.receive
+            || new.receive.otlp.as_ref().is_some_and(|o| o.tls.is_some() || o.auth.is_some())
+        {
+            self.stop_receiving(Instant::now() + Duration::from_secs(1)).await;
+            if let Err(error) = self.receive().await {
+                // What was there is better than nothing.
+                self.settings.receive = old.receive.clone();
+                self.receive().await.context("the former receiver could not be started again")?;
+                return Err(error);
+            }
+            if self.receiving.is_none() {
+                self.mon.features.off(RECEIVER, "receive.otlp is not set", "set receive.otlp.grpc or http");
+            }
+        }
+        if old.agent != new.agent || old.server != new.server || old.collector != new.collector {
+            tracing::warn!("changes of `agent`, `collector` and `server` take effect at the next start");
+        }
+        Ok(())
+    }
+
+    async fn stop_receiving(&mut self, deadline: Instant) {
+        if let Some(receiving) = self.receiving.take() {
+            receiving.stop(deadline).await;
+        }
+        self.mon.features.off(
+            RECEIVER,
+            "receive.otlp is not set",
+            "set receive.otlp.grpc or receive.otlp.http",
+        );
+    }
+
+    /// Takes nothing more in, then sends what is here until the time is over, and says what stays on disk.
+    pub(crate) async fn stop(mut self, timeout: Duration) {
+        let started = Instant::now();
+        // Those who wait for an acknowledgement need the pipeline for it.
+        self.stop_receiving(started + timeout / 4).await;
+        self.pipeline.shutdown(timeout.saturating_sub(started.elapsed())).await;
+    }
+}
+
+/// What `doctor` says of the receivers.
+pub(crate) fn probe(settings: &Settings) -> Option<FeatureState> {
+    settings.receive.otlp.as_ref().map(|_| FeatureState {
+        name: RECEIVER,
+        enabled: true,
+        reason: String::new(),
+        remedy: String::new(),
+    })
+}
+
+fn pipeline_config(settings: &Settings, own: Arc<Resource>) -> PipelineConfig {
+    let temporality = match settings.agent.metrics.temporality {
+        TemporalityPreference::Cumulative => Temporality::Cumulative,
+        TemporalityPreference::Delta | TemporalityPreference::LowMemory => Temporality::Delta,
+    };
+    PipelineConfig {
+        metrics_interval: settings.agent.metrics.interval.get(),
+        temporality,
+        self_resource: Some(own),
+    }
+}

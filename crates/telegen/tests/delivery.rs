@@ -1,0 +1,373 @@
+//! The program between a sender and a peer: killed, reloaded, full, and without its peer.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use telegen_export::{Compression, Endpoint, OtlpConfig, OtlpSink as Exporter, OtlpTarget, Protocol};
+use telegen_model::{KeyValue, Records, Signal, Value};
+use telegen_pipeline::{Batch, Outcome, SignalSet, Sink};
+use telegen_testkit::records;
+use telegen_testkit::sink::{OtlpSink, Reply};
+
+/// A port that is free now.
+fn port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+struct Telegen {
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+impl Telegen {
+    /// Starts it and waits until it is ready.
+    fn start(config: &Path) -> Telegen {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_telegen"))
+            .args(["collector", "--config"])
+            .arg(config)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let (heard, lines) = (said.clone(), BufReader::new(child.stderr.take().unwrap()));
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                let mut said = heard.lock().unwrap();
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
+        let telegen = Telegen { child, said };
+        telegen.wait_said(" ready ");
+        telegen
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    fn wait_said(&self, what: &str) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !self.said().contains(what) {
+            assert!(Instant::now() < end, "`{what}` was never said:\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// SIGTERM; gives the exit code.
+    fn stop(mut self) -> Option<i32> {
+        self.signal(rustix::process::Signal::TERM);
+        self.child.wait().unwrap().code()
+    }
+}
+
+/// `GET` on the program's own server.
+fn get(port: u16, path: &str) -> String {
+    let mut tcp = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(tcp, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    tcp.read_to_string(&mut text).unwrap();
+    text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+}
+
+/// The ledger of logs.
+fn ledger(port: u16) -> serde_json::Value {
+    let all: serde_json::Value = serde_json::from_str(&get(port, "/api/v1/ledger")).unwrap();
+    all["logs"].clone()
+}
+
+fn exporter(to: u16) -> Exporter {
+    let endpoint = Endpoint { url: format!("http://127.0.0.1:{to}"), exact: false };
+    let target = OtlpTarget {
+        endpoint,
+        protocol: Protocol::Grpc,
+        compression: Compression::None,
+        timeout: Duration::from_secs(20),
+        ..OtlpTarget::default()
+    };
+    let config =
+        OtlpConfig { name: "in".into(), signals: SignalSet::ALL, target, overrides: BTreeMap::new() };
+    Exporter::new(&config).unwrap()
+}
+
+/// Log records with these numbers.
+fn batch(numbers: std::ops::Range<u64>) -> Arc<Batch> {
+    let logs = numbers.map(|n| {
+        let mut log = records::log(n);
+        log.attrs = vec![KeyValue::new("seq", i64::try_from(n).unwrap())];
+        log
+    });
+    let records = Records::Logs(logs.collect());
+    Arc::new(Batch::new(Signal::Logs, vec![records::group(&records::resource("shop"), records)]))
+}
+
+/// Sends until it is taken.
+async fn send(to: &Exporter, batch: Arc<Batch>) {
+    let end = Instant::now() + Duration::from_secs(120);
+    loop {
+        match to.send(batch.clone()).await {
+            Outcome::Delivered => return,
+            Outcome::Retry { .. } => tokio::time::sleep(Duration::from_millis(20)).await,
+            other => panic!("{other:?}"),
+        }
+        assert!(Instant::now() < end, "it is never taken");
+    }
+}
+
+/// How often the peer took each number.
+fn counts(sink: &OtlpSink, of: u64) -> Vec<u32> {
+    let mut seen = vec![0; usize::try_from(of).unwrap()];
+    for group in sink.groups() {
+        let Records::Logs(logs) = group.records else { continue };
+        for log in logs {
+            let seq = log.attrs.iter().find(|kv| kv.key == "seq").map(|kv| kv.value.clone());
+            let Some(Value::Int(n)) = seq else { panic!("a record without a number") };
+            seen[usize::try_from(n).unwrap()] += 1;
+        }
+    }
+    seen
+}
+
+fn wait(what: &str, done: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < end, "{what}: never");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Long form: `TELEGEN_LONG=1`.
+fn long() -> bool {
+    std::env::var_os("TELEGEN_LONG").is_some()
+}
+
+struct Setup {
+    dir: tempfile::TempDir,
+    otlp: u16,
+    own: u16,
+}
+
+impl Setup {
+    fn new(sink: SocketAddr, acknowledge: &str, queue: &str) -> Setup {
+        let setup = Setup { dir: tempfile::tempdir().unwrap(), otlp: port(), own: port() };
+        setup.write(sink, acknowledge, queue);
+        setup
+    }
+
+    fn write(&self, sink: SocketAddr, acknowledge: &str, queue: &str) {
+        let path = self.dir.path().join("queue");
+        let queue =
+            if queue == "memory" { String::new() } else { format!("path: {}, {queue}", path.display()) };
+        let text = format!(
+            "server: {{ listen: 127.0.0.1:{} }}\n\
+             receive: {{ otlp: {{ grpc: 127.0.0.1:{}, acknowledge: {acknowledge} }} }}\n\
+             export:\n  otlp:\n    endpoint: http://{sink}\n    compression: none\n    timeout: 5s\n    \
+             retry: {{ initial: 50ms, max: 200ms }}\n    batch: {{ timeout: 50ms }}\n    queue: {{ {queue} }}\n",
+            self.own, self.otlp
+        );
+        // As a configuration manager does it: whole, or not at all.
+        let (file, new) = (self.config(), self.dir.path().join("new.yaml"));
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, file).unwrap();
+    }
+
+    fn config(&self) -> std::path::PathBuf {
+        self.dir.path().join("telegen.yaml")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_again_and_again_it_loses_nothing_that_it_acknowledged_as_fsynced() {
+    let (records, size, kills) = if long() { (1_000_000u64, 500u64, 100) } else { (30_000, 100, 6) };
+    let sink = OtlpSink::start().await.unwrap();
+    let setup = Setup::new(sink.addr(), "fsynced", "fsync: 10ms");
+    let mut telegen = Telegen::start(&setup.config());
+    let to = Arc::new(exporter(setup.otlp));
+    let (next, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut senders = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (to, next) = (to.clone(), next.clone());
+        senders.spawn(async move {
+            loop {
+                let from = next.fetch_add(size, Ordering::SeqCst);
+                if from >= records {
+                    return;
+                }
+                send(&to, batch(from..from + size)).await;
+            }
+        });
+    }
+    let finished = done.clone();
+    let sending = tokio::spawn(async move {
+        while senders.join_next().await.is_some() {}
+        finished.store(true, Ordering::SeqCst);
+    });
+    let mut random = fastrand::Rng::with_seed(5);
+    for _ in 0..kills {
+        tokio::time::sleep(Duration::from_millis(random.u64(50..400))).await;
+        let config = setup.config();
+        telegen = tokio::task::spawn_blocking(move || {
+            telegen.kill();
+            Telegen::start(&config)
+        })
+        .await
+        .unwrap();
+    }
+    sending.await.unwrap();
+    assert!(done.load(Ordering::SeqCst));
+    wait("everything arrives", || sink.taken(Signal::Logs) as u64 >= records);
+    wait("the queue is empty", || ledger(setup.own)["in_flight"] == 0);
+    let counts = counts(&sink, records);
+    let missing = counts.iter().filter(|n| **n == 0).count();
+    let doubles: u64 = counts.iter().map(|n| u64::from(n.saturating_sub(1))).sum();
+    // Twice comes what was sent and not yet recorded as taken, or not yet acknowledged to the sender, at a kill.
+    eprintln!("{records} records, {kills} kills: {missing} missing, {doubles} twice");
+    assert_eq!(missing, 0);
+    assert!(doubles < kills * size * 4 * 30, "{doubles}");
+    assert_eq!(telegen.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_is_away_costs_nothing_within_the_queue_and_what_is_beyond_is_counted() {
+    for (queue, fits) in [("max_size: 64MiB", true), ("max_size: 1MiB", false)] {
+        let sink = OtlpSink::start().await.unwrap();
+        sink.always(Reply::Http { status: 503, retry_after: None });
+        let setup = Setup::new(sink.addr(), "memory", queue);
+        let telegen = Telegen::start(&setup.config());
+        let to = exporter(setup.otlp);
+        let records = 20_000;
+        for from in (0..records).step_by(200) {
+            send(&to, batch(from..from + 200)).await;
+        }
+        wait("all of it is on its way", || ledger(setup.own)["produced"] == records);
+        sink.always(Reply::Ok);
+        wait("it comes to rest", || ledger(setup.own)["in_flight"] == 0);
+        let ledger = ledger(setup.own);
+        let lost = ledger["lost"]["export:otlp"]["queue_full"].as_u64().unwrap_or(0);
+        let delivered = ledger["delivered"]["otlp"].as_u64().unwrap();
+        assert_eq!(lost + delivered, records, "{ledger}");
+        assert_eq!(lost == 0, fits, "{ledger}");
+        let counts = counts(&sink, records);
+        assert_eq!(counts.iter().filter(|n| **n > 0).count() as u64, delivered);
+        assert!(counts.iter().all(|n| *n <= 1));
+        assert_eq!(telegen.stop(), Some(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stays_on_disk_is_said_at_the_end_and_is_recovered() {
+    let sink = OtlpSink::start().await.unwrap();
+    sink.always(Reply::Http { status: 503, retry_after: None });
+    let setup = Setup::new(sink.addr(), "written", "fsync: 10ms");
+    let telegen = Telegen::start(&setup.config());
+    send(&exporter(setup.otlp), batch(0..500)).await;
+    // Another process on the same queue is told so.
+    let own = port();
+    let second = Command::new(env!("CARGO_BIN_EXE_telegen"))
+        .args([
+            "collector",
+            "--set",
+            &format!("server.listen=127.0.0.1:{own}"),
+            "--set",
+            "receive={}",
+            "--config",
+        ])
+        .arg(setup.config())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    let folder = setup.dir.path().join("queue");
+    assert!(said.contains(folder.to_str().unwrap()) && said.contains("another process"), "{said}");
+    let inspected =
+        Command::new(env!("CARGO_BIN_EXE_telegen")).args(["queue", "inspect"]).arg(&folder).output().unwrap();
+    let table = String::from_utf8(inspected.stdout).unwrap();
+    assert!(inspected.status.success() && table.contains("(500 items)"), "{table}");
+    let said = telegen.said.clone();
+    assert_eq!(telegen.stop(), Some(0));
+    wait("it says what it leaves", || said.lock().unwrap().contains("left in the queue on disk: 500 logs"));
+    sink.always(Reply::Ok);
+    let telegen = Telegen::start(&setup.config());
+    wait("it arrives", || sink.taken(Signal::Logs) == 500);
+    wait("it is counted", || ledger(setup.own)["delivered"]["otlp"] == 500);
+    let metrics = get(setup.own, "/metrics");
+    assert!(
+        metrics.contains("telegen_produced_total{signal=\"logs\",source=\"recovered\"} 500"),
+        "{metrics}"
+    );
+    assert_eq!(telegen.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloaded_under_load_with_good_and_broken_files_it_loses_nothing() {
+    let rounds = if long() { 100 } else { 10 };
+    for queue in ["memory", "fsync: 20ms"] {
+        let sinks = [OtlpSink::start().await.unwrap(), OtlpSink::start().await.unwrap()];
+        let setup = Setup::new(sinks[0].addr(), "memory", queue);
+        let telegen = Telegen::start(&setup.config());
+        let to = Arc::new(exporter(setup.otlp));
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let sending = tokio::spawn(async move {
+            let mut n = 0;
+            while !stopped.load(Ordering::SeqCst) {
+                send(&to, batch(n..n + 50)).await;
+                n += 50;
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            n
+        });
+        for round in 1..=rounds {
+            let before = telegen.said().matches("the configuration was").count();
+            if round % 2 == 0 {
+                setup.write(sinks[round / 2 % 2].addr(), "memory", queue);
+            } else {
+                std::fs::write(setup.config(), "export: { otlp: { endpont: http://127.0.0.1:1 } }\n")
+                    .unwrap();
+            }
+            if round % 3 == 0 {
+                telegen.signal(rustix::process::Signal::HUP);
+            }
+            wait("the file is read", || telegen.said().matches("the configuration was").count() > before);
+        }
+        stop.store(true, Ordering::SeqCst);
+        let sent: u64 = sending.await.unwrap();
+        wait("it comes to rest", || ledger(setup.own)["in_flight"] == 0);
+        let ledger = ledger(setup.own);
+        assert_eq!(
+            (&ledger["delivered"]["otlp"], &ledger["lost"]),
+            (&sent.into(), &serde_json::json!({})),
+            "{ledger}"
+        );
+        let both: Vec<u32> =
+            std::iter::zip(counts(&sinks[0], sent), counts(&sinks[1], sent)).map(|(a, b)| a + b).collect();
+        assert_eq!(both.iter().filter(|n| **n == 0).count(), 0);
+        assert!(sinks.iter().all(|s| s.taken(Signal::Logs) > 0), "both peers were sent to");
+        let said = telegen.said();
+        assert!(said.contains("endpont") && said.contains("endpoint"), "{said}");
+        assert_eq!(telegen.stop(), Some(0));
+    }
+}
