@@ -22,7 +22,6 @@ print("\n".join(out))
 PY
 # The same objects for the exporter, in the form of version 0.21; and a profile made of it for us.
 python3 - > "$work/snmp.yml" <<'PY'
-names = {2: ("ifInOctets", 10), }
 objects = [(f"1.3.6.1.2.1.2.2.1.{c}", n, t) for c, n, t in [(7, "ifAdminStatus", "gauge"), (8, "ifOperStatus", "gauge"), (13, "ifInDiscards", "counter"), (14, "ifInErrors", "counter"), (19, "ifOutDiscards", "counter"), (20, "ifOutErrors", "counter")]]
 objects += [(f"1.3.6.1.2.1.31.1.1.1.{c}", n, t) for c, n, t in [(6, "ifHCInOctets", "counter"), (7, "ifHCInUcastPkts", "counter"), (8, "ifHCInMulticastPkts", "counter"), (9, "ifHCInBroadcastPkts", "counter"), (10, "ifHCOutOctets", "counter"), (11, "ifHCOutUcastPkts", "counter"), (12, "ifHCOutMulticastPkts", "counter"), (13, "ifHCOutBroadcastPkts", "counter"), (15, "ifHighSpeed", "gauge")]]
 labels = [("ifDescr", "1.3.6.1.2.1.2.2.1.2"), ("ifName", "1.3.6.1.2.1.31.1.1.1.1"), ("ifAlias", "1.3.6.1.2.1.31.1.1.1.18")]
@@ -54,7 +53,7 @@ for i in $(seq 0 $((devices - 1))); do
   printf 'url = "http://127.0.0.1:%s/snmp?module=if_mib&target=%s"\noutput = /dev/null\n' "$exporter_port" "$(address "$i")"
 done > "$work/urls"
 begun=$(cpu "$exporter")
-curl -s -Z --parallel-max 50 -K "$work/urls"
+curl -s --no-progress-meter -Z --parallel-max 50 -K "$work/urls"
 theirs=$(awk -v a="$begun" -v b="$(cpu "$exporter")" -v v=$((varbinds * devices)) 'BEGIN {printf "%.0f", v / (b - a)}')
 their_peak=$(peak "$exporter")
 kill "$exporter"

@@ -19,6 +19,8 @@ pub mod protocol;
 #[cfg(feature = "engine")]
 pub mod recording;
 #[cfg(feature = "engine")]
+pub mod scan;
+#[cfg(feature = "engine")]
 pub mod session;
 pub mod settings;
 mod settings_check;

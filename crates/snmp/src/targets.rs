@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
 use serde::Deserialize;
 
 use crate::poll::{Credential, Target, Targets, credentials, is_ours};
+use crate::scan::{Found, Network};
 use crate::settings::{self, SnmpSettings};
 use crate::usm::UserError;
 
@@ -32,6 +33,9 @@ pub struct TargetSource {
     seen: Vec<(PathBuf, Option<SystemTime>, u64)>,
     /// What each file last held that could be read.
     good: BTreeMap<PathBuf, Vec<settings::Target>>,
+    /// Networks that are searched, what was found there, and how many of that are targets already.
+    networks: Vec<(Network, Found)>,
+    known: usize,
 }
 
 /// A file: a list of targets, or an object with one.
@@ -48,12 +52,28 @@ impl TargetSource {
     pub fn new(settings: SnmpSettings) -> Result<TargetSource, CredentialError> {
         let credentials = credentials(&settings).map_err(|(name, e)| CredentialError(name, e))?;
         let shard = settings.shard.as_ref().map_or((0, 1), |s| (s.index, s.of.get()));
-        Ok(TargetSource { settings, credentials, shard, seen: Vec::new(), good: BTreeMap::new() })
+        let networks = settings.scan.iter().filter_map(|s| {
+            let credentials = crate::poll::in_order(&s.credentials, &credentials);
+            let network = Network::parse(&s.subnet, credentials, s.packets_per_second.get())?;
+            Some((network, Found::default()))
+        });
+        let networks = networks.collect();
+        let (seen, good) = (Vec::new(), BTreeMap::new());
+        Ok(TargetSource { settings, credentials, shard, seen, good, networks, known: 0 })
     }
 
     /// Whether anything may change by itself.
     pub fn watches(&self) -> bool {
-        !self.settings.target_files.is_empty()
+        !self.settings.target_files.is_empty() || !self.networks.is_empty()
+    }
+
+    /// Networks to search, with where to put what answers.
+    pub fn networks(&self) -> Vec<(Network, Found)> {
+        self.networks.clone()
+    }
+
+    fn found(&self) -> usize {
+        self.networks.iter().map(|(_, f)| f.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }
 
     /// The targets as they stand now.
@@ -81,6 +101,25 @@ impl TargetSource {
                 }
             }
         }
+        self.known = self.found();
+        for (network, found) in &self.networks {
+            for address in found.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                // Named by its address; a target that is listed by that address is not there twice.
+                let listed = names.contains(&address.to_string());
+                let name = address.ip().to_string();
+                let ours = is_ours(&name, self.shard.0, self.shard.1);
+                if ours && !listed && names.insert(name.clone()) && out.len() < MOST {
+                    out.push(Arc::new(Target {
+                        name,
+                        address: address.to_string(),
+                        credentials: network.credentials.clone(),
+                        interval: self.settings.interval.get(),
+                        profile: "auto".into(),
+                        labels: BTreeMap::new(),
+                    }));
+                }
+            }
+        }
         out
     }
 
@@ -94,7 +133,7 @@ impl TargetSource {
 
     /// The targets, when a file came, went or changed since they were last read.
     pub fn read_if_changed(&mut self) -> Option<Targets> {
-        (self.stat() != self.seen).then(|| self.read())
+        (self.stat() != self.seen || self.found() != self.known).then(|| self.read())
     }
 
     fn stat(&self) -> Vec<(PathBuf, Option<SystemTime>, u64)> {

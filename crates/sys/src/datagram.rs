@@ -119,9 +119,12 @@ impl Many {
 /// Sends datagrams, up to [`BATCH`] of them; gives how many the kernel took. 0 when it takes none now.
 pub fn send_many(socket: &UdpSocket, all: &[Outgoing<'_>]) -> io::Result<usize> {
     let all = &all[..all.len().min(BATCH)];
-    type Parts = ([libc::mmsghdr; BATCH], [libc::iovec; BATCH], [libc::sockaddr_storage; BATCH]);
-    // SAFETY: all three are plain old data; all zeroes is a valid one.
-    let (mut headers, mut vectors, mut names): Parts = unsafe { zeroed() };
+    // SAFETY: an mmsghdr is plain old data; all zeroes is a valid one.
+    let mut headers: [libc::mmsghdr; BATCH] = unsafe { zeroed() };
+    // SAFETY: an iovec is plain old data; all zeroes is a valid one.
+    let mut vectors: [libc::iovec; BATCH] = unsafe { zeroed() };
+    // SAFETY: a sockaddr_storage is plain old data; all zeroes is a valid one.
+    let mut names: [libc::sockaddr_storage; BATCH] = unsafe { zeroed() };
     let mut controls = [Control([0; CONTROL]); BATCH];
     for (i, out) in all.iter().enumerate() {
         vectors[i] = libc::iovec { iov_base: out.bytes.as_ptr().cast_mut().cast(), iov_len: out.bytes.len() };

@@ -366,8 +366,11 @@ impl Turn<'_> {
     fn attributes(&self, kept: &Kept, row: usize) -> Vec<KeyValue> {
         let arcs = index_arcs(kept.index(row));
         let mut out = Vec::with_capacity(self.plan.index.len() + self.plan.labels.len() + 1);
+        // An index that is longer than the MIB says is shown whole, so that no two rows look alike.
+        let last = self.plan.index.len().checked_sub(1).and_then(|l| self.part(&arcs, l));
+        let sound = last.is_some_and(|l| l.end == arcs.len());
         for (part, (name, kind)) in self.plan.index.iter().enumerate() {
-            let text = match self.part(&arcs, part) {
+            let text = match self.part(&arcs, part).filter(|_| sound) {
                 Some(range) => part_text(&arcs[range], *kind),
                 // An index of another form than the MIB says: the whole of it, once.
                 None if part == 0 => dotted(&arcs),

@@ -15,4 +15,5 @@ mod task;
 pub use engine::{Poller, PollerError, PollerSettings, is_ours};
 pub use once::Single;
 pub use status::{DeviceState, DeviceStatus, Devices};
+pub(crate) use target::in_order;
 pub use target::{Credential, Target, Targets, credentials};

@@ -1,6 +1,7 @@
 //! The collector, assembled: what is polled, and what is told about it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -29,6 +30,7 @@ const RELOOK: Duration = Duration::from_secs(1);
 pub(crate) struct Collector {
     poller: Option<Arc<Poller>>,
     traps: Option<Arc<TrapReceiver>>,
+    stop_search: Arc<AtomicBool>,
     watcher: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -65,6 +67,18 @@ impl Collector {
         .context("collector.snmp")?;
         let poller = Arc::new(poller);
         mon.features.on(FEATURE);
+        let stop_search = Arc::new(AtomicBool::new(false));
+        for (network, found) in source.networks() {
+            let stop = stop_search.clone();
+            std::thread::Builder::new()
+                .name("telegen-scan".into())
+                .spawn(move || {
+                    if let Err(e) = network.search(&found, &stop) {
+                        tracing::error!(network = %network.first, "collector.snmp.scan: {e}");
+                    }
+                })
+                .context("collector.snmp.scan")?;
+        }
         let watcher = source.watches().then(|| {
             let poller = poller.clone();
             tokio::spawn(async move {
@@ -83,7 +97,7 @@ impl Collector {
                 }
             })
         });
-        Ok(Collector { poller: Some(poller), traps, watcher })
+        Ok(Collector { poller: Some(poller), traps, stop_search, watcher })
     }
 
     /// `/api/v1/devices`.
@@ -94,6 +108,7 @@ impl Collector {
 
     /// Ends polling.
     pub(crate) async fn stop(self) {
+        self.stop_search.store(true, Ordering::Release);
         if let Some(watcher) = self.watcher {
             watcher.abort();
         }

@@ -4,6 +4,7 @@ mod access;
 mod ask;
 mod import;
 mod simulate;
+mod trap;
 
 use clap::Subcommand;
 
@@ -18,6 +19,8 @@ pub(crate) enum SnmpCommand {
     Walk(ask::AskArgs),
     /// Walks a whole device into a .snmprec file, for `simulate` and for reports.
     Record(ask::RecordArgs),
+    /// Sends a trap or an inform, version 2c.
+    Trap(trap::TrapArgs),
     /// Turns a module of snmp_exporter's snmp.yml into a profile, on standard output.
     Import(import::ImportArgs),
     /// Polls a device once and prints what its profile makes of it.
@@ -32,6 +35,7 @@ pub(crate) fn run(command: SnmpCommand, _settings: SettingsArgs) -> u8 {
         SnmpCommand::Get(args) => ask::get(&args),
         SnmpCommand::Walk(args) => ask::walk(&args),
         SnmpCommand::Record(args) => ask::record(&args),
+        SnmpCommand::Trap(args) => trap::run(&args),
         SnmpCommand::Import(args) => import::run(&args),
         SnmpCommand::TestProfile(args) => import::test_profile(&args),
         SnmpCommand::Simulate(args) => simulate::run(&args),
