@@ -211,11 +211,9 @@ impl Table {
         self.enter(info, Vec::new(), Execution::default())
     }
 
-    /// A process was seen to export OTLP traces itself.
-    pub fn mark_exporter(&mut self, pid: u32) {
-        if let Some(p) = self.live.get_mut(&pid) {
-            p.exports_traces = true;
-        }
+    /// A process was seen to export OTLP traces itself; `true` when that is news.
+    pub fn mark_exporter(&mut self, pid: u32) -> bool {
+        self.live.get_mut(&pid).is_some_and(|p| !std::mem::replace(&mut p.exports_traces, true))
     }
 
     /// Living processes.

@@ -42,16 +42,16 @@ impl Engine {
     }
 
     pub(crate) fn finish_exchanges(&mut self, cookie: u64, done: &mut Vec<Exchange>) {
-        for exchange in done.drain(..) {
-            let id = exchange.id;
+        for exchange in done.iter() {
             if !self.finish_exchange(cookie, exchange) {
-                self.trees.lose(id);
+                self.trees.lose(exchange.id);
             }
         }
+        done.clear();
     }
 
     /// `false` when the request leaves nothing behind but counts.
-    fn finish_exchange(&mut self, cookie: u64, x: Exchange) -> bool {
+    fn finish_exchange(&mut self, cookie: u64, x: &Exchange) -> bool {
         let Some(conn) = self.conns.get(&cookie) else { return false };
         let pid = (x.request_exec >> 32) as u32;
         let exact = conn.owner.pid == pid;
@@ -86,7 +86,7 @@ impl Engine {
             clock: &self.clock,
         };
         let exports_traces = process.exports_traces;
-        let mut measured = Measured::of(&x, &context);
+        let mut measured = Measured::of(x, &context);
         if conn.is_server && !x.head_brief && !x.is_otlp {
             let (path, _) = span::path_and_query(&x.target);
             let found = !matches!(measured.status, 0 | 404);
@@ -102,13 +102,13 @@ impl Engine {
         } else if exports_traces && self.config.instrumented != Instrumented::All {
             Err("instrumented")
         } else {
-            Ok(span::build(&x, &context, &measured))
+            Ok(span::build(x, &context, &measured))
         };
         let unwanted = exports_traces && self.config.instrumented == Instrumented::None;
         let exemplar = if unwanted {
             None
         } else {
-            self.out.red.record(measured.request(&process.instance_resource, &x))
+            self.out.red.record(measured.request(&process.instance_resource, x))
         };
         let peer = match measured.side {
             Side::Client => measured.server.0.clone(),
@@ -128,12 +128,18 @@ impl Engine {
             end: x.response_end,
         };
         let exports = x.is_otlp && !conn.is_server && x.target.ends_with(TRACES_PATH);
-        if exports && !exports_traces {
-            tracing::info!(pid, service = %finished.service, "exports traces itself");
-            self.table.mark_exporter(pid);
+        if exports {
+            self.mark_exporter(pid);
         }
         self.trees.finish(x.id, x.context.as_ref(), finished);
         true
+    }
+
+    /// A process exports OTLP traces itself: from here on `agent.traces.instrumented` says what is made of it.
+    pub fn mark_exporter(&mut self, pid: u32) {
+        if self.table.mark_exporter(pid) {
+            tracing::info!(pid, "exports traces itself");
+        }
     }
 
     /// Takes what the trees have let go.

@@ -81,7 +81,8 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
 
     #[cfg(feature = "agent")]
     let watcher = if settings.mode == Mode::Agent {
-        let ties = tap::Ties { stop: stop.clone(), tell: page.tell() };
+        let exporters = delivery.exporters.clone();
+        let ties = tap::Ties { stop: stop.clone(), tell: page.tell(), exporters };
         tap::start(settings, &host, &pipeline, &mon, ties)
     } else {
         None

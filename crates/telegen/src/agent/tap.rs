@@ -16,6 +16,7 @@ use telegen_sys::{Host, monotonic_ns, unix_ns};
 use telegen_trace::settings::Frontend;
 use telegen_trace::{Engine, EngineConfig, Graph, Outputs, Red, RedSettings, Sampling, Unlinked, Unread};
 
+use crate::delivery::Exporters;
 use crate::settings::Settings;
 
 /// Rings are read this often; one that fills up is read at once.
@@ -38,6 +39,8 @@ pub(crate) struct Ties {
     pub(crate) stop: Arc<AtomicBool>,
     /// Hears of processes every few seconds.
     pub(crate) tell: Tell,
+    /// Processes that sent spans of their own to the receiver.
+    pub(crate) exporters: Arc<Exporters>,
 }
 
 /// Whether requests can be watched here, without trying.
@@ -188,7 +191,11 @@ fn turn(_tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, ties
             tracing::error!(%error, "reading the rings");
             std::thread::sleep(TURN);
         }
-        engine.borrow_mut().turn(monotonic_ns());
+        let mut engine = engine.borrow_mut();
+        for pid in ties.exporters.take() {
+            engine.mark_exporter(pid);
+        }
+        engine.turn(monotonic_ns());
     }
     if let Err(error) = pump.drain() {
         tracing::error!(%error, "reading the rings");

@@ -17,6 +17,8 @@ use telegen_trace::settings::TemporalityPreference;
 use tokio::time::Instant;
 
 pub(crate) use reload::Watch;
+#[cfg(feature = "agent")]
+pub(crate) use senders::Exporters;
 
 use crate::settings::{Load, Settings};
 
@@ -31,6 +33,9 @@ pub(crate) struct Delivery {
     receiving: Option<Receiving>,
     host: Host,
     mon: SelfMon,
+    /// Who exports spans itself, for the tap.
+    #[cfg_attr(not(feature = "agent"), allow(dead_code, reason = "only the tap asks"))]
+    pub(crate) exporters: Arc<senders::Exporters>,
 }
 
 impl Delivery {
@@ -46,7 +51,8 @@ impl Delivery {
         let pipeline = Pipeline::start(pipeline_config(settings, own), sinks, mon)?;
         pipeline.process(&settings.process);
         let (settings, host, mon) = (settings.clone(), host.clone(), mon.clone());
-        Ok(Delivery { pipeline, settings, view, receiving: None, host, mon })
+        let exporters = Arc::default();
+        Ok(Delivery { pipeline, settings, view, receiving: None, host, mon, exporters })
     }
 
     /// Starts to take in what others send.
@@ -54,7 +60,7 @@ impl Delivery {
         let Some(otlp) = &self.settings.receive.otlp else { return Ok(()) };
         // An eighth of the budget is for requests that are being read.
         let memory = (self.settings.limits.memory.as_usize() / 8).max(4 << 20);
-        let senders = Arc::new(senders::Processes::new(&self.settings, &self.host));
+        let senders = Arc::new(senders::Processes::new(&self.settings, &self.host, self.exporters.clone()));
         let receiver = OtlpReceiver::new(otlp, self.pipeline.input(), memory, senders, &self.mon)?;
         let receiving = receiver.start().await?;
         for (protocol, address) in [("grpc", receiving.grpc), ("http", receiving.http)] {

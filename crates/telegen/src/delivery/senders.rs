@@ -1,23 +1,50 @@
 //! Who sends: the process at the other end of a connection on this machine.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use telegen_model::ProcessKey;
+use telegen_model::{ProcessKey, Signal};
 use telegen_processes::{Discovery, Exec, HostIdentity, Table};
 use telegen_receive::{Peer, Sender, Senders};
 use telegen_sys::{Host, monotonic_ns};
 
 use crate::settings::Settings;
 
+/// Processes at most that wait to be told as exporters; more are told with their next request.
+const EXPORTERS_MAX: usize = 4096;
+
+/// Processes that sent spans of their own and that the tap has not heard of yet.
+#[derive(Default)]
+pub(crate) struct Exporters(Mutex<HashSet<u32>>);
+
+impl Exporters {
+    fn add(&self, pid: u32) {
+        let mut pids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pids.len() < EXPORTERS_MAX {
+            pids.insert(pid);
+        }
+    }
+
+    /// Those since the last time.
+    #[cfg(feature = "agent")]
+    pub(crate) fn take(&self) -> HashSet<u32> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// A table of the processes that send, filled as they come.
-pub(super) struct Processes(Mutex<Table>);
+pub(super) struct Processes {
+    table: Mutex<Table>,
+    exporters: Arc<Exporters>,
+}
 
 impl Processes {
-    pub(super) fn new(settings: &Settings, host: &Host) -> Processes {
+    pub(super) fn new(settings: &Settings, host: &Host, exporters: Arc<Exporters>) -> Processes {
         let extra: Vec<(String, String)> =
             settings.resource.attributes.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         let identity = HostIdentity::new(host, crate::agent::VERSION, &extra);
-        Processes(Mutex::new(Table::new(identity, Discovery::from(&settings.agent.discovery))))
+        let table = Table::new(identity, Discovery::from(&settings.agent.discovery));
+        Processes { table: Mutex::new(table), exporters }
     }
 }
 
@@ -30,7 +57,7 @@ impl Senders for Processes {
         let pid = telegen_sys::socket_owner(peer.remote, peer.local)?;
         let start = telegen_sys::start_ticks(pid)?;
         let key = ProcessKey { pid, start };
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let now = monotonic_ns();
         table.tick(now);
         if table.get_exact(key).is_none() {
@@ -38,5 +65,11 @@ impl Senders for Processes {
         }
         let process = table.get_exact(key)?;
         Some(Sender { pid, resource: process.resource.clone(), instance: process.instance_resource.clone() })
+    }
+
+    fn sent(&self, pid: u32, signal: Signal) {
+        if signal == Signal::Traces {
+            self.exporters.add(pid);
+        }
     }
 }
