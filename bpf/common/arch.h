@@ -18,7 +18,7 @@ struct call {
 	u32 fd;
 	u64 arg1;
 	u64 arg2;
-	u64 arg3;
+	bool dontwait; /* CALL_MANY */
 };
 
 #if defined(__TARGET_ARCH_x86)
@@ -91,7 +91,7 @@ static __always_inline bool arch_current_call(struct task_struct *task, bool sen
 	call->fd = (u32)regs->di;
 	call->arg1 = regs->si;
 	call->arg2 = regs->dx;
-	call->arg3 = regs->r10;
+	call->dontwait = regs->r10 & MSG_DONTWAIT;
 	return true;
 }
 

@@ -18,8 +18,8 @@ struct chunk {
 	u32 dir;
 	u32 len;
 	u32 seq;
-	u32 have;     /* src is filled */
-	u32 dontwait; /* a read that would not have waited */
+	u16 have;     /* src is filled */
+	u16 dontwait; /* a read that would not have waited */
 };
 
 
@@ -292,14 +292,14 @@ static __always_inline bool take_response(struct conn *c, struct scratch *s, str
 	return true;
 }
 
-/* Whether another message begins right behind a head, in the same bytes. */
-static __always_inline bool message_follows(struct scratch *s, u32 end, u32 got)
+/* Whether another message begins right behind a head, in the same bytes. A frame of its own: stacks are 512 bytes. */
+__noinline u32 message_follows(struct scratch *s, u32 end, u32 got)
 {
 	struct prefix next = {};
 	u32 rest = got - end;
 
-	if (end >= got)
-		return false;
+	if (!s || end >= got)
+		return 0;
 	if (rest > PREFIX_MAX)
 		rest = PREFIX_MAX;
 	if (end < CHUNK_MAX)

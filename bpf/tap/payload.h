@@ -83,13 +83,9 @@ static __always_inline bool read_message(struct source *src, struct scratch *s, 
  * The element of an mmsghdr array that moved `len` bytes, or 0 where that is not proven: a sent one is as long as the
  * result and no earlier one may have been sent in part; a received one is the only one that has the room.
  */
-__noinline u64 find_element(struct scratch *s, const struct call *call, u32 len, u32 how)
+__noinline u64 find_element(struct scratch *s, u64 from, u64 elements, u32 len, u32 how)
 {
 	u64 found = 0;
-
-	if (!call)
-		return 0;
-	u64 from = call->arg1, elements = call->arg2;
 
 	if (elements == 1)
 		return from;
@@ -128,7 +124,7 @@ static __always_inline bool may_be_partly(struct sock *sk, const struct call *ca
 {
 	struct socket *socket = sk->sk_socket;
 
-	return (call->arg3 & MSG_DONTWAIT) || !socket || (BPF_CORE_READ(socket, file, f_flags) & O_NONBLOCK);
+	return call->dontwait || !socket || (BPF_CORE_READ(socket, file, f_flags) & O_NONBLOCK);
 }
 
 /* Fills `src` for a call that moved `len` bytes; a false answer is counted by its cause. */
@@ -160,7 +156,8 @@ static __always_inline bool find_source(struct sock *sk, bool sending, u32 len, 
 	case CALL_MESSAGE:
 		return read_message(src, s, call.arg1);
 	case CALL_MANY:
-		call.arg1 = find_element(s, &call, len, (sending ? MANY_SENT : 0) | (may_be_partly(sk, &call) ? MANY_PARTLY : 0));
+		call.arg1 = find_element(s, call.arg1, call.arg2, len,
+					 (sending ? MANY_SENT : 0) | (may_be_partly(sk, &call) ? MANY_PARTLY : 0));
 		if (call.arg1)
 			return read_message(src, s, call.arg1);
 	}

@@ -83,14 +83,20 @@ static __always_inline void send(struct conn *c, struct scratch *s, const struct
 	send_data(c, s, k, &p);
 }
 
-/* The current thread is at the request that it reads. */
-static __always_inline void thread_reads(const struct conn *c)
+/* The current thread is at the request that it reads; of one that it sends, the request that it read last is told. */
+__noinline int thread_meets(struct conn *c, u32 dir)
 {
+	if (!c)
+		return 0;
 	struct thread_state *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL,
-						      BPF_LOCAL_STORAGE_GET_F_CREATE);
+						      dir == DIR_RX ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
 
-	if (t)
+	c->caller = 0;
+	if (t && dir == DIR_RX)
 		t->token = c->token;
+	else if (t)
+		c->caller = t->token;
+	return 0;
 }
 
 /* A request begins: draws its token, and sets how much of it and of its response is passed. */
@@ -101,14 +107,7 @@ static __always_inline void begin_request(struct conn *c, struct scratch *s, u32
 	c->token = ((u64)bpf_get_prandom_u32() << 32) | bpf_get_prandom_u32();
 	c->role = dir == DIR_RX ? ROLE_SERVER : ROLE_CLIENT;
 	count(COUNT_REQUESTS);
-	if (dir == DIR_RX) {
-		c->caller = 0;
-		thread_reads(c);
-	} else {
-		const struct thread_state *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL, 0);
-
-		c->caller = t ? t->token : 0;
-	}
+	thread_meets(c, dir);
 	c->flags &= ~(CONN_BRIEF | CONN_MUTE | CONN_HEAD | CONN_CONNECT);
 	/* A second request before any answer: what comes back may lie many to a call. */
 	if (c->asked)
@@ -170,7 +169,7 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 
 	/* Whoever reads the rest of a request's head is who handles it. */
 	if (!response && k->dir == DIR_RX && !(flags & DATA_REQUEST))
-		thread_reads(c);
+		thread_meets(c, DIR_RX);
 
 	if (!d->head_len)
 		d->framing = FRAMING_UNKNOWN;
