@@ -25,7 +25,11 @@ impl Connection {
                 State::Head => self.more_request_head(seg, out),
                 State::Fixed(until) => {
                     let until = *until;
-                    let take = until.saturating_sub(seg.pos).min(seg.len);
+                    if seg.pos > until {
+                        self.lose(Dir::Request, out);
+                        continue;
+                    }
+                    let take = (until - seg.pos).min(seg.len);
                     self.add_body(Dir::Request, take);
                     advance(seg, take);
                     if seg.pos == until {

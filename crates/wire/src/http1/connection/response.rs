@@ -27,7 +27,13 @@ impl Connection {
                 State::Head => self.more_response_head(seg, out),
                 State::Fixed(until) => {
                     let until = *until;
-                    let take = until.saturating_sub(seg.pos).min(seg.len);
+                    if seg.pos > until {
+                        // A response that waited for its request: what came between went by unseen.
+                        self.ends_at(until, out);
+                        self.lose_response();
+                        continue;
+                    }
+                    let take = (until - seg.pos).min(seg.len);
                     self.add_body(Dir::Response, take);
                     advance(seg, take);
                     self.last = (seg.pos, seg.ts);
@@ -319,6 +325,8 @@ impl Connection {
     fn begin_known(&mut self, seg: &mut Segment<'_>, known: &KnownHead, out: &mut Vec<Exchange>) -> bool {
         let begin = Begin { ts: known.start, ..self.begin(seg) };
         advance(seg, known.head.min(seg.len));
+        // It is told once, also where it claims to have no bytes.
+        seg.known = None;
         self.answered(known.status, Some(Framing::Length(known.length)), &begin, &HeadEnd::whole(seg), out)
     }
 

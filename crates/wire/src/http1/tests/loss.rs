@@ -225,3 +225,30 @@ fn a_response_that_is_told_by_one_record_joins_where_the_place_was_lost() {
     f.req("GET /c HTTP/1.1\r\n\r\n").resp(OK0);
     f.check(&["GET /a - 0 - 0 Lost", "GET /b 404 0 0 1 Complete", "GET /c 200 0 0 1 Complete"]);
 }
+
+#[test]
+fn a_known_head_without_bytes_answers_one_request_and_ends() {
+    let mut f = Feed::new(false);
+    f.req("GET /a HTTP/1.1\r\n\r\n").req("GET /b HTTP/1.1\r\n\r\n");
+    let known = Some(KnownHead { status: 200, head: 0, length: 0, start: 103 });
+    let seg = Segment { known, len: 70, tail: None, ..f.next(Dir::Response, b"", 0) };
+    f.c.segment(seg, &mut f.out);
+    f.c.close(End::Reset, 109, &mut f.out);
+    assert_eq!(f.out.len(), 2);
+}
+
+#[test]
+fn answers_that_waited_for_their_request_end_where_bytes_are_missing_between_them() {
+    let mut f = Feed::new(false);
+    let known = |length| Some(KnownHead { status: 200, head: 50, length, start: 103 });
+    for length in [10, 5] {
+        let seg = Segment { known: known(length), len: 55, tail: None, ..f.next(Dir::Response, b"", 0) };
+        f.c.segment(seg, &mut f.out);
+        f.skip(Dir::Response, 200);
+    }
+    // By another thread, which is why its record came last.
+    f.exec = 2;
+    f.req("GET /a HTTP/1.1\r\n\r\n");
+    f.c.close(End::Reset, 109, &mut f.out);
+    assert_eq!(f.out.len(), 1);
+}
