@@ -34,17 +34,18 @@ impl std::fmt::Debug for Reservation {
 impl Reservation {
     /// Asks every exporter; all of them have room, or none is asked to keep any.
     pub(crate) fn of(exporters: Vec<Arc<Exporter>>, bytes: usize) -> Result<Reservation, Refused> {
-        for exporter in &exporters {
+        let mut kept = Reservation { exporters: Vec::with_capacity(exporters.len()), bytes };
+        for exporter in exporters {
             if exporter.bound().is_some_and(|bound| bytes > bound) {
                 return Err(Refused::TooLarge(exporter.name.clone()));
             }
-            if exporter.room().is_some_and(|room| bytes > room) {
+            if !exporter.reserve(bytes) {
                 exporter.tell_health(true);
                 return Err(Refused::Full(exporter.name.clone()));
             }
+            kept.exporters.push(exporter);
         }
-        exporters.iter().for_each(|e| e.reserve(bytes));
-        Ok(Reservation { exporters, bytes })
+        Ok(kept)
     }
 }
 

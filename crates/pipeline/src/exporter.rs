@@ -145,8 +145,8 @@ impl Exporter {
         self.config().disk
     }
 
-    /// Bytes that a source that can wait may add now; `None`: as many as it likes, the queue drops.
-    pub(crate) fn room(&self) -> Option<usize> {
+    /// Bytes that fit besides what is in the queue, reserved ones not looked at; `None`: any, the queue drops.
+    fn room(&self) -> Option<usize> {
         let config = self.config().queue;
         let blocks =
             (config.when_full == WhenFull::Block).then(|| config.max_size.saturating_sub(self.queue.bytes()));
@@ -154,11 +154,10 @@ impl Exporter {
             Waiting::Memory(_) => None,
             Waiting::Disk(q) => Some(q.room_on_the_way()),
         };
-        let room = match (blocks, written) {
-            (Some(a), Some(b)) => a.min(b),
-            (a, b) => a.or(b)?,
-        };
-        Some(room.saturating_sub(self.reserved.load(Ordering::SeqCst)))
+        match (blocks, written) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
     }
 
     /// The largest batch that its queue can ever hold, if it has a bound that refuses.
@@ -167,8 +166,15 @@ impl Exporter {
         (config.when_full == WhenFull::Block).then_some(config.max_size)
     }
 
-    pub(crate) fn reserve(&self, bytes: usize) {
-        self.reserved.fetch_add(bytes, Ordering::SeqCst);
+    /// Reserves bytes, if they fit: for two that ask at once there is room for one. What moves into the queue is
+    /// counted there before it is let go here, so reading the queue last never misses it.
+    pub(crate) fn reserve(&self, bytes: usize) -> bool {
+        let reserved = self.reserved.fetch_add(bytes, Ordering::SeqCst) + bytes;
+        let fits = self.room().is_none_or(|room| reserved <= room);
+        if !fits {
+            self.unreserve(bytes);
+        }
+        fits
     }
 
     pub(crate) fn unreserve(&self, bytes: usize) {
@@ -249,7 +255,9 @@ impl Exporter {
     /// It refuses no longer once an eighth of the queue is free.
     fn tell_room(&self) {
         let enough = self.config().queue.max_size / 8;
-        if self.refuses.load(Ordering::Relaxed) && self.room().is_none_or(|room| room >= enough) {
+        if self.refuses.load(Ordering::Relaxed)
+            && self.room().is_none_or(|room| room >= enough + self.reserved.load(Ordering::SeqCst))
+        {
             self.tell_health(false);
         }
     }
