@@ -16,8 +16,10 @@ const LATER = {
   traces: () => import('./traces.js'),
   trace: () => import('./trace.js'),
   telegen: () => import('./telegen.js'),
+  devices: () => import('./devices.js'),
+  device: () => import('./devices.js'),
 };
-const SECTIONS = [['services', 'Services'], ['map', 'Map'], ['traces', 'Traces'], ['telegen', 'Telegen']];
+const SECTIONS = [['services', 'Services'], ['map', 'Map'], ['traces', 'Traces'], ['devices', 'Devices'], ['telegen', 'Telegen']];
 
 const prefs = load();
 const el = (id) => document.getElementById(id);
@@ -169,6 +171,8 @@ function linkChanged() {
     fill(hostName, link.host ? wire(link.host, 64) : null);
     setTitle();
   }
+  // Only a collector has devices.
+  sections.find((a) => a.dataset.section === 'devices').hidden = link.mode !== 'collector';
   setText(dot, link.off ? `${link.off} off` : '');
   dot.hidden = link.off === 0;
   const fixed = !currentRange().moving;
@@ -327,7 +331,7 @@ function loading() {
 }
 
 function mark(section) {
-  const of = { service: 'services', trace: 'traces' }[section] ?? section;
+  const of = { service: 'services', trace: 'traces', device: 'devices' }[section] ?? section;
   sections.forEach((a) => {
     if (a.dataset.section === of) a.setAttribute('aria-current', 'page');
     else a.removeAttribute('aria-current');

@@ -67,8 +67,9 @@ impl Device {
             interval: Duration::from_secs(60),
             profile: "auto".into(),
             labels: BTreeMap::from([("site".to_owned(), "lab".to_owned())]),
+            tries_a_minute: 10,
         };
-        Single::new(Arc::new(target), Library::load(&[], names).unwrap()).unwrap()
+        Single::new(Arc::new(target), Arc::new(Library::load(&[], names).unwrap())).unwrap()
     }
 }
 

@@ -1,0 +1,64 @@
+//! Neighbours as entities: told when they come, from time to time while they stay, and when they go.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use telegen_model::{KeyValue, LogRecord, Severity, SpanId, Str, TraceId, Value};
+
+use super::kept::Names;
+use crate::profile::TablePlan;
+
+/// A neighbour that stays is told again about so often.
+pub(crate) const TOLD_AGAIN: Duration = Duration::from_secs(3600);
+
+/// The events of a table of neighbours: what it holds now against what it held. `all` tells those that stayed too. A
+/// neighbour is known by all that it says of itself, not by its row, whose number moves.
+pub(crate) fn events(
+    table: &TablePlan,
+    device: &str,
+    (old, new): (&Names, &Names),
+    (all, time): (bool, u64),
+) -> Vec<LogRecord> {
+    let Some(protocol) = table.edges else { return Vec::new() };
+    let neighbours = |names: &Names| -> BTreeSet<Vec<String>> {
+        let labels = |row| (0..table.labels.len()).map(move |l| names.label(row, l).to_owned()).collect();
+        (0..names.rows()).map(labels).collect()
+    };
+    let (old, new) = (neighbours(old), neighbours(new));
+    let event = |kind: &'static str, labels: &Vec<String>| {
+        let mut id = vec![
+            KeyValue::new("snmp.target", device),
+            KeyValue { key: Str::const_new("snmp.topology.protocol"), value: Value::constant(protocol) },
+        ];
+        for (label, text) in
+            table.labels.iter().zip(labels).filter(|(l, t)| !l.attr.is_empty() && !t.is_empty())
+        {
+            if id.iter().all(|kv| kv.key != label.attr) {
+                id.push(KeyValue { key: Str::const_new(label.attr), value: Value::Str(Str::new(text)) });
+            }
+        }
+        let mut attrs = vec![
+            KeyValue { key: Str::const_new("otel.entity.event.type"), value: Value::constant(kind) },
+            KeyValue { key: Str::const_new("otel.entity.type"), value: Value::constant("network.neighbor") },
+            KeyValue { key: Str::const_new("otel.entity.id"), value: Value::Map(id) },
+        ];
+        if kind == "entity_state" {
+            let interval = i64::try_from(TOLD_AGAIN.as_millis()).unwrap_or(i64::MAX);
+            attrs.push(KeyValue { key: Str::const_new("otel.entity.interval"), value: Value::Int(interval) });
+        }
+        LogRecord {
+            time,
+            observed: time,
+            severity: Severity(9),
+            severity_text: Str::const_new("INFO"),
+            body: Value::constant(""),
+            attrs,
+            trace_id: TraceId::default(),
+            span_id: SpanId::default(),
+            event_name: Str::const_new(kind),
+        }
+    };
+    let states = new.iter().filter(|n| all || !old.contains(*n)).map(|n| event("entity_state", n));
+    let gone = old.difference(&new).map(|n| event("entity_delete", n));
+    states.chain(gone).collect()
+}
