@@ -80,9 +80,8 @@ impl Known {
             // Of two with one address the first stays, and says that it is not alone.
             (same(d), d.target.name != target.name, d.shared)
         });
-        match there {
-            Some((true, ..) | (_, true, true)) => return,
-            _ => {}
+        if let Some((true, ..) | (_, true, true)) = there {
+            return;
         }
         let mut devices = self.0.devices.write().unwrap_or_else(PoisonError::into_inner);
         match devices.get_mut(&ip) {

@@ -24,17 +24,20 @@ pub(crate) struct Found {
     pub(crate) stream: Option<TcpStream>,
 }
 
+/// A device's place and generation, and what it is.
+type Asked = (usize, u64, Arc<Target>);
+
 /// Asks for addresses of names and makes connections, off the poller's thread.
 #[derive(Debug)]
 pub(crate) struct Resolver {
-    ask: SyncSender<(usize, u64, Arc<Target>)>,
+    ask: SyncSender<Asked>,
     found: Arc<Mutex<Vec<Found>>>,
 }
 
 impl Resolver {
     pub(crate) fn start() -> std::io::Result<Resolver> {
         let (ask, asked) = sync_channel(MOST_WAITING);
-        let asked: Arc<Mutex<Receiver<(usize, u64, Arc<Target>)>>> = Arc::new(Mutex::new(asked));
+        let asked: Arc<Mutex<Receiver<Asked>>> = Arc::new(Mutex::new(asked));
         let found: Arc<Mutex<Vec<Found>>> = Arc::default();
         for _ in 0..THREADS {
             let (asked, found) = (asked.clone(), found.clone());

@@ -16,8 +16,10 @@ use super::{Simulated, files, walks};
 const IF: [u32; 10] = [1, 3, 6, 1, 2, 1, 2, 2, 1, 0];
 const IFX: [u32; 11] = [1, 3, 6, 1, 2, 1, 31, 1, 1, 1, 0];
 const SENSOR: [u32; 11] = [1, 3, 6, 1, 2, 1, 99, 1, 1, 1, 0];
+/// An entry and its column.
+type Instead = Option<(&'static [u32], u32)>;
 /// Objects of ifTable and ifXTable that are exported, with the one that stands instead where it has a value.
-const OBJECTS: [(&str, &[u32], u32, Option<(&[u32], u32)>); 23] = [
+const OBJECTS: [(&str, &[u32], u32, Instead); 23] = [
     ("ifHCInOctets", &IFX, 6, None),
     ("ifHCOutOctets", &IFX, 10, None),
     ("ifInOctets", &IF, 10, Some((&IFX, 6))),

@@ -110,7 +110,7 @@ fn object(line: &[u8]) -> Option<(Vec<u32>, Owned)> {
     }
     let text = || Some(std::str::from_utf8(&octets).ok()?.trim());
     let value = match tag {
-        "2" => Owned::Int(i64::from(text()?.parse::<i64>().ok()?)),
+        "2" => Owned::Int(text()?.parse().ok()?),
         "4" => Owned::Octets(octets),
         "5" => Owned::Null,
         "6" => Owned::Oid(Oid::from_arcs(&arcs(text()?)?).ok()?),

@@ -9,6 +9,7 @@
 )]
 
 mod informs;
+mod looks;
 mod notifications;
 mod shards;
 

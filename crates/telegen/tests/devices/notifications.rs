@@ -12,7 +12,8 @@ use super::{Telegen, udp_port, wait};
 const EACH: usize = 5;
 const ENGINE: &str = "0x8000000005aabbccdd";
 
-struct Daemon(Child);
+/// A program of net-snmp's.
+pub(crate) struct Daemon(pub(crate) Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
