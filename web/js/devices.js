@@ -19,6 +19,9 @@ export function stateText(state) {
   return { up: '● up', degraded: '◐ degraded', down: '▲ down', unknown: '? not polled yet' }[state] ?? state;
 }
 
+/** Rates as a drawing takes them: none is not known. */
+const known = (rates) => (rates.length ? rates : [null]);
+const often = (n) => `${n >= 10 ? count(Math.round(n)) : Number(n.toPrecision(2))}/s`;
 const stateClass = (state) => (state === 'down' ? 'bad' : '');
 
 export function open(context) {
@@ -124,10 +127,10 @@ function one({ route, setTitle, panel, ready }) {
       { key: 'name', label: 'Interface', cell: (i) => [wire(i.name || `number ${i.index}`, 120), h('span', { class: 'sub' }, wire(i.alias, 120))] },
       { key: 'status', label: 'State', update: (cell, i) => setCell(cell, i.status ? (i.status === 'down' ? '▲ down' : i.status) : NONE, i.status ? null : 'it does not tell', i.status === 'down' ? 'bad' : '') },
       { key: 'received', label: 'Received', number: true, update: (cell, i) => setCell(cell, perSecond(i.received), i.received === null ? 'two polls are needed' : null) },
-      { key: 'received_before', label: 'over time', csv: (i) => i.received_before.join(' '), cell: (i) => sparkline(i.received_before, RATES), update: (cell, i) => drawSpark(cell.querySelector('svg'), i.received_before, RATES) },
+      { key: 'received_before', label: 'over time', csv: (i) => i.received_before.join(' '), cell: (i) => sparkline(known(i.received_before), RATES), update: (cell, i) => drawSpark(cell.querySelector('svg'), known(i.received_before), RATES) },
       { key: 'sent', label: 'Sent', number: true, update: (cell, i) => setCell(cell, perSecond(i.sent), i.sent === null ? 'two polls are needed' : null) },
-      { key: 'sent_before', label: 'over time', csv: (i) => i.sent_before.join(' '), cell: (i) => sparkline(i.sent_before, RATES), update: (cell, i) => drawSpark(cell.querySelector('svg'), i.sent_before, RATES) },
-      { key: 'errors', label: 'Errors', number: true, update: (cell, i) => setCell(cell, i.errors === null ? NONE : i.errors > 0 ? `▲ ${i.errors.toPrecision(2)}/s` : '0', i.errors === null ? 'two polls are needed' : null, i.errors > 0 ? 'bad' : '') },
+      { key: 'sent_before', label: 'over time', csv: (i) => i.sent_before.join(' '), cell: (i) => sparkline(known(i.sent_before), RATES), update: (cell, i) => drawSpark(cell.querySelector('svg'), known(i.sent_before), RATES) },
+      { key: 'errors', label: 'Errors', number: true, update: (cell, i) => setCell(cell, i.errors === null ? NONE : i.errors > 0 ? `▲ ${often(i.errors)}` : '0', i.errors === null ? 'two polls are needed' : null, i.errors > 0 ? 'bad' : '') },
     ],
     size: PAGE,
     empty: 'No interface is known.',
@@ -196,7 +199,7 @@ function one({ route, setTitle, panel, ready }) {
     }
   }
 
-  const poller = poll(EVERY, () => ['view/device', { name }], async (json) => {
+  const poller = poll(EVERY, () => ['view/device', { name, offset: interfaces.offset || null }], async (json) => {
     await askStatus();
     setLine(json);
     draw(json);

@@ -171,8 +171,7 @@ function linkChanged() {
     fill(hostName, link.host ? wire(link.host, 64) : null);
     setTitle();
   }
-  // Only a collector has devices.
-  sections.find((a) => a.dataset.section === 'devices').hidden = link.mode !== 'collector';
+  offerDevices();
   setText(dot, link.off ? `${link.off} off` : '');
   dot.hidden = link.off === 0;
   const fixed = !currentRange().moving;
@@ -208,6 +207,11 @@ function linkChanged() {
     setText(el('live'), '');
   }
   tick();
+}
+
+/** Only a collector has devices. */
+function offerDevices() {
+  sections.find((a) => a.dataset.section === 'devices').hidden = link.mode !== 'collector' && !/^devices?$/.test(current().parts[0]);
 }
 
 function tick() {
@@ -331,6 +335,7 @@ function loading() {
 }
 
 function mark(section) {
+  offerDevices();
   const of = { service: 'services', trace: 'traces', device: 'devices' }[section] ?? section;
   sections.forEach((a) => {
     if (a.dataset.section === of) a.setAttribute('aria-current', 'page');

@@ -29,6 +29,8 @@ const MOST_IN_FLIGHT: usize = 4;
 const MOST_HELLOS: u32 = 4;
 /// Tries of a question once a device has answered.
 const TRIES: u32 = 3;
+/// Shortest wait for an answer to a first question, however often a device is polled.
+const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// Names of rows are read again at least so often.
 const LABELS_LIVE: Duration = Duration::from_secs(900);
 /// Failed polls after which another way to log in is tried.
@@ -232,7 +234,11 @@ impl Device {
         let poll = self.poll.as_mut()?;
         let session = self.session.as_mut()?;
         let task = poll.tasks.get_mut(task)?;
-        let wait = self.rtt.wait(task.tries);
+        let mut wait = self.rtt.wait(task.tries);
+        if poll.stage == Stage::Hello {
+            // Whether a device is away is to be known before its next poll.
+            wait = wait.min((self.target.interval / TRIES).max(SHORTEST_WAIT));
+        }
         task.state = TaskState::Waiting;
         task.tries += 1;
         let mut oids = Vec::with_capacity(24);
@@ -344,6 +350,15 @@ impl Device {
             for task in poll.tasks.iter_mut().filter(|t| t.state == TaskState::Ready) {
                 task.fail(fault);
             }
+        }
+    }
+
+    /// Ends a poll that lasts too long with what it has; the rest timed out.
+    pub(crate) fn give_up(&mut self) {
+        let Some(poll) = self.poll.as_mut() else { return };
+        poll.in_flight = 0;
+        for task in poll.tasks.iter_mut().filter(|t| t.state != TaskState::Done) {
+            task.fail(Fault::Timeout);
         }
     }
 

@@ -452,7 +452,10 @@ impl Engine {
             if now.saturating_duration_since(poll.begun) < slot.device.target.interval * 2 {
                 return;
             }
-            // It will not end by itself.
+            // It will not end by itself in time: what it has is told.
+            slot.device.give_up();
+            self.advance(at, now);
+            let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
             slot.device.poll = None;
         }
         self.start(at, now, late, false);

@@ -7,7 +7,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use super::DeviceView;
-use super::store::{Device, Interface};
+use super::store::{Device, Interface, Rate};
 use crate::api::with_status;
 use crate::sink::unix_now;
 
@@ -23,7 +23,10 @@ async fn device(State(view): State<DeviceView>, Query(query): Query<HashMap<Stri
     let name = query.get("name").map(String::as_str).unwrap_or_default();
     let store = view.store();
     let answer = match store.devices.get(name) {
-        Some(device) => answer(name, device, store.passed_over),
+        Some(device) => {
+            let offset = query.get("offset").and_then(|o| o.parse().ok()).unwrap_or(0);
+            answer(name, device, offset, store.passed_over)
+        }
         None => json!({ "gone": "Nothing is known of this device yet." }),
     };
     Json(with_status(&view.view.inner, unix_now(), answer))
@@ -33,7 +36,15 @@ fn ms(ns: u64) -> u64 {
     ns / 1_000_000
 }
 
-fn answer(name: &str, device: &Device, passed_over: u64) -> Value {
+/// Interfaces of a page, which have their former rates beside them.
+const PAGE: usize = 50;
+
+/// Former rates of an interface, whole bytes a second, where it is on the page that is shown.
+fn before(rate: &Rate, shown: bool) -> Vec<f32> {
+    if shown { rate.before.iter().map(|r| r.round()).collect() } else { Vec::new() }
+}
+
+fn answer(name: &str, device: &Device, offset: usize, passed_over: u64) -> Value {
     let errors = |i: &Interface| match (i.errors[0].now, i.errors[1].now) {
         (None, None) => None,
         (a, b) => Some(a.unwrap_or(0.0) + b.unwrap_or(0.0)),
@@ -41,12 +52,14 @@ fn answer(name: &str, device: &Device, passed_over: u64) -> Value {
     let interfaces: Vec<Value> = device
         .interfaces
         .iter()
-        .map(|(index, i)| {
+        .enumerate()
+        .map(|(n, (index, i))| {
+            let shown = (offset..offset.saturating_add(PAGE)).contains(&n);
             let status = i.status.and_then(|s| STATUS.get(usize::try_from(s).ok()?)).copied();
             json!({
                 "index": index, "name": i.name, "alias": i.alias, "status": status,
                 "received": i.received.now, "sent": i.sent.now, "errors": errors(i),
-                "received_before": i.received.before, "sent_before": i.sent.before,
+                "received_before": before(&i.received, shown), "sent_before": before(&i.sent, shown),
             })
         })
         .collect();
