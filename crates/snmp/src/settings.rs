@@ -239,7 +239,7 @@ fn folded(word: &str) -> String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// `HOST:PORT`, or a host alone for port 161.
+    /// `HOST:PORT`, or a host alone for port 161; `tcp:` before it polls over TCP.
     #[schemars(example = &"127.0.0.1:1161")]
     pub address: String,
     /// Name in telemetry. Not set: the address.

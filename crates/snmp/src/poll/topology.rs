@@ -62,3 +62,48 @@ pub(crate) fn events(
     let gone = old.difference(&new).map(|n| event("entity_delete", n));
     states.chain(gone).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::kept::Kept;
+    use super::*;
+    use crate::profile::Library;
+    use crate::settings::Names as Naming;
+
+    #[test]
+    fn neighbours_are_told_when_they_come_stay_and_go_whatever_their_row() {
+        let library = Library::load(&[], Naming::Otel).unwrap();
+        let plan = library.plan("lldp").unwrap();
+        let table = plan.tables.iter().find(|t| t.edges == Some("lldp")).unwrap();
+        let rows = |of: &[(u8, &str)]| {
+            let mut kept = Kept::new(table.labels.len(), &[]);
+            for (index, name) in of {
+                let label = |l: &crate::profile::LabelPlan| match l.attr {
+                    "snmp.neighbor.name" => (*name).to_owned(),
+                    _ => String::new(),
+                };
+                let labels: Vec<String> = table.labels.iter().map(label).collect();
+                kept.push(&[*index], labels.iter().map(String::as_str));
+            }
+            kept.names().clone()
+        };
+        let told = |old: &Names, new: &Names, all: bool| -> Vec<(String, String)> {
+            let name = |log: &LogRecord| {
+                let id = log.attrs.iter().find(|kv| kv.key == "otel.entity.id").unwrap();
+                let Value::Map(id) = &id.value else { panic!("{id:?}") };
+                let name = id.iter().find(|kv| kv.key == "snmp.neighbor.name").unwrap();
+                name.value.as_str().unwrap().to_owned()
+            };
+            let events = events(table, "d", (old, new), (all, 7));
+            events.iter().map(|log| (log.event_name.to_string(), name(log))).collect()
+        };
+        let event = |kind: &str, name: &str| (kind.to_owned(), name.to_owned());
+        let (first, moved, other) =
+            (rows(&[(1, "a"), (2, "b")]), rows(&[(5, "a"), (6, "b")]), rows(&[(5, "c")]));
+        assert_eq!(told(&rows(&[]), &first, false), [event("entity_state", "a"), event("entity_state", "b")]);
+        assert_eq!(told(&first, &moved, false), []);
+        assert_eq!(told(&first, &moved, true), [event("entity_state", "a"), event("entity_state", "b")]);
+        let gone = [event("entity_state", "c"), event("entity_delete", "a"), event("entity_delete", "b")];
+        assert_eq!(told(&moved, &other, false), gone);
+    }
+}

@@ -31,6 +31,8 @@ const FEATURE: &str = "snmp";
 const RELOOK: Duration = Duration::from_secs(1);
 /// With every so manieth look freed memory goes back to the kernel.
 const GIVE_BACK: u64 = 10;
+/// So many first looks, with each of them.
+const FIRST: u64 = 120;
 
 /// The collector at work.
 pub(crate) struct Collector {
@@ -147,7 +149,7 @@ impl Collector {
                     let looked = tokio::task::spawn_blocking(move || {
                         targets.lock().unwrap_or_else(PoisonError::into_inner).look(&poller);
                         // A poll makes and frees much at once, most of all the first of every device.
-                        if turn % GIVE_BACK == GIVE_BACK - 1 {
+                        if turn < FIRST || turn % GIVE_BACK == 0 {
                             telegen_sys::memory::give_back();
                         }
                     });
