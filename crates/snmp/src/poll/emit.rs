@@ -175,6 +175,11 @@ fn scalars(device: &mut Device, plan: &Plan, poll: &Poll, points: &mut Points) {
     }
 }
 
+/// A 64-bit counter in 48 bits that keep its order: exact up to 2^37, beyond that to one part in 2^36.
+fn ordered(value: u64) -> u64 {
+    (value as f64).to_bits() >> 16
+}
+
 /// A counter's value with the wraps since it was first read; `kept` is its last. `None`: no counter.
 fn extended(cell: Cell, kept: &mut u64) -> Option<u64> {
     let value = match cell {
@@ -282,14 +287,12 @@ impl Turn<'_> {
             }
             if let Some(was) = was.filter(|_| !self.restarted) {
                 new.set_start(at, old.start(was));
-                if same_layout {
-                    new.of_row(at).copy_from_slice(old.of_row(was));
-                } else {
-                    // Columns came or went: those that stay keep their last values.
-                    for (slot, column) in counters.iter().enumerate() {
-                        if let Some(before) = old.columns().iter().position(|c| c == column) {
-                            new.of_row(at)[slot] = old.of_row(was)[before];
-                        }
+                // Columns may have come or gone: those that stay keep their last values.
+                for (slot, column) in counters.iter().enumerate() {
+                    let before =
+                        if same_layout { Some(slot) } else { old.columns().iter().position(|c| c == column) };
+                    if let Some(before) = before {
+                        new.set_last(at, slot, old.last(was, before));
                     }
                 }
             }
@@ -402,7 +405,7 @@ impl Turn<'_> {
             {
                 // Its counters began anew, unless this is the first look at them.
                 if self.last_poll != 0 && start > self.last_poll {
-                    kept.of_row(at).fill(NONE);
+                    kept.forget_last(at);
                 }
                 kept.set_start(at, start);
             }
@@ -433,17 +436,23 @@ impl Turn<'_> {
                 points.gauge(column.metric, attrs.clone(), NumberValue::Int(1));
                 continue;
             }
-            let mut loose = NONE;
-            let last = if counter { kept.of_row(at)[this] } else { NONE };
-            if let Cell::Counter64(v) = cell
-                && last != NONE
-                && v < last
-            {
-                // It went back and nothing said so: it began anew after the last poll.
-                kept.set_start(at, kept.start(at).max(self.last_poll));
+            let last = if counter { kept.last(at, this) } else { NONE };
+            let mut keep = last;
+            if let Cell::Counter64(v) = cell {
+                keep = ordered(v);
+                if last != NONE && keep < last {
+                    // It went back and nothing said so: it began anew after the last poll.
+                    kept.set_start(at, kept.start(at).max(self.last_poll));
+                }
             }
-            let keep = if counter { &mut kept.of_row(at)[this] } else { &mut loose };
-            match extended(cell, keep) {
+            let value = match cell {
+                Cell::Counter64(v) => Some(v),
+                other => extended(other, &mut keep),
+            };
+            if counter && keep != last {
+                kept.set_last(at, this, keep);
+            }
+            match value {
                 Some(value) => {
                     let start = if kept.start(at) != 0 { kept.start(at) } else { self.boot };
                     points.sum(column.metric, attrs.clone(), start, scaled(value, column.scale));
@@ -494,7 +503,9 @@ fn copy_row(old: &mut Kept, row: usize, new: &mut Kept, labels: usize, counters:
     new.push(old.index(row), (0..labels).map(|l| old.label(row, l)));
     new.set_start(at, old.start(row));
     if counters {
-        new.of_row(at).copy_from_slice(old.of_row(row));
+        for slot in 0..new.columns().len() {
+            new.set_last(at, slot, old.last(row, slot));
+        }
     }
 }
 

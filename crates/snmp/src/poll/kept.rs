@@ -5,6 +5,8 @@ use crate::protocol::compare;
 
 /// No counter value yet.
 pub(crate) const NONE: u64 = u64::MAX;
+/// What 48 bits hold at most: no value yet.
+const MOST: u64 = (1 << 48) - 1;
 /// Longest label that is kept, in bytes.
 const LONGEST: usize = 255;
 
@@ -72,8 +74,8 @@ pub(crate) struct Kept {
     names: Arc<Names>,
     /// Columns whose last values are kept, in this order.
     columns: Box<[u16]>,
-    /// Row by row.
-    counters: Vec<u64>,
+    /// Row by row, in 48 bits each: a device has many of them.
+    counters: Vec<[u8; 6]>,
     /// Begin of each row's counters where it is not the device's, else 0. Empty as long as no row has its own.
     starts: Vec<u64>,
 }
@@ -113,10 +115,26 @@ impl Kept {
         self.names.label(row, label)
     }
 
-    /// The last values of a row's counters.
-    pub(crate) fn of_row(&mut self, row: usize) -> &mut [u64] {
+    /// The last value of a row's counter, as it was kept: less than 2^48, or [`NONE`].
+    pub(crate) fn last(&self, row: usize, slot: usize) -> u64 {
+        let [a, b, c, d, e, f] = self.counters[row * self.columns.len() + slot];
+        match u64::from_le_bytes([a, b, c, d, e, f, 0, 0]) {
+            MOST => NONE,
+            value => value,
+        }
+    }
+
+    /// Keeps the last value of a row's counter; what 48 bits do not hold is none.
+    pub(crate) fn set_last(&mut self, row: usize, slot: usize, value: u64) {
+        let [a, b, c, d, e, f, ..] = value.min(MOST).to_le_bytes();
         let width = self.columns.len();
-        &mut self.counters[row * width..(row + 1) * width]
+        self.counters[row * width + slot] = [a, b, c, d, e, f];
+    }
+
+    /// Forgets the last values of a row's counters.
+    pub(crate) fn forget_last(&mut self, row: usize) {
+        let width = self.columns.len();
+        self.counters[row * width..(row + 1) * width].fill([0xff; 6]);
     }
 
     /// Begin of a row's counters where it is not the device's, else 0.
@@ -147,7 +165,7 @@ impl Kept {
     /// Adds a row; rows come in order.
     pub(crate) fn push<'a>(&mut self, index: &[u8], labels: impl Iterator<Item = &'a str>) {
         Arc::make_mut(&mut self.names).push(index, labels);
-        self.counters.resize(self.counters.len() + self.columns.len(), NONE);
+        self.counters.resize(self.counters.len() + self.columns.len(), [0xff; 6]);
     }
 
     /// Gives back room that will not be used.
@@ -181,9 +199,11 @@ mod tests {
             (names.row_of(&[3]), names.row_of(&[2]), names.row_of(&[0x81, 0])),
             (Some(1), None, Some(2))
         );
-        kept.of_row(1)[0] = 7;
+        kept.set_last(1, 0, 7);
+        kept.set_last(0, 0, u64::MAX);
         kept.set_start(1, 9);
-        assert_eq!((kept.start(0), kept.start(1), kept.start(2), kept.of_row(2)[0]), (0, 9, 0, NONE));
+        assert_eq!((kept.start(0), kept.start(1), kept.start(2)), (0, 9, 0));
+        assert_eq!((kept.last(0, 0), kept.last(1, 0), kept.last(2, 0)), (NONE, 7, NONE));
         let mut from = 0;
         assert_eq!((kept.find(&[3], &mut from), kept.find(&[2], &mut from), from), (Some(1), None, 1));
     }
