@@ -65,8 +65,9 @@ impl Pump {
         Ok(Pump { control, streams: streams.build().context("stream rings")?, waiter, unknown })
     }
 
-    /// Waits until a ring fills up, a process record arrives or `timeout` has passed; then reads everything.
-    pub fn turn(&self, timeout: Duration) -> Result<(), Error> {
+    /// Waits until a ring fills up, a process record arrives or `timeout` has passed; then reads everything. Gives the
+    /// number of stream records.
+    pub fn turn(&self, timeout: Duration) -> Result<usize, Error> {
         let mut events =
             [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 32];
         let wait = rustix::event::Timespec {
@@ -81,9 +82,12 @@ impl Pump {
     }
 
     /// Reads everything without waiting. Process records come first: the streams' owners are among them.
-    pub fn drain(&self) -> Result<(), Error> {
+    pub fn drain(&self) -> Result<usize, Error> {
         self.control.consume().context("reading the control ring")?;
-        self.streams.consume().context("reading the stream rings")
+        let read = self.streams.consume_raw();
+        usize::try_from(read)
+            .map_err(|_| libbpf_rs::Error::from_raw_os_error(-read))
+            .context("reading the stream rings")
     }
 
     /// Records of no known type or cut short: always 0 unless the two halves do not fit together.
