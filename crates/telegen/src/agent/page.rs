@@ -28,6 +28,9 @@ const READING: Duration = Duration::from_secs(2);
 pub(crate) struct Page {
     #[cfg(feature = "view")]
     view: Option<telegen_view::View>,
+    /// Network devices, in collector mode.
+    #[cfg(feature = "view")]
+    devices: Option<telegen_view::DeviceView>,
 }
 
 impl Page {
@@ -44,7 +47,9 @@ impl Page {
             };
             telegen_view::View::new(settings.view.memory.as_usize(), mon, about)
         });
-        Page { view }
+        let devices =
+            view.as_ref().filter(|_| settings.mode == Mode::Collector).map(telegen_view::DeviceView::new);
+        Page { view, devices }
     }
 
     #[cfg(not(feature = "view"))]
@@ -52,20 +57,21 @@ impl Page {
         Page {}
     }
 
-    /// The store of the page as a sink.
+    /// The stores of the page as sinks.
     #[cfg(feature = "view")]
-    pub(crate) fn sink(&self) -> Option<(Arc<dyn Sink>, SinkConfig)> {
-        let view = self.view.as_ref()?;
+    pub(crate) fn sinks(&self) -> Vec<(Arc<dyn Sink>, SinkConfig)> {
         // What the page cannot take at once it never shows: it holds up no queue.
         let queue = QueueConfig { max_size: 32 << 20, when_full: WhenFull::DropNewest };
         let batch = BatchConfig { timeout: Duration::from_millis(500), ..BatchConfig::default() };
         let config = SinkConfig { role: Role::View, queue, batch, ..SinkConfig::default() };
-        Some((Arc::new(view.clone()), config))
+        let view = self.view.iter().map(|v| Arc::new(v.clone()) as Arc<dyn Sink>);
+        let devices = self.devices.iter().map(|d| Arc::new(d.clone()) as Arc<dyn Sink>);
+        view.chain(devices).map(|sink| (sink, config.clone())).collect()
     }
 
     #[cfg(not(feature = "view"))]
-    pub(crate) fn sink(&self) -> Option<(Arc<dyn Sink>, SinkConfig)> {
-        None
+    pub(crate) fn sinks(&self) -> Vec<(Arc<dyn Sink>, SinkConfig)> {
+        Vec::new()
     }
 
     /// Takes the processes that are known to the page.
@@ -114,6 +120,10 @@ impl Page {
                 reader.metrics(&pipeline.peek_metrics(now), now);
             }
         });
+        let server = match &self.devices {
+            Some(devices) => server.merge(devices.api()),
+            None => server,
+        };
         server.merge(view.api()).merge_shell(view.shell())
     }
 
