@@ -17,7 +17,7 @@ use telegen_server::{Running, Server};
 use telegen_sys::{Host, unix_ns};
 
 #[cfg(feature = "view")]
-use crate::settings::Mode;
+use crate::settings::{Budget, Mode};
 use crate::settings::{Load, Settings};
 
 /// How often the page is given a reading of all metrics.
@@ -28,6 +28,8 @@ const READING: Duration = Duration::from_secs(2);
 pub(crate) struct Page {
     #[cfg(feature = "view")]
     view: Option<telegen_view::View>,
+    #[cfg(feature = "view")]
+    queue: usize,
 }
 
 impl Page {
@@ -42,9 +44,9 @@ impl Page {
                 config: load.source.file.as_ref().map(|f| f.display().to_string()).unwrap_or_default(),
                 mode: if settings.mode == Mode::Agent { "agent" } else { "collector" }.to_owned(),
             };
-            telegen_view::View::new(settings.view.memory.as_usize(), mon, about)
+            telegen_view::View::new(Budget(settings).view().as_usize(), mon, about)
         });
-        Page { view }
+        Page { view, queue: Budget(settings).page_queue().as_usize() }
     }
 
     #[cfg(not(feature = "view"))]
@@ -57,7 +59,7 @@ impl Page {
     pub(crate) fn sink(&self) -> Option<(Arc<dyn Sink>, SinkConfig)> {
         let view = self.view.as_ref()?;
         // What the page cannot take at once it never shows: it holds up no queue.
-        let queue = QueueConfig { max_size: 32 << 20, when_full: WhenFull::DropNewest };
+        let queue = QueueConfig { max_size: self.queue, when_full: WhenFull::DropNewest };
         let batch = BatchConfig { timeout: Duration::from_millis(500), ..BatchConfig::default() };
         let config = SinkConfig { role: Role::View, queue, batch, ..SinkConfig::default() };
         Some((Arc::new(view.clone()), config))
