@@ -477,7 +477,7 @@ fn the_memory_budget_is_summed_and_names_the_keys_that_break_it() {
     assert_eq!(
         found,
         [
-            "t.yaml:1:19 limits.memory: \"256MiB\": less than its parts, 310MiB: export.otlp.0.queue.max_size 150MiB, view.memory 64MiB, what waits for the page 32MiB, export.otlp.1.queue 32MiB, the program itself 24MiB, tw..."
+            "t.yaml:1:19 limits.memory: \"256MiB\": less than its parts, 310MiB: export.otlp.0.queue.max_size 150MiB, view.memory 64MiB, what waits for the page 32MiB, export.otlp.1.queue 32MiB, the program itself 24MiB, twice export.otlp.batch.max_byt..."
         ]
     );
     assert_eq!(wrong("export: { otlp: { endpoint: 'http://h:1', batch: { max_bytes: 200MiB } } }").len(), 1);
