@@ -20,4 +20,4 @@ pub use clock::{Clock, monotonic_ns, unix_ns};
 pub use foreign::read_foreign;
 pub use host::Host;
 pub use procfs::{ProcInfo, TICK_NS, environment, pids, process, start_ticks};
-pub use sockets::socket_owner;
+pub use sockets::{socket_owner, socket_owner_elsewhere};

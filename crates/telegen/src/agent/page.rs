@@ -17,7 +17,7 @@ use telegen_server::{Running, Server};
 use telegen_sys::{Host, unix_ns};
 
 #[cfg(feature = "view")]
-use crate::settings::Mode;
+use crate::settings::{Budget, Mode};
 use crate::settings::{Load, Settings};
 
 /// How often the page is given a reading of all metrics.
@@ -31,6 +31,8 @@ pub(crate) struct Page {
     /// Network devices, in collector mode.
     #[cfg(feature = "view")]
     devices: Option<telegen_view::DeviceView>,
+    #[cfg(feature = "view")]
+    queue: usize,
 }
 
 impl Page {
@@ -45,11 +47,11 @@ impl Page {
                 config: load.source.file.as_ref().map(|f| f.display().to_string()).unwrap_or_default(),
                 mode: if settings.mode == Mode::Agent { "agent" } else { "collector" }.to_owned(),
             };
-            telegen_view::View::new(settings.view.memory.as_usize(), mon, about)
+            telegen_view::View::new(Budget(settings).view().as_usize(), mon, about)
         });
         let devices =
             view.as_ref().filter(|_| settings.mode == Mode::Collector).map(telegen_view::DeviceView::new);
-        Page { view, devices }
+        Page { view, devices, queue: Budget(settings).page_queue().as_usize() }
     }
 
     #[cfg(not(feature = "view"))]
@@ -61,7 +63,8 @@ impl Page {
     #[cfg(feature = "view")]
     pub(crate) fn sinks(&self) -> Vec<(Arc<dyn Sink>, SinkConfig)> {
         // What the page cannot take at once it never shows: it holds up no queue.
-        let queue = QueueConfig { max_size: 32 << 20, when_full: WhenFull::DropNewest };
+        let share = self.queue / if self.devices.is_some() { 2 } else { 1 };
+        let queue = QueueConfig { max_size: share, when_full: WhenFull::DropNewest };
         let batch = BatchConfig { timeout: Duration::from_millis(500), ..BatchConfig::default() };
         let config = SinkConfig { role: Role::View, queue, batch, ..SinkConfig::default() };
         let view = self.view.iter().map(|v| Arc::new(v.clone()) as Arc<dyn Sink>);

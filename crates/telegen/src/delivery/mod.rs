@@ -20,7 +20,7 @@ pub(crate) use reload::Watch;
 #[cfg(feature = "agent")]
 pub(crate) use senders::Exporters;
 
-use crate::settings::{Load, Settings};
+use crate::settings::{Budget, Load, Settings};
 
 /// Name of the OTLP receiver in `doctor`, metrics and the page.
 const RECEIVER: &str = "receive.otlp";
@@ -58,8 +58,7 @@ impl Delivery {
     /// Starts to take in what others send.
     pub(crate) async fn receive(&mut self) -> anyhow::Result<()> {
         let Some(otlp) = &self.settings.receive.otlp else { return Ok(()) };
-        // An eighth of the budget is for requests that are being read.
-        let memory = (self.settings.limits.memory.as_usize() / 8).max(4 << 20);
+        let memory = Budget(&self.settings).receive().as_usize();
         let senders = Arc::new(senders::Processes::new(&self.settings, &self.host, self.exporters.clone()));
         let receiver = OtlpReceiver::new(otlp, self.pipeline.input(), memory, senders, &self.mon)?;
         let receiving = receiver.start().await?;
