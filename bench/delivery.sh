@@ -1,14 +1,20 @@
 #!/usr/bin/env bash
-# What: CPU seconds per million records from OTLP/gRPC to OTLP/gRPC (spans, logs; none, zstd, gzip), RSS, and the disk queue beside dd; rotel beside Telegen.
+# What: OTLP/gRPC to OTLP/gRPC: CPU seconds per million records, RSS, 1 to 64 sources; the disk queue beside dd, a restart on a full queue. Beside Telegen: rotel, the Collector.
+# RECORDS (1000000), ROWS ("forward sources disk restart"), RESTART_GB (10) choose what is measured.
 source "$(dirname "$0")/lib.sh"
 records=${RECORDS:-1000000}
+rows=" ${ROWS:-forward sources disk restart} "
 cargo build --release --locked -q -p telegen
 cargo build --release --locked -q -p telegen-testkit --bins
+cargo build --release --locked -q -p telegen-buffer --example fill
 rotel=${ROTEL:-}
-if [[ -z $rotel ]] && python3 -m venv "$work/venv" 2>/dev/null && "$work/venv/bin/pip" -q install rotel 2>/dev/null; then
+if [[ $rows == *" forward "* && -z $rotel ]] && python3 -m venv "$work/venv" 2>/dev/null && "$work/venv/bin/pip" -q install rotel 2>/dev/null; then
   rotel=$(find "$work/venv" -name rotel-agent -type f | head -1)
 fi
-[[ -n $rotel ]] || echo "SKIPPED rotel beside Telegen: it could not be installed" >&2
+[[ -n $rotel || $rows != *" forward "* ]] || echo "SKIPPED rotel beside Telegen: it could not be installed" >&2
+collector=$target/peers/collector
+[[ $rows != *" forward "* ]] || scripts/peers.sh collector
+[[ -x $collector ]] || collector=
 
 sink_port=$(free_port)
 "$target/release/otlp-sink" --grpc "127.0.0.1:$sink_port" --count-only > "$work/sink" & pids+=($!)
@@ -16,14 +22,16 @@ wait_port "$sink_port"
 
 cpu() { awk '{print ($14 + $15) / 100}' "/proc/$1/stat"; }
 peak() { awk '/VmHWM/ {print int($2 / 1024)}' "/proc/$1/status"; }
+stop() { kill "$1" 2>/dev/null || true; wait "$1" 2>/dev/null || true; }
 
-# NAME PID PORT SIGNAL PACK: sends, waits until the process is quiet, prints a row.
+# NAME PID PORT SIGNAL PACK [MORE...]: sends, waits until the process is quiet, prints a row.
 measure() {
   local name=$1 pid=$2 port=$3 signal=$4 pack=$5 before after line idle
-  "$target/release/otlp-load" --to "127.0.0.1:$port" --signal "$signal" --pack "$pack" --records 20000 > /dev/null
+  shift 5
+  "$target/release/otlp-load" --to "127.0.0.1:$port" --signal "$signal" --pack "$pack" --records 20000 "$@" > /dev/null
   sleep 1.5
   before=$(cpu "$pid")
-  line=$("$target/release/otlp-load" --to "127.0.0.1:$port" --signal "$signal" --pack "$pack" --records "$records")
+  line=$("$target/release/otlp-load" --to "127.0.0.1:$port" --signal "$signal" --pack "$pack" --records "$records" "$@")
   # Until what is queued has left.
   idle=0; after=$(cpu "$pid")
   while ((idle < 3)); do
@@ -40,34 +48,110 @@ print(f'{name:22} {signal:7} {pack:5} {l["bytes_a_record"]:8} {cpu:10.2f} {l["re
 PY
 }
 
-telegen() { # PACK QUEUE
+telegen() { # PACK QUEUE [MORE]
   local queue=""
-  [[ -z $2 ]] || queue="queue: { path: $2, fsync: 100ms, when_full: block, max_size: 8GiB }"
+  [[ -z $2 ]] || queue="queue: { path: $2, fsync: 100ms, when_full: block, max_size: 16GiB }"
   cat > "$work/telegen.yaml" <<CONF
 server: { listen: 127.0.0.1:$(free_port) }
 receive: { otlp: { grpc: 127.0.0.1:$port } }
-export: { otlp: { endpoint: http://127.0.0.1:$sink_port, compression: $1, $queue } }
+export: { otlp: { endpoint: http://127.0.0.1:${3:-$sink_port}, compression: $1, $queue } }
 CONF
   "$target/release/telegen" collector --config "$work/telegen.yaml" 2> "$work/log" & pid=$!
-  until grep -q ready "$work/log"; do sleep 0.05; done
+  until grep -q ready "$work/log"; do sleep 0.01; done
 }
 
-printf '%-22s %-7s %-5s %8s %10s %12s %8s\n' program signal pack 'B/record' 'CPU s/M' records/s 'RSS MB'
-for pack in none zstd gzip; do
-  for signal in traces logs; do
-    port=$(free_port); telegen "$pack" ""
-    measure telegen "$pid" "$port" "$signal" "$pack"
-    kill "$pid"; wait "$pid" 2>/dev/null || true
-    if [[ -n $rotel && $pack != zstd ]]; then
-      port=$(free_port); http=$(free_port)
-      "$rotel" start --exporter otlp --otlp-grpc-endpoint "127.0.0.1:$port" --otlp-http-endpoint "127.0.0.1:$http" \
-        --otlp-exporter-endpoint "http://127.0.0.1:$sink_port" --otlp-exporter-protocol grpc \
-        --otlp-exporter-compression "$pack" > "$work/rotel" 2>&1 & pid=$!
-      if (wait_port "$port") 2>/dev/null && measure rotel "$pid" "$port" "$signal" "$pack"; then :; else echo "SKIPPED rotel $signal $pack: $(tail -1 "$work/rotel")" >&2; fi
-      kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true
-    fi
+the_collector() { # PACK
+  cat > "$work/collector.yaml" <<CONF
+receivers: { otlp: { protocols: { grpc: { endpoint: 127.0.0.1:$port } } } }
+processors: { batch: {} }
+exporters: { otlp_grpc: { endpoint: 127.0.0.1:$sink_port, tls: { insecure: true }, compression: $1 } }
+service:
+  telemetry: { metrics: { level: none }, logs: { level: error } }
+  pipelines:
+    traces: { receivers: [otlp], processors: [batch], exporters: [otlp_grpc] }
+    logs: { receivers: [otlp], processors: [batch], exporters: [otlp_grpc] }
+CONF
+  "$collector" --config "$work/collector.yaml" > "$work/collector.log" 2>&1 & pid=$!
+}
+
+head_row() { printf '%-22s %-7s %-5s %8s %10s %12s %8s\n' program signal pack 'B/record' 'CPU s/M' records/s 'RSS MB'; }
+
+if [[ $rows == *" forward "* ]]; then
+  head_row
+  for pack in none zstd gzip; do
+    for signal in traces logs; do
+      port=$(free_port); telegen "$pack" ""
+      measure telegen "$pid" "$port" "$signal" "$pack"
+      stop "$pid"
+      if [[ -n $rotel && $pack != zstd ]]; then
+        port=$(free_port); http=$(free_port)
+        "$rotel" start --exporter otlp --otlp-grpc-endpoint "127.0.0.1:$port" --otlp-http-endpoint "127.0.0.1:$http" \
+          --otlp-exporter-endpoint "http://127.0.0.1:$sink_port" --otlp-exporter-protocol grpc \
+          --otlp-exporter-compression "$pack" > "$work/rotel" 2>&1 & pid=$!
+        if (wait_port "$port") 2>/dev/null && measure rotel "$pid" "$port" "$signal" "$pack"; then :; else echo "SKIPPED rotel $signal $pack: $(tail -1 "$work/rotel")" >&2; fi
+        stop "$pid"
+      fi
+      if [[ -n $collector ]]; then
+        port=$(free_port); the_collector "$pack"
+        if (wait_port "$port") 2>/dev/null && measure collector "$pid" "$port" "$signal" "$pack"; then :; else echo "SKIPPED collector $signal $pack: $(tail -1 "$work/collector.log")" >&2; fi
+        stop "$pid"
+      fi
+    done
   done
-done
-port=$(free_port); telegen none "$work/queue"
-measure 'telegen, disk queue' "$pid" "$port" logs none
-kill "$pid"; wait "$pid" 2>/dev/null || true
+fi
+
+if [[ $rows == *" sources "* ]]; then
+  [[ $rows == *" forward "* ]] || head_row
+  for sources in 1 8 64; do
+    port=$(free_port); telegen none ""
+    measure "telegen, $sources sources" "$pid" "$port" logs none --sources "$sources" --streams 8
+    stop "$pid"
+  done
+  port=$(free_port); telegen none "$work/queue"
+  measure 'telegen, disk queue' "$pid" "$port" logs none
+  stop "$pid"
+fi
+
+if [[ $rows == *" disk "* ]]; then
+  bytes=$((${DISK_MB:-1024} << 20))
+  # The same bytes with the same interval between syncs: written plainly, and as records of a queue.
+  plain=$(python3 - "$work/dd" "$bytes" <<'PY'
+import os, sys, time
+path, total = sys.argv[1], int(sys.argv[2])
+block = bytes(i * 31 % 251 for i in range(256 << 10))
+fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+start = synced = time.monotonic()
+for _ in range(total // len(block)):
+    os.write(fd, block)
+    if time.monotonic() - synced >= 0.1:
+        os.fdatasync(fd); synced = time.monotonic()
+os.fdatasync(fd)
+print(total / (time.monotonic() - start) / 2**20)
+PY
+)
+  rm -f "$work/dd"
+  dd=$(dd if=/dev/zero of="$work/dd" bs=256K count=$((bytes >> 18)) conv=fdatasync 2>&1 | awk '/copied/ {for (i = 1; i <= NF; i++) if ($i == "s,") print $(i - 1)}')
+  rm -f "$work/dd"
+  queue=$("$target/release/examples/fill" "$work/fill" "$bytes" $((256 << 10)) 100)
+  rm -rf "$work/fill"
+  python3 - "$plain" "$dd" "$bytes" "$queue" <<'PY'
+import json, sys
+plain, dd, total, queue = float(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
+q = queue["bytes"] / queue["seconds"] / 2**20
+print(f'\n{"disk":42} {"MB/s":>8} {"ratio":>6}')
+print(f'{"dd, one sync at the end":42} {total / dd / 2**20:8.0f}')
+print(f'{"the same bytes, a sync every 100 ms":42} {plain:8.0f} {"":>6}')
+print(f'{"queue on disk, a sync every 100 ms":42} {q:8.0f} {q / plain:6.2f}')
+PY
+fi
+
+if [[ $rows == *" restart "* ]]; then
+  gb=${RESTART_GB:-10}
+  dead=$(free_port); port=$(free_port); telegen none "$work/full" "$dead"
+  "$target/release/otlp-load" --to "127.0.0.1:$port" --signal logs --records $((gb * 4400000)) > /dev/null
+  sleep 1; stop "$pid"
+  size=$(du -sm "$work/full" | awk '{print $1}')
+  began=$(date +%s%N); telegen none "$work/full" "$dead"; ended=$(date +%s%N)
+  printf '\nrestart on a queue of %s MB: ready after %d ms\n' "$size" $(((ended - began) / 1000000))
+  stop "$pid"
+fi

@@ -8,9 +8,9 @@ for part in "$@"; do
   case "$part" in
     build) wanted+=(clang-19 gcc libc6-dev libelf-dev zlib1g-dev libzstd-dev linux-libc-dev pkg-config make git) ;;
     test) wanted+=(nginx-light wrk curl python3 nodejs golang-go default-jdk-headless gcc-multilib bpftool util-linux npm chromium iproute2 nftables
-      snmp snmpd snmptrapd prometheus-snmp-exporter)
+      snmp snmpd snmptrapd prometheus-snmp-exporter prometheus python3-venv maven)
       # Without these the tests on other kernels are skipped.
-      helpful+=(qemu-system-x86 seabios cpio busybox-static)
+      helpful+=(qemu-system-x86 seabios cpio busybox-static xz-utils e2fsprogs binutils)
       ;;
     demo) wanted+=(nginx-light python3 nodejs golang-go default-jdk-headless) ;;
     *) echo "setup: unknown part '$part' (build, test, demo)" >&2; exit 2 ;;
@@ -28,6 +28,10 @@ present() {
     nftables) command -v nft >/dev/null && return 0 ;;
     npm | chromium | python3 | wrk | curl | git | make | gcc | bpftool) command -v "$1" >/dev/null && return 0 ;;
     maven) command -v mvn >/dev/null && return 0 ;;
+    python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null && return 0 ;;
+    xz-utils) command -v xz >/dev/null && return 0 ;;
+    binutils) command -v strip >/dev/null && return 0 ;;
+    e2fsprogs) command -v mkfs.ext4 >/dev/null && return 0 ;;
     nginx-light) command -v nginx >/dev/null && return 0 ;;
   esac
   [[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]

@@ -11,6 +11,7 @@ echo "== lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 echo "== tests"
 scripts/kafka.sh || echo "SKIPPED Apache Kafka: it could not be fetched"
+scripts/peers.sh || echo "SKIPPED peers: they could not be built"
 status=0
 cargo test --workspace --locked --no-fail-fast -- --nocapture > "$log" 2>&1 || status=$?
 grep -E '^(test |test result|error|SKIPPED|failures:|thread .* panicked|     Running)' "$log" || true

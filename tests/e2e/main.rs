@@ -24,3 +24,4 @@ mod load;
 mod opaque;
 mod parents;
 mod programs;
+mod scrape;

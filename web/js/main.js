@@ -16,6 +16,8 @@ const LATER = {
   traces: () => import('./traces.js'),
   trace: () => import('./trace.js'),
   telegen: () => import('./telegen.js'),
+  devices: () => import('./devices.js'),
+  device: () => import('./devices.js'),
 };
 
 const prefs = load();
@@ -170,6 +172,7 @@ function linkChanged() {
     fill(hostName, link.host ? wire(link.host, 64) : null);
     setTitle();
   }
+  offerDevices();
   setText(dot, link.off ? `${link.off} off` : '');
   dot.hidden = link.off === 0;
   const fixed = !currentRange().moving;
@@ -205,6 +208,11 @@ function linkChanged() {
     setText(el('live'), '');
   }
   tick();
+}
+
+/** Only a collector has devices. */
+function offerDevices() {
+  sections.find((a) => a.hash === '#/devices').hidden = link.mode !== 'collector' && !/^devices?$/.test(current().parts[0]);
 }
 
 function tick() {
@@ -328,7 +336,8 @@ function loading() {
 }
 
 function mark(section) {
-  const of = { service: 'services', trace: 'traces' }[section] ?? section;
+  offerDevices();
+  const of = { service: 'services', trace: 'traces', device: 'devices' }[section] ?? section;
   sections.forEach((a) => {
     if (a.hash === `#/${of}`) a.setAttribute('aria-current', 'page');
     else a.removeAttribute('aria-current');

@@ -38,8 +38,17 @@ impl Drop for Lock {
 /// Makes a folder for the owner alone; one that is there must be a folder of this user, and no link.
 pub(crate) fn make(folder: &Path) -> Result<(), OpenError> {
     let wrong = |reason: &str| OpenError::Folder { path: folder.to_owned(), reason: reason.to_owned() };
+    let missing = |f: &&Path| !f.as_os_str().is_empty() && fs::symlink_metadata(f).is_err();
+    let made: Vec<&Path> = folder.ancestors().take_while(missing).collect();
     match DirBuilder::new().mode(0o700).recursive(true).create(folder) {
-        Ok(()) => {}
+        Ok(()) => {
+            // What is synced in a folder is found again only if the folder's own name is durable.
+            for parent in made.iter().filter_map(|f| f.parent()) {
+                let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+                // One that may not be read cannot be synced: that is no reason not to start.
+                let _best_effort = sync(parent);
+            }
+        }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
         Err(source) => return Err(OpenError::Io { path: folder.to_owned(), source }),
     }

@@ -58,6 +58,26 @@ pub struct Endpoint {
     pub exact: bool,
 }
 
+/// Who gets a request where several peers take the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Spread {
+    /// The first that is not failing, in their order; a peer that failed is asked again after 1 s, 2 s, up to 30 s.
+    #[default]
+    Failover,
+    /// They take turns; one that fails is passed over.
+    Balance,
+}
+
+/// A further peer that takes the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherPeer {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// Its headers: an address may hold user and password.
+    pub headers: Vec<(String, Secret)>,
+}
+
 /// How one signal, or all of them, leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtlpTarget {
@@ -73,6 +93,10 @@ pub struct OtlpTarget {
     pub tls: TlsConfig,
     /// How long one request may take, connecting included.
     pub timeout: Duration,
+    /// Further peers.
+    pub others: Vec<OtherPeer>,
+    /// Which of the peers gets a request.
+    pub spread: Spread,
 }
 
 impl Default for OtlpTarget {
@@ -85,6 +109,8 @@ impl Default for OtlpTarget {
             headers: Vec::new(),
             tls: TlsConfig::default(),
             timeout: Duration::from_secs(10),
+            others: Vec::new(),
+            spread: Spread::default(),
         }
     }
 }
@@ -115,6 +141,8 @@ pub struct FileConfig {
     pub max_size: u64,
     /// Old files kept; 0: none.
     pub keep: u32,
+    /// How old files are compressed: `PATH.1.gz`, `PATH.1.zst`.
+    pub compression: Compression,
 }
 
 impl Default for FileConfig {
@@ -126,6 +154,7 @@ impl Default for FileConfig {
             path: PathBuf::from("telemetry.jsonl"),
             max_size: 100 << 20,
             keep: 5,
+            compression: Compression::None,
         }
     }
 }

@@ -12,7 +12,8 @@ mod settings_check;
 mod settings_config;
 
 pub use config::{
-    Compression, Endpoint, ExportError, FileConfig, OtlpConfig, OtlpTarget, Protocol, TlsConfig,
+    Compression, Endpoint, ExportError, FileConfig, OtherPeer, OtlpConfig, OtlpTarget, Protocol, Spread,
+    TlsConfig,
 };
 pub use console::ConsoleSink;
 pub use file::FileSink;

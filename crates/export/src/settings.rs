@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use telegen_config::{ByteSize, Duration, HostPort, OneOrMany, SecretText, Url};
+use telegen_config::{ByteSize, Duration, HostPort, OneOrMany, Rate, SecretText, Url};
 use telegen_model::{Secret, Signal};
 use telegen_pipeline::settings::{BatchSettings, QueueSettings, RetrySettings};
 
-use crate::{Compression, Protocol};
+use crate::{Compression, Protocol, Spread};
 
 /// Where telemetry goes. Nothing leaves the machine until one of these is set, or OTEL_EXPORTER_OTLP_ENDPOINT.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -71,6 +71,13 @@ pub struct OtlpSettings {
     /// Where to send to. Plain `http` is not encrypted.
     #[schemars(example = &"http://127.0.0.1:4317")]
     pub endpoint: Url,
+    /// Further peers that take the same, with the settings of the first.
+    #[serde(default)]
+    #[schemars(example = ["http://127.0.0.2:4317"])]
+    pub more_endpoints: Vec<Url>,
+    /// Which of several peers gets a request.
+    #[serde(default)]
+    pub spread: Spread,
     /// How to send.
     #[serde(default)]
     pub protocol: Protocol,
@@ -91,6 +98,10 @@ pub struct OtlpSettings {
     /// Longest wait for the answer to one request.
     #[serde(default = "ten_seconds")]
     pub timeout: Duration,
+    /// Most spans, data points, log records or profiles a second. What is too much waits in the queue. Not set: no limit.
+    #[serde(default)]
+    #[schemars(example = &"50000/s")]
+    pub rate: Option<Rate>,
     /// When a failed request is sent again.
     #[serde(default)]
     pub retry: RetrySettings,
@@ -153,11 +164,14 @@ pub struct RotateSettings {
     pub max_size: ByteSize,
     /// Number of old files kept.
     pub keep: NonZeroU32,
+    /// Compression of old files; gzip and zstd at level 1.
+    pub compression: Compression,
 }
 
 impl Default for RotateSettings {
     fn default() -> RotateSettings {
-        RotateSettings { max_size: ByteSize::mib(100), keep: NonZeroU32::MIN.saturating_add(4) }
+        let keep = NonZeroU32::MIN.saturating_add(4);
+        RotateSettings { max_size: ByteSize::mib(100), keep, compression: Compression::None }
     }
 }
 
@@ -203,6 +217,10 @@ pub struct RemoteWriteSettings {
     /// Longest wait for the answer to one request.
     #[serde(default = "ten_seconds")]
     pub timeout: Duration,
+    /// Most spans, data points, log records or profiles a second. What is too much waits in the queue. Not set: no limit.
+    #[serde(default)]
+    #[schemars(example = &"50000/s")]
+    pub rate: Option<Rate>,
     /// When a failed request is sent again.
     #[serde(default)]
     pub retry: RetrySettings,
@@ -244,6 +262,10 @@ pub struct KafkaSettings {
     /// Longest wait for the answer to one request.
     #[serde(default = "ten_seconds")]
     pub timeout: Duration,
+    /// Most spans, data points, log records or profiles a second. What is too much waits in the queue. Not set: no limit.
+    #[serde(default)]
+    #[schemars(example = &"50000/s")]
+    pub rate: Option<Rate>,
     /// When a failed request is sent again.
     #[serde(default)]
     pub retry: RetrySettings,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use telegen_config::{Check, OneOrMany, Report};
+use telegen_config::{Check, OneOrMany, Rate, Report};
 
 use crate::settings::{ClientTls, ExportSettings, Mechanism, SignalName};
 
@@ -42,8 +42,15 @@ impl Check for ExportSettings {
             }
         }
         each(&self.otlp, "otlp", report, |otlp, report| {
+            for (i, url) in otlp.more_endpoints.iter().enumerate() {
+                let twice = otlp.more_endpoints[..i].contains(url) || *url == otlp.endpoint;
+                if twice {
+                    report.wrong(&format!("more_endpoints.{i}"), "named twice");
+                }
+            }
             headers(&otlp.headers, report);
             tls(&otlp.tls, report);
+            rate(otlp.rate, report);
             report.section("retry", &otlp.retry);
             signals(&otlp.signals, report);
         });
@@ -59,6 +66,7 @@ impl Check for ExportSettings {
             }
             headers(&write.headers, report);
             tls(&write.tls, report);
+            rate(write.rate, report);
             report.section("retry", &write.retry);
         });
         each(&self.kafka, "kafka", report, |kafka, report| {
@@ -79,6 +87,7 @@ impl Check for ExportSettings {
             if let Some(with) = &kafka.tls {
                 tls(with, report);
             }
+            rate(kafka.rate, report);
             report.section("retry", &kafka.retry);
             signals(&kafka.signals, report);
         });
@@ -113,6 +122,12 @@ fn headers(headers: &BTreeMap<String, telegen_model::Secret>, report: &mut Repor
         if value.expose().bytes().any(|b| (b < 0x20 && b != b'\t') || b == 0x7f) {
             report.wrong(&format!("headers.{name}"), "a header's value has no control characters");
         }
+    }
+}
+
+fn rate(rate: Option<Rate>, report: &mut Report) {
+    if rate.is_some_and(|rate| rate.get().is_none()) {
+        report.wrong("rate", "expected a rate such as 20000/s; leave it out for none");
     }
 }
 

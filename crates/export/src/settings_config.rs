@@ -9,7 +9,9 @@ use telegen_pipeline::SignalSet;
 use crate::settings::{
     ClientTls, ExportSettings, FileSettings, KafkaSettings, OtlpSettings, RemoteWriteSettings, SignalName,
 };
-use crate::{Endpoint, FileConfig, KafkaConfig, OtlpConfig, OtlpTarget, RemoteWriteConfig, TlsConfig};
+use crate::{
+    Endpoint, FileConfig, KafkaConfig, OtherPeer, OtlpConfig, OtlpTarget, RemoteWriteConfig, TlsConfig,
+};
 
 impl ExportSettings {
     /// The OTLP exporters.
@@ -46,17 +48,20 @@ impl OtlpSettings {
 
     /// The exporter as it is made from these settings.
     pub fn config(&self) -> OtlpConfig {
-        let headers = headers(&self.headers, &self.endpoint);
+        let at = |url: &Url| Endpoint { url: url.target(), exact: !self.append_path };
+        let other = |url| OtherPeer { endpoint: at(url), headers: headers(&self.headers, url) };
         OtlpConfig {
             name: self.name().to_owned(),
             signals: signal_set(&self.signals),
             target: OtlpTarget {
-                endpoint: Endpoint { url: self.endpoint.target(), exact: !self.append_path },
+                endpoint: at(&self.endpoint),
                 protocol: self.protocol,
                 compression: self.compression,
-                headers,
+                headers: headers(&self.headers, &self.endpoint),
                 tls: self.tls.config(),
                 timeout: self.timeout.get(),
+                others: self.more_endpoints.iter().map(other).collect(),
+                spread: self.spread,
             },
             overrides: BTreeMap::new(),
         }
@@ -140,6 +145,7 @@ impl FileSettings {
             path: self.path.clone(),
             max_size: self.rotate.max_size.get(),
             keep: self.rotate.keep.get(),
+            compression: self.rotate.compression,
         }
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use telegen_export::{Compression, Endpoint, OtlpConfig, OtlpSink, OtlpTarget, Protocol, TlsConfig};
+use telegen_export::{
+    Compression, Endpoint, OtherPeer, OtlpConfig, OtlpSink, OtlpTarget, Protocol, Spread, TlsConfig,
+};
 use telegen_model::{Records, ResourceGroup, Secret, Signal};
 use telegen_pipeline::{Batch, Outcome, SignalSet, Sink};
 use telegen_testkit::{Reply, records, sink};
@@ -260,4 +262,55 @@ async fn a_signal_with_settings_of_its_own_goes_its_own_way() {
     assert_eq!(to.send(batch(Records::Metrics(records::metrics()))).await, Outcome::Delivered);
     assert_eq!((a.taken(Signal::Traces), a.taken(Signal::Metrics)), (1, 0));
     assert_eq!((b.taken(Signal::Traces), b.taken(Signal::Metrics)), (0, 8));
+}
+
+#[tokio::test]
+async fn another_peer_takes_what_the_first_cannot_and_the_first_is_asked_again_later() {
+    let mut peers = Vec::new();
+    for _ in 0..2 {
+        peers.push(sink::OtlpSink::start().await.unwrap());
+    }
+    let other = |url: String, name: &str| OtherPeer {
+        endpoint: Endpoint { url, exact: false },
+        headers: vec![("x-to".to_string(), Secret::new(name))],
+    };
+    for spread in [Spread::Failover, Spread::Balance] {
+        let others = vec![other("http://127.0.0.1:1".into(), "none"), other(peers[1].endpoint(), "b")];
+        let to = exporter(OtlpTarget { others, spread, ..target(peers[0].endpoint(), Protocol::Grpc) });
+        let before: Vec<usize> = peers.iter().map(|p| p.requests().len()).collect();
+        let seen =
+            || std::iter::zip(&peers, &before).map(|(p, b)| p.requests().len() - b).collect::<Vec<_>>();
+        if spread == Spread::Balance {
+            // Of three in turn one is not there: its turn goes to the next, and then it is left alone.
+            for _ in 0..6 {
+                assert_eq!(to.send(spans(1)).await, Outcome::Delivered);
+            }
+            assert_eq!(seen().iter().sum::<usize>(), 6);
+            assert!(seen().iter().all(|n| *n >= 2), "{:?}", seen());
+            continue;
+        }
+        assert_eq!(to.send(spans(1)).await, Outcome::Delivered);
+        assert_eq!(seen(), [1, 0]);
+        let busy = Reply::Http { status: 503, retry_after: None };
+        peers[0].script([busy.clone()]);
+        let batch = spans(1);
+        assert_eq!(to.send(batch.clone()).await, Outcome::Delivered);
+        assert_eq!(to.send(spans(1)).await, Outcome::Delivered);
+        assert_eq!(seen(), [2, 2]);
+        let (first, second) = (peers[0].requests(), peers[1].requests());
+        assert_eq!(first[1].headers["telegen-batch-id"], second[0].headers["telegen-batch-id"]);
+        assert_eq!((first[1].headers.get("x-to"), &second[0].headers["x-to"]), (None, &"b".parse().unwrap()));
+        // An answer for good is one, whoever gives it.
+        peers[1].script([Reply::Http { status: 400, retry_after: None }]);
+        assert!(matches!(to.send(spans(1)).await, Outcome::Lost { .. }));
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        assert_eq!(to.send(spans(1)).await, Outcome::Delivered);
+        assert_eq!(seen(), [3, 3]);
+        // Nobody can: it is tried again by the one who asked, at the earliest time that was named.
+        let later = |s: &str| Reply::Http { status: 503, retry_after: Some(s.to_owned()) };
+        peers[0].script([later("9")]);
+        peers[1].script([later("7")]);
+        let outcome = to.send(spans(1)).await;
+        assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+    }
 }

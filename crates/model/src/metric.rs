@@ -87,7 +87,7 @@ pub struct HistogramPoint {
     pub time: u64,
     /// Number of measurements: the sum of `counts`.
     pub count: u64,
-    /// Sum of the measurements.
+    /// Sum of the measurements; not a number when it is not known.
     pub sum: f64,
     /// Smallest measurement, when any.
     pub min: Option<f64>,
@@ -112,7 +112,7 @@ pub struct ExponentialHistogramPoint {
     pub time: u64,
     /// Number of measurements.
     pub count: u64,
-    /// Sum of the measurements.
+    /// Sum of the measurements; not a number when it is not known.
     pub sum: f64,
     /// Smallest measurement, when any.
     pub min: Option<f64>,

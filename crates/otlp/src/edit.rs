@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use telegen_model::{RawRecords, Value};
+use telegen_model::{RawRecords, Signal, Value};
 
+use crate::edit_profiles::edit_profiles;
 use crate::raw::of_resource;
 use crate::schema::{Field, KEY_VALUE, Kind, Message};
 use crate::walk::{Fields, Raw, close, put_bytes, put_varint};
@@ -28,6 +29,15 @@ impl AnyBytes<'_> {
         }
     }
 
+    /// These bytes.
+    pub(crate) fn owned(bytes: Vec<u8>) -> AnyBytes<'static> {
+        AnyBytes(bytes.into())
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The bytes of a typed value.
     pub fn of(value: &Value) -> AnyBytes<'static> {
         AnyBytes(crate::proto::any_value(value).into())
@@ -46,8 +56,12 @@ pub trait Edit {
     fn edit<'a>(&self, list: &mut Vec<(Cow<'a, str>, AnyBytes<'a>)>, record: bool);
 }
 
-/// Changes the attributes of scopes, records, events, links and exemplars. `None` when nothing changes.
+/// Changes the attributes of scopes, records, events, links and exemplars; of profiles also those of samples, mappings
+/// and locations. `None` when nothing changes.
 pub fn edit_raw(records: &RawRecords, with: &dyn Edit) -> Option<RawRecords> {
+    if records.signal == Signal::Profiles {
+        return edit_profiles(records, with);
+    }
     let of = of_resource(records.signal);
     if !with.touches_records() && !touched(of, &records.body, with) {
         return None;
@@ -57,7 +71,7 @@ pub fn edit_raw(records: &RawRecords, with: &dyn Edit) -> Option<RawRecords> {
     Some(RawRecords { body: body.into(), ..records.clone() })
 }
 
-fn is_attributes(field: &Field) -> bool {
+pub(crate) fn is_attributes(field: &Field) -> bool {
     matches!(field.kind, Kind::Message(of) if std::ptr::eq(of, &KEY_VALUE))
         && field.name.to_ascii_lowercase().ends_with("attributes")
 }
@@ -119,7 +133,7 @@ fn message(of: &Message, bytes: &[u8], record: bool, with: &dyn Edit, out: &mut 
     }
 }
 
-fn key(pair: &[u8]) -> Option<&str> {
+pub(crate) fn key(pair: &[u8]) -> Option<&str> {
     let mut fields = Fields::of(pair);
     while let Ok(Some((number, value, _))) = fields.next() {
         if let (1, Raw::Len(key)) = (number, value) {

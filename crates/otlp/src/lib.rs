@@ -7,6 +7,8 @@
 mod count;
 pub mod decode;
 mod edit;
+mod edit_profiles;
+mod inline;
 pub mod json;
 mod merge;
 pub mod message;

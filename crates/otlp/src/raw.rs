@@ -5,8 +5,9 @@ use prost::Message as _;
 use telegen_model::{RawRecords, Resource, Signal};
 
 use crate::decode;
+use crate::inline::{inlined, strings};
 use crate::message as m;
-use crate::schema::{Kind, Message, request};
+use crate::schema::{Kind, Message, RESOURCE, request};
 use crate::walk::{Fields, Malformed, Raw, check, put_bytes};
 
 /// The records of one resource in a request.
@@ -21,10 +22,10 @@ pub struct RawGroup {
 /// Takes an `Export*ServiceRequest` apart. The whole request is checked: types, lengths, text, nesting (100 deep).
 /// Resources without items are left out, and so are fields of the request itself that no table has.
 pub fn raw_groups(signal: Signal, bytes: &Bytes) -> Result<Vec<RawGroup>, Malformed> {
-    let (mut out, mut dictionaries, mut fields) = (Vec::new(), Vec::new(), Fields::of(bytes));
+    let (mut resources, mut dictionaries, mut fields) = (Vec::new(), Vec::new(), Fields::of(bytes));
     while let Some((number, value, _)) = fields.next()? {
         match (number, value) {
-            (1, Raw::Len(of_resource)) => out.extend(group(signal, bytes.slice_ref(of_resource))?),
+            (1, Raw::Len(of_resource)) => resources.push(of_resource),
             (2, Raw::Len(dictionary)) if signal == Signal::Profiles => dictionaries.push(dictionary),
             (1, _) => return Err(Malformed::WireType),
             _ => {}
@@ -39,11 +40,14 @@ pub fn raw_groups(signal: Signal, bytes: &Bytes) -> Result<Vec<RawGroup>, Malfor
     if !dictionary.is_empty() {
         check(&crate::schema::DICTIONARY, &dictionary, 1)?;
     }
-    out.iter_mut().for_each(|g| g.records.dictionary = dictionary.clone());
+    let mut out = Vec::with_capacity(resources.len());
+    for of_resource in resources {
+        out.extend(group(signal, bytes.slice_ref(of_resource), &dictionary)?);
+    }
     Ok(out)
 }
 
-fn group(signal: Signal, bytes: Bytes) -> Result<Option<RawGroup>, Malformed> {
+fn group(signal: Signal, bytes: Bytes, dictionary: &Bytes) -> Result<Option<RawGroup>, Malformed> {
     let of = of_resource(signal);
     let items = check(of, &bytes, 1)?;
     let (mut resources, mut body): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
@@ -57,9 +61,19 @@ fn group(signal: Signal, bytes: Bytes) -> Result<Option<RawGroup>, Malformed> {
     if items == 0 {
         return Ok(None);
     }
+    // The resource is rewritten: it must not depend on the dictionary.
+    let texts = strings(dictionary);
+    let text = |at: u64| usize::try_from(at).ok().and_then(|at| texts.get(at).copied()).unwrap_or_default();
+    let inline: Vec<Vec<u8>> = match texts.is_empty() {
+        true => Vec::new(),
+        false => resources.iter().map(|r| inlined(&RESOURCE, r, &text)).collect(),
+    };
+    if !inline.is_empty() {
+        resources = inline.iter().map(Vec::as_slice).collect();
+    }
     let (resource, resource_rest) = resource(&resources)?;
-    let records =
-        RawRecords { signal, items, body: joined(&bytes, &body), resource_rest, dictionary: Bytes::new() };
+    let (body, dictionary) = (joined(&bytes, &body), dictionary.clone());
+    let records = RawRecords { signal, items, body, resource_rest, dictionary };
     Ok(Some(RawGroup { resource, records }))
 }
 

@@ -1,6 +1,7 @@
 //! Requests taken apart, translated and joined, against an implementation that is not Telegen's.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where something is wrong")]
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +15,9 @@ use opentelemetry_proto::tonic::common::v1::{
 use opentelemetry_proto::tonic::profiles::v1development as p;
 use prost::Message;
 use telegen_model::{Records, ResourceGroup, Scope, Signal};
-use telegen_otlp::{Limits, Malformed, RawGroup, encode_request, json, raw_groups, split};
+use telegen_otlp::{
+    AnyBytes, Edit, Limits, Malformed, RawGroup, edit_raw, encode_request, json, raw_groups, split,
+};
 use telegen_testkit::records;
 
 fn groups(signal: Signal, bytes: &Bytes) -> Vec<ResourceGroup> {
@@ -225,6 +228,7 @@ fn said(request: &ExportProfilesServiceRequest) -> Vec<String> {
         let a = &d.attribute_table[*i as usize];
         let value = match a.value.as_ref().unwrap().value.as_ref().unwrap() {
             V::StringValueStrindex(i) => text(*i).to_string(),
+            V::StringValue(text) => text.clone(),
             other => format!("{other:?}"),
         };
         format!("{}={value}", text(a.key_strindex))
@@ -288,4 +292,110 @@ fn profiles_of_several_dictionaries_say_the_same_in_one() {
     let same = ExportProfilesServiceRequest::decode(encode_request(&twice)).unwrap();
     assert_eq!(same.dictionary, requests[0].dictionary);
     assert_eq!(same.resource_profiles.len(), 2);
+}
+
+/// Changes `thread.name` and, where `set` is, gives every record a `stage`.
+struct Rule {
+    to: Option<(&'static str, &'static str)>,
+    set: bool,
+}
+
+impl Edit for Rule {
+    fn touches(&self, key: &str) -> bool {
+        key == "thread.name"
+    }
+
+    fn touches_records(&self) -> bool {
+        self.set
+    }
+
+    fn edit<'a>(&self, list: &mut Vec<(Cow<'a, str>, AnyBytes<'a>)>, record: bool) {
+        list.retain_mut(|(key, value)| {
+            if key != "thread.name" {
+                return true;
+            }
+            if let Some((name, text)) = self.to {
+                *key = name.into();
+                *value = if text.is_empty() { value.clone() } else { AnyBytes::text(text) };
+            }
+            self.to.is_some()
+        });
+        if record && self.set {
+            list.push(("stage".into(), AnyBytes::text("prod")));
+        }
+    }
+}
+
+/// Attributes of profile, sample and location, in words, and all texts of the dictionary.
+fn attributes_of(request: &ExportProfilesServiceRequest) -> (Vec<String>, Vec<String>) {
+    let d = request.dictionary.as_ref().unwrap();
+    let words = |list: &[i32]| {
+        let word = |i: &i32| {
+            let a = &d.attribute_table[*i as usize];
+            let value = match a.value.clone().unwrap().value.unwrap() {
+                V::StringValueStrindex(i) => d.string_table[i as usize].clone(),
+                V::StringValue(text) => text,
+                other => format!("{other:?}"),
+            };
+            format!("{}={value}", d.string_table[a.key_strindex as usize])
+        };
+        list.iter().map(word).collect::<Vec<_>>().join(",")
+    };
+    let profile = &request.resource_profiles[0].scope_profiles[0].profiles[0];
+    let lists = [
+        &profile.attribute_indices,
+        &profile.samples[0].attribute_indices,
+        &d.location_table[1].attribute_indices,
+    ];
+    (lists.map(|l| words(l)).to_vec(), d.string_table.clone())
+}
+
+#[test]
+fn attributes_of_profiles_are_changed_in_the_dictionary_and_what_is_dropped_is_gone_from_it() {
+    let request = profile("a.rs", 1);
+    let group = groups(Signal::Profiles, &request.encode_to_vec().into()).remove(0);
+    let edited = |rule: &Rule| {
+        let Records::Raw(raw) = &group.records else { panic!("raw") };
+        let raw = edit_raw(raw, rule).unwrap();
+        let group = ResourceGroup { records: Records::Raw(raw), ..group.clone() };
+        ExportProfilesServiceRequest::decode(encode_request(&[group])).unwrap()
+    };
+    let of = |rule: &Rule| attributes_of(&edited(rule));
+    let (dropped, strings) = of(&Rule { to: None, set: false });
+    assert_eq!(dropped, ["", "", ""]);
+    assert_eq!(strings, ["", "cpu", "nanoseconds", "a.rs", "run", "", ""]);
+    let (masked, strings) = of(&Rule { to: Some(("thread.name", "REDACTED")), set: true });
+    let one = "thread.name=REDACTED";
+    assert_eq!(masked, [&format!("{one},stage=prod"), one, one]);
+    assert!(!strings.contains(&"main".to_owned()));
+    let (renamed, _) = of(&Rule { to: Some(("thread", "")), set: false });
+    assert_eq!(renamed, ["thread=main"; 3]);
+    // The rest says what it said.
+    let rest = |r: &ExportProfilesServiceRequest| said(r)[0].replace("thread=main", "thread.name=main");
+    assert_eq!(rest(&edited(&Rule { to: Some(("thread", "")), set: false })), said(&request)[0]);
+    let nothing = profile("a.rs", 1);
+    let mut without = nothing.clone();
+    without.dictionary.as_mut().unwrap().string_table[5] = "other".to_owned();
+    let group = groups(Signal::Profiles, &without.encode_to_vec().into()).remove(0);
+    let Records::Raw(raw) = &group.records else { panic!("raw") };
+    assert_eq!(edit_raw(raw, &Rule { to: None, set: false }), None);
+}
+
+#[test]
+fn a_resource_of_profiles_that_points_into_the_dictionary_is_read() {
+    let mut request = profile("a.rs", 1);
+    let value = |v| Some(AnyValue { value: Some(v) });
+    let inner = KeyValue { key_strindex: 5, value: value(V::StringValueStrindex(6)), ..Default::default() };
+    let list = opentelemetry_proto::tonic::common::v1::KeyValueList { values: vec![inner] };
+    request.resource_profiles[0].resource.as_mut().unwrap().attributes = vec![
+        KeyValue { key_strindex: 1, value: value(V::StringValueStrindex(3)), ..Default::default() },
+        KeyValue { key: "own".into(), value: value(V::KvlistValue(list)), ..Default::default() },
+    ];
+    let group = groups(Signal::Profiles, &request.encode_to_vec().into()).remove(0);
+    let attributes: Vec<String> =
+        group.resource.attrs().iter().map(|kv| format!("{}={:?}", kv.key, kv.value)).collect();
+    assert_eq!(attributes.len(), 2);
+    assert!(attributes.iter().any(|a| a.starts_with("cpu=") && a.contains("a.rs")), "{attributes:?}");
+    let own = attributes.iter().find(|a| a.starts_with("own=")).unwrap();
+    assert!(own.contains("thread.name") && own.contains("main"), "{own}");
 }

@@ -1,3 +1,4 @@
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,8 @@ pub struct DiskConfig {
     pub path: PathBuf,
     /// Longest time between the writing of a batch and its sync.
     pub fsync: Duration,
+    /// Bytes that may be in memory: on their way to the disk, and ahead of the sender.
+    pub memory: usize,
 }
 
 /// How often a refused batch is sent again: waits double each time, spread by +-20 %.
@@ -107,6 +110,9 @@ pub struct SinkConfig {
     pub disk: Option<DiskConfig>,
     /// How long they are tried.
     pub retry: RetryConfig,
+    /// Items a second at most; `None`: as fast as the peer takes them. What is too much waits in the queue; at the end
+    /// of the program it is sent at once.
+    pub rate: Option<NonZeroU64>,
     /// How the ledger looks at it.
     pub role: Role,
 }

@@ -17,10 +17,8 @@ use crate::{AckLevel, Batch, DiskConfig, Hold, QueueConfig, WhenFull};
 
 /// What the peer took is recorded at least this often.
 const RECORD: Duration = Duration::from_millis(250);
-/// Batches that were handed over and are not written yet, at most, in bytes; one batch always may.
-const STAGED: usize = 32 << 20;
-/// Batches that are on disk and still in memory, at most, in bytes, per signal: a peer that keeps up gets them from here.
-const AHEAD: usize = 8 << 20;
+/// A request of this size is always admitted while nothing is on its way to the disk.
+const ONE: usize = 64 << 20;
 /// Bytes around a request: headers of the record and of the batch.
 const AROUND: u64 = 128;
 /// A segment is this part of the whole, so that dropping one frees little more than is needed.
@@ -39,6 +37,11 @@ struct Shared {
     staged: Mutex<Staged>,
     work: Condvar,
     fsync: Duration,
+    /// Batches that were handed over and are not written yet, at most, in bytes; one batch always may.
+    staged_max: usize,
+    /// Batches that are on disk and still in memory, at most, in bytes, per signal: a peer that keeps up gets them from
+    /// here.
+    ahead: usize,
     readable: Arc<[Notify; 4]>,
     ledger: Ledger,
     /// Bytes on disk when they were last counted.
@@ -101,6 +104,8 @@ impl DiskQueue {
             staged: Mutex::new(Staged { config, ..Staged::default() }),
             work: Condvar::new(),
             fsync: disk.fsync,
+            staged_max: disk.memory / 2,
+            ahead: disk.memory / 8,
             readable,
             ledger: mon.ledger.clone(),
             on_disk: AtomicU64::new(0),
@@ -136,15 +141,21 @@ impl DiskQueue {
         on_disk.saturating_add(self.shared.staged().bytes)
     }
 
+    /// Since when the oldest batch waits: one that an earlier process left counts from when it was read.
+    pub(crate) fn oldest(&self) -> Option<tokio::time::Instant> {
+        self.shared.lines.iter().filter_map(Line::oldest).min()
+    }
+
     /// Takes a batch in, or gives it back when it finds no room; never waits.
     pub(crate) fn offer(&self, batch: Arc<Batch>, hold: Option<Hold>, counted: bool) -> Option<Entry> {
-        let entry = Entry { id: 0, batch, hold, counted, first_try: None, sending: false };
+        let since = tokio::time::Instant::now();
+        let entry = Entry { id: 0, batch, hold, counted, first_try: None, since, sending: false };
         let on_disk = self.shared.on_disk.load(Ordering::Relaxed);
         let mut staged = self.shared.staged();
         let bytes = staged.bytes + entry.batch.bytes;
         let no_room = staged.config.when_full != WhenFull::DropOldest
             && on_disk.saturating_add(bytes as u64) > staged.config.max_size as u64;
-        if staged.stop || no_room || (staged.bytes > 0 && bytes > STAGED) {
+        if staged.stop || no_room || (staged.bytes > 0 && bytes > self.shared.staged_max) {
             return Some(entry);
         }
         staged.bytes = bytes;
@@ -175,7 +186,10 @@ impl DiskQueue {
 
     /// Bytes that may still be handed over before some are written.
     pub(crate) fn room_on_the_way(&self) -> usize {
-        STAGED.saturating_sub(self.shared.staged().bytes)
+        match self.shared.staged().bytes {
+            0 => self.shared.staged_max.max(ONE),
+            bytes => self.shared.staged_max.saturating_sub(bytes),
+        }
     }
 
     /// Whether all that was offered is on the disk, or counted.
@@ -307,7 +321,7 @@ impl Shared {
         for _ in 0..4096 {
             let room = self.on_disk.load(Ordering::Relaxed) + need <= config.max_size as u64;
             if room {
-                match self.lines[entry.batch.signal.index()].write(entry, AHEAD) {
+                match self.lines[entry.batch.signal.index()].write(entry, self.ahead) {
                     Ok(hold) => {
                         self.writes.inc();
                         return hold;

@@ -16,7 +16,7 @@ use crate::backoff::Backoff;
 use crate::disk::{DiskQueue, Recovered};
 use crate::queue::{Entry, Front, Queue};
 use crate::{
-    AckLevel, Batch, BoxFuture, DiskConfig, Hold, Outcome, PipelineError, Sink, SinkConfig, WhenFull,
+    AckLevel, Batch, BoxFuture, DiskConfig, Hold, Outcome, Pace, PipelineError, Sink, SinkConfig, WhenFull,
 };
 
 /// Longest wait for the last sync of a queue on disk.
@@ -43,6 +43,7 @@ pub(crate) struct Exporter {
     tasks: Mutex<JoinSet<()>>,
     /// Set when the queue was emptied for the last time: what comes later is lost at once.
     ended: AtomicBool,
+    pace: Pace,
     /// Set while the queue refuses, which `/readyz` tells.
     refuses: AtomicBool,
     /// Bytes promised to sources that can wait.
@@ -66,6 +67,7 @@ struct Stats {
     retried: Counter,
     split: Counter,
     lost: Counter,
+    milliseconds: Counter,
 }
 
 impl Stats {
@@ -84,6 +86,12 @@ impl Stats {
             retried: of("retried"),
             split: of("split"),
             lost: of("lost"),
+            milliseconds: mon.counter(
+                "telegen.export.requests.time",
+                "ms",
+                "Time that requests took, refused ones included: divided by their number, the latency.",
+                &[("exporter", exporter)],
+            ),
         }
     }
 }
@@ -120,6 +128,7 @@ impl Exporter {
             wake,
             tasks: Mutex::default(),
             ended: AtomicBool::new(false),
+            pace: Pace::default(),
             refuses: AtomicBool::new(false),
             reserved: AtomicUsize::new(0),
             successor: OnceLock::new(),
@@ -182,6 +191,18 @@ impl Exporter {
     }
 
     fn gauges(self: &Arc<Exporter>, mon: &SelfMon) {
+        let weak = Arc::downgrade(self);
+        mon.gauge_fn(
+            "telegen.export.queue.age",
+            "ms",
+            "How long the oldest batch waits for an exporter.",
+            &[("exporter", &self.name)],
+            move || {
+                let age =
+                    weak.upgrade().and_then(|e| e.queue.oldest()).map_or(Duration::ZERO, |at| at.elapsed());
+                i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+            },
+        );
         let Waiting::Disk(_) = &self.queue else { return };
         let weak = Arc::downgrade(self);
         mon.gauge_fn(
@@ -218,7 +239,10 @@ impl Exporter {
             return successor.offer(batch, hold, counted);
         }
         if let Some(hold) = &mut hold {
-            hold.reached(AckLevel::Memory);
+            match self.queue {
+                Waiting::Memory(_) => hold.queued_in_memory(),
+                Waiting::Disk(_) => hold.reached(AckLevel::Memory),
+            }
         }
         let signal = batch.signal;
         let refused = self.queue.offer(batch, hold, counted);
@@ -321,6 +345,18 @@ impl Exporter {
         let mut backoff = Backoff::default();
         loop {
             let draining = *phase.borrow_and_update() == Phase::Draining;
+            let rate = self.config().rate.filter(|_| !draining);
+            if rate.is_some()
+                && let Some(wait) = self.pace.wait(Instant::now())
+            {
+                tokio::select! {
+                    () = sleep(wait) => {}
+                    _ = phase.changed() => {}
+                    // A reload may have changed the rate.
+                    _ = sink.changed() => {}
+                }
+                continue;
+            }
             let all_here = self.queue.nothing_on_its_way();
             let Some(front) = self.queue.begin(signal, Instant::now()).await else {
                 self.tell_room();
@@ -334,7 +370,12 @@ impl Exporter {
                 continue;
             };
             let to = sink.borrow_and_update().clone();
+            let began = Instant::now();
+            if let Some(rate) = rate {
+                self.pace.spend(rate, front.batch.items as u64, began);
+            }
             let outcome = send(to, &front.batch).await;
+            self.stats.milliseconds.add(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
             let Some(wait) = self.apply(signal, front, outcome, &mut backoff) else { continue };
             // What is on disk is safe there: a peer that does not answer does not hold up the end.
             if draining && matches!(self.queue, Waiting::Disk(_)) {
@@ -436,6 +477,13 @@ impl Waiting {
         match self {
             Waiting::Memory(q) => q.bytes(),
             Waiting::Disk(q) => q.bytes(),
+        }
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        match self {
+            Waiting::Memory(q) => q.oldest(),
+            Waiting::Disk(q) => q.oldest(),
         }
     }
 

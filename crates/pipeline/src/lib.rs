@@ -15,6 +15,7 @@ mod exporter;
 mod hub;
 mod line;
 mod own;
+mod pace;
 mod pipeline;
 mod process;
 mod queue;
@@ -27,5 +28,6 @@ pub use batch::Batch;
 pub use config::{
     BatchConfig, DiskConfig, PipelineConfig, QueueConfig, RetryConfig, Role, SinkConfig, WhenFull,
 };
+pub use pace::Pace;
 pub use pipeline::{Input, Pipeline, PipelineError};
 pub use sink::{BoxFuture, MetricSource, Outcome, Reader, SignalSet, Sink};

@@ -124,10 +124,18 @@ impl Line {
                 let id = state.next;
                 state.next += 1;
                 let batch = Arc::new(batch);
-                state.current.push_back(Entry { id, batch, hold, counted, first_try: None, sending: false });
+                let entry = Entry { id, batch, hold, counted, first_try: None, since: now, sending: false };
+                state.current.push_back(entry);
                 state.front(now).map_or(Begun::Empty, Begun::Front)
             }
         }
+    }
+
+    /// Since when the oldest batch waits that is in memory.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        let state = lock(&self.state);
+        let ahead = || state.ahead.front().map(|ahead| ahead.entry.since);
+        state.current.front().map(|entry| entry.since).or_else(ahead)
     }
 
     pub(crate) fn put_back(&self, id: u64) {

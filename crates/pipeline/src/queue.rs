@@ -16,6 +16,8 @@ pub(crate) struct Entry {
     /// Whether the ledger counts it at this sink.
     pub(crate) counted: bool,
     pub(crate) first_try: Option<Instant>,
+    /// When it came into the queue, or from the disk.
+    pub(crate) since: Instant,
     /// In the sink's hands: it must not be dropped to make room, the peer may have it already.
     pub(crate) sending: bool,
 }
@@ -54,6 +56,7 @@ impl Entry {
                 hold: self.hold.as_ref().map(Hold::split),
                 counted: self.counted,
                 first_try: self.first_try,
+                since: self.since,
                 sending: false,
             }
         };
@@ -80,10 +83,16 @@ impl Queue {
         self.lock().bytes
     }
 
+    /// Since when the oldest batch waits.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.lock().lines.iter().filter_map(|line| Some(line.front()?.since)).min()
+    }
+
     /// Takes a batch in, or gives back what found no room: the new one or, with `drop_oldest`, old ones.
     pub(crate) fn offer(&self, batch: Arc<Batch>, hold: Option<Hold>, counted: bool) -> Vec<Entry> {
         let mut state = self.lock();
-        let entry = Entry { id: state.next, batch, hold, counted, first_try: None, sending: false };
+        let since = Instant::now();
+        let entry = Entry { id: state.next, batch, hold, counted, first_try: None, since, sending: false };
         state.next += 1;
         let mut refused = Vec::new();
         if state.config.when_full == WhenFull::DropOldest && entry.batch.bytes <= state.config.max_size {

@@ -111,14 +111,15 @@ impl QueueSettings {
         QueueConfig { max_size, when_full: self.when_full() }
     }
 
-    /// Where the queue of an exporter lies on disk, if it does: in a folder of its own.
-    pub fn disk(&self, exporter: &str) -> Option<DiskConfig> {
+    /// Where the queue of an exporter lies on disk, if it does: in a folder of its own. `memory` bounds what of it is in
+    /// memory.
+    pub fn disk(&self, exporter: &str, memory: ByteSize) -> Option<DiskConfig> {
         let name: String = exporter
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
             .collect();
         let path = self.path.as_ref()?.join(name.trim_start_matches('.'));
-        Some(DiskConfig { path, fsync: self.fsync.get() })
+        Some(DiskConfig { path, fsync: self.fsync.get(), memory: memory.as_usize() })
     }
 }
 

@@ -362,3 +362,51 @@ async fn what_a_starved_runtime_cannot_make_into_batches_is_lost_and_counted() {
     rig.settled().await;
     assert_eq!((rig.delivered("a"), rig.delivered("b")), (100_000 - lost, 100_000 - lost));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_holds_back_what_is_too_much_and_loses_nothing() {
+    let sink = Arc::new(Script::new("a"));
+    let rate = std::num::NonZeroU64::new(100);
+    let rig = Rig::new(vec![(sink.clone(), SinkConfig { rate, ..batches_of(10) })]);
+    for n in 0..100 {
+        rig.push(n * 10..n * 10 + 10);
+    }
+    rig.settled().await;
+    assert_eq!((rig.delivered("a"), sink.calls().len()), (1000, 100));
+    let calls = sink.calls();
+    let took = calls[99].at - calls[0].at;
+    // One second's worth at once, the rest at its pace.
+    assert!((Duration::from_millis(8800)..Duration::from_millis(9200)).contains(&took), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_program_does_not_wait_for_a_rate() {
+    let sink = Arc::new(Script::new("a"));
+    let rate = std::num::NonZeroU64::new(1);
+    let rig = Rig::new(vec![(sink.clone(), SinkConfig { rate, ..batches_of(10) })]);
+    for n in 0..100 {
+        rig.push(n * 10..n * 10 + 10);
+    }
+    sink.wait_calls(1).await;
+    rig.pipeline.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(rig.delivered("a"), 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn latency_and_age_are_told() {
+    let sink = Arc::new(Script::new("a"));
+    sink.always(Outcome::Retry { after: Some(Duration::from_secs(7)) });
+    let rig = Rig::new(vec![(sink.clone(), batches_of(1))]);
+    rig.push([1]);
+    sink.wait_calls(2).await;
+    let told = |name: &str| {
+        let metrics = rig.mon.metrics(1);
+        let found = metrics.iter().find(|m| m.name == name).map(|m| format!("{:?}", m.data));
+        found.unwrap_or_else(|| panic!("no {name}"))
+    };
+    let age = told("telegen.export.queue.age");
+    let ms: u64 = age.split_once("Int(").unwrap().1.split_once(')').unwrap().0.parse().unwrap();
+    // Waits are spread by a fifth.
+    assert!((5600..8500).contains(&ms), "{age}");
+    assert!(told("telegen.export.requests.time").contains("exporter"));
+}

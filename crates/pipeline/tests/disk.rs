@@ -21,7 +21,11 @@ const RETRY: Outcome = Outcome::Retry { after: None };
 fn disk(path: &Path, items: usize) -> SinkConfig {
     let fsync = Duration::from_millis(20);
     let queue = QueueConfig { max_size: 64 << 20, when_full: WhenFull::DropOldest };
-    SinkConfig { disk: Some(DiskConfig { path: path.to_owned(), fsync }), queue, ..batches_of(items) }
+    SinkConfig {
+        disk: Some(DiskConfig { path: path.to_owned(), fsync, memory: 64 << 20 }),
+        queue,
+        ..batches_of(items)
+    }
 }
 
 fn away(name: &str) -> Arc<Script> {

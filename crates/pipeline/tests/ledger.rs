@@ -36,6 +36,7 @@ fn config() -> impl Strategy<Value = SinkConfig> {
                 max: Duration::from_millis(2),
                 max_elapsed: Duration::from_millis(if expires { 3 } else { 0 }),
             },
+            rate: None,
             role,
         },
     )

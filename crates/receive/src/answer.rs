@@ -93,7 +93,10 @@ pub(crate) fn answer(speech: Speech, verdict: &Verdict) -> Response<Frames> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     if let Some(after) = retry_after {
-        headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        headers.insert(
+            RETRY_AFTER,
+            HeaderValue::from((after.as_secs() + u64::from(after.subsec_nanos() > 0)).max(1)),
+        );
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(ALLOW, HeaderValue::from_static("POST"));

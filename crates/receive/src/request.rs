@@ -1,5 +1,6 @@
 //! One request, from its head to its answer.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,10 @@ use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use telegen_model::{Records, ResourceGroup, Scope, Signal, Str};
 use telegen_otlp::{RawGroup, json, raw_groups};
-use telegen_pipeline::{Ack, AckLevel, Acked, Input, Refused, Reservation};
+use telegen_pipeline::{Ack, AckLevel, Acked, Input, Pace, Refused, Reservation};
 use telegen_selfmon::SelfMon;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::answer::{Frames, Speech, Verdict, answer};
 use crate::body::{self, Bad, Packing};
@@ -34,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) mon: SelfMon,
     pub(crate) level: AckLevel,
     pub(crate) token: Option<Token>,
+    pub(crate) rate: Option<NonZeroU64>,
+    pub(crate) pace: Pace,
     pub(crate) budget: Arc<Budget>,
     pub(crate) doubles: Doubles,
     pub(crate) senders: Arc<dyn Senders>,
@@ -165,6 +169,13 @@ impl Shared {
                 Refused::Full(_) | Refused::Ended => later(&refused.to_string()),
                 Refused::TooLarge(_) => Verdict::TooLarge(format!("message too large: {refused}")),
             })?;
+        if let Some(rate) = self.rate {
+            let items = groups.iter().map(|g| g.records.items as u64).sum();
+            self.pace.admit(rate, items, Instant::now()).map_err(|wait| Verdict::Later {
+                after: wait.max(AGAIN),
+                why: format!("more than receive.otlp.rate: {rate} a second"),
+            })?;
+        }
         if let Some(sender) = &sender {
             self.senders.sent(sender.pid, signal);
         }

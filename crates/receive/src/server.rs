@@ -8,7 +8,8 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use telegen_pipeline::Input;
+use telegen_config::Rate;
+use telegen_pipeline::{Input, Pace};
 use telegen_selfmon::SelfMon;
 use telegen_server::{ServerError, Token};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -85,6 +86,8 @@ impl OtlpReceiver {
             mon: mon.clone(),
             level: settings.acknowledge.level(),
             token,
+            rate: settings.rate.and_then(Rate::get),
+            pace: Pace::default(),
             budget: Budget::new(memory),
             doubles: Doubles::default(),
             senders,

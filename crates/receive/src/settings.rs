@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use telegen_config::{Check, HostPort, Report};
+use telegen_config::{Check, HostPort, Rate, Report};
 use telegen_pipeline::AckLevel;
 use telegen_server::settings::{AuthSettings, TlsSettings};
 
@@ -26,6 +26,10 @@ pub struct OtlpReceiverSettings {
     pub http: Option<HostPort>,
     /// What must be true before the sender is told that its data arrived.
     pub acknowledge: Acknowledge,
+    /// Most spans, data points, log records or profiles a second, all senders together. What is too much is refused
+    /// with a time to come again. Not set: no limit.
+    #[schemars(example = &"50000/s")]
+    pub rate: Option<Rate>,
     /// Certificate and key. Not set: not encrypted.
     pub tls: Option<TlsSettings>,
     /// Who may send. Not set: everyone who can reach the address.
@@ -65,6 +69,9 @@ impl Check for ReceiveSettings {
     fn check(&self, report: &mut Report) {
         let Some(otlp) = &self.otlp else { return };
         report.under("otlp", |report| {
+            if otlp.rate.is_some_and(|rate| rate.get().is_none()) {
+                report.wrong("rate", "expected a rate such as 20000/s; leave it out for none");
+            }
             if otlp.grpc.is_none() && otlp.http.is_none() {
                 report.wrong("", "expected grpc or http, or both");
             }

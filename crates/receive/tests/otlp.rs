@@ -46,6 +46,10 @@ impl Senders for Container {
 }
 
 async fn rig(acknowledge: Acknowledge, senders: Arc<dyn Senders>, queue: usize) -> Rig {
+    rig_of(OtlpReceiverSettings { acknowledge, ..Default::default() }, senders, queue).await
+}
+
+async fn rig_of(settings: OtlpReceiverSettings, senders: Arc<dyn Senders>, queue: usize) -> Rig {
     let mon = SelfMon::new(BuildInfo::default());
     let sink = OtlpSink::start().await.unwrap();
     let exporter = exporter("out", &format!("http://{}", sink.addr()), Protocol::Grpc, Compression::None);
@@ -58,7 +62,7 @@ async fn rig(acknowledge: Acknowledge, senders: Arc<dyn Senders>, queue: usize) 
         Pipeline::start(PipelineConfig::default(), vec![(Arc::new(exporter) as Arc<dyn Sink>, config)], &mon)
             .unwrap();
     let any = || Some(HostPort { host: "127.0.0.1".to_owned(), port: 0 });
-    let settings = OtlpReceiverSettings { grpc: any(), http: any(), acknowledge, ..Default::default() };
+    let settings = OtlpReceiverSettings { grpc: any(), http: any(), ..settings };
     let receiver = OtlpReceiver::new(&settings, pipeline.input(), 64 << 20, senders, &mon).unwrap();
     let receiving = receiver.start().await.unwrap();
     Rig { mon, sink, receiving, _pipeline: pipeline }
@@ -350,4 +354,31 @@ impl Connection {
         self.0.read_exact(&mut body).await.unwrap();
         status
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_the_rate_is_refused_with_a_time_to_come_again() {
+    let rate = Some(telegen_config::Rate::per_second(4));
+    let settings = OtlpReceiverSettings { rate, ..Default::default() };
+    let rig = rig_of(settings, Arc::new(telegen_receive::NoSenders), 32 << 20).await;
+    for protocol in [Protocol::Grpc, Protocol::HttpProtobuf] {
+        let to = if protocol == Protocol::Grpc { rig.receiving.grpc } else { rig.receiving.http };
+        let sender = exporter("in", &format!("http://{}", to.unwrap()), protocol, Compression::None);
+        // Twelve at once are three seconds' worth, one of which was free.
+        let logs = Records::Logs((0..12).map(records::log).collect());
+        let many = Arc::new(Batch::new(Signal::Logs, vec![records::group(&records::resource("shop"), logs)]));
+        let end = tokio::time::Instant::now() + Duration::from_secs(20);
+        while sender.send(many.clone()).await != Outcome::Delivered {
+            assert!(tokio::time::Instant::now() < end, "it is never taken");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        match sender.send(batch(Signal::Logs, 50)).await {
+            Outcome::Retry { after: Some(after) } => {
+                assert!((Duration::from_millis(1000)..Duration::from_secs(4)).contains(&after), "{after:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // What was refused was never produced.
+    assert_eq!(rig.mon.ledger.snapshot().signal(Signal::Logs).produced_by_source["otlp"], 24);
 }

@@ -1,5 +1,5 @@
 //! What the operating system tells: procfs, cgroups, clocks, host identity, datagrams. With `bpf` the only crate where
-//! `unsafe` may stand; only [`datagram`] needs it.
+//! `unsafe` may stand; only [`datagram`] and [`memory`] need it.
 //!
 //! Everything read from another process is hostile: sizes are bounded, paths are opened below the process's own root,
 //! and only regular files are read.
@@ -10,6 +10,8 @@ mod clock;
 pub mod datagram;
 mod foreign;
 mod host;
+#[allow(unsafe_code, reason = "the C library's own calls, which no safe crate offers")]
+pub mod memory;
 mod procfs;
 mod sockets;
 
@@ -18,4 +20,4 @@ pub use clock::{Clock, monotonic_ns, unix_ns};
 pub use foreign::read_foreign;
 pub use host::Host;
 pub use procfs::{ProcInfo, TICK_NS, environment, pids, process, start_ticks};
-pub use sockets::socket_owner;
+pub use sockets::{socket_owner, socket_owner_elsewhere};

@@ -1,19 +1,49 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 /// Lines of a socket table that are read at most.
 const LINES_MAX: usize = 200_000;
 
+/// Network namespaces that are looked into at most.
+const SPACES_MAX: usize = 4096;
+
 /// The process that owns the TCP socket with these two ends, in this network namespace; `None` when the socket is not
 /// here. Of several processes that share it the one with the lowest number.
 pub fn socket_owner(local: SocketAddr, remote: SocketAddr) -> Option<u32> {
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .find_map(|table| find(table, plain(local), plain(remote)))?;
-    let link = format!("socket:[{inode}]");
+    let inode = inode("/proc/net", local, remote)?;
     let mut pids = super::pids();
     pids.sort_unstable();
+    owner(pids, inode)
+}
+
+/// [`socket_owner`] in the other network namespaces of this machine, those of containers: the first that has the socket.
+pub fn socket_owner_elsewhere(local: SocketAddr, remote: SocketAddr) -> Option<u32> {
+    let space = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+    let own = space("self");
+    let mut pids = super::pids();
+    pids.sort_unstable();
+    let mut spaces: BTreeMap<PathBuf, Vec<u32>> = BTreeMap::new();
+    for pid in pids {
+        let Some(space) = space(&pid.to_string()).filter(|s| Some(s) != own.as_ref()) else { continue };
+        if spaces.len() < SPACES_MAX || spaces.contains_key(&space) {
+            spaces.entry(space).or_default().push(pid);
+        }
+    }
+    spaces.into_values().find_map(|pids| {
+        let inode = inode(&format!("/proc/{}/net", pids.first()?), local, remote)?;
+        owner(pids, inode)
+    })
+}
+
+fn inode(tables: &str, local: SocketAddr, remote: SocketAddr) -> Option<u64> {
+    ["tcp", "tcp6"].iter().find_map(|table| find(&format!("{tables}/{table}"), plain(local), plain(remote)))
+}
+
+fn owner(pids: Vec<u32>, inode: u64) -> Option<u32> {
+    let link = format!("socket:[{inode}]");
     pids.into_iter().find(|pid| {
         let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
         fds.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == link.as_str()))

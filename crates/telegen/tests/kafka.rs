@@ -16,15 +16,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use telegen_export::settings::{KafkaCompression, KafkaEncoding, Mechanism};
-use telegen_export::{KafkaConfig, KafkaSink};
+use telegen_export::{KafkaConfig, KafkaSink, TlsConfig};
 use telegen_model::{KeyValue, Records, Secret, Signal};
 use telegen_pipeline::{Batch, Outcome, SignalSet, Sink};
-use telegen_testkit::records;
+use telegen_testkit::{records, tls::Authority};
 
 struct Broker {
     dir: tempfile::TempDir,
     lib: PathBuf,
-    ports: [u16; 3],
+    ports: [u16; 4],
     child: Option<Child>,
 }
 
@@ -38,9 +38,14 @@ impl Broker {
 
     fn new(lib: PathBuf) -> Broker {
         let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let broker =
-            Broker { dir: tempfile::tempdir().unwrap(), lib, ports: [port(), port(), port()], child: None };
-        let [plain, controller, sasl] = broker.ports;
+        let broker = Broker {
+            dir: tempfile::tempdir().unwrap(),
+            lib,
+            ports: [port(), port(), port(), port()],
+            child: None,
+        };
+        let [plain, controller, sasl, tls] = broker.ports;
+        let pem = broker.certificates();
         let mut text = String::new();
         let login = "org.apache.kafka.common.security";
         for line in [
@@ -48,10 +53,10 @@ impl Broker {
                 .to_owned(),
             format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
             format!(
-                "listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},SASL://127.0.0.1:{sasl}"
+                "listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls}"
             ),
-            format!("advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SASL://127.0.0.1:{sasl}"),
-            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT"
+            format!("advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls}"),
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL"
                 .to_owned(),
             "controller.listener.names=CONTROLLER\ninter.broker.listener.name=PLAINTEXT".to_owned(),
             "sasl.enabled.mechanisms=SCRAM-SHA-512,SCRAM-SHA-256,PLAIN".to_owned(),
@@ -65,6 +70,11 @@ impl Broker {
                 "listener.name.sasl.plain.sasl.jaas.config={login}.plain.PlainLoginModule required user_t=\"pw\";"
             ),
             format!("log.dirs={}/data", broker.dir.path().display()),
+            format!("listener.name.tls.scram-sha-512.sasl.jaas.config={login}.scram.ScramLoginModule required;"),
+            "listener.name.tls.sasl.enabled.mechanisms=SCRAM-SHA-512".to_owned(),
+            // A certificate is asked of clients too.
+            format!("ssl.keystore.type=PEM\nssl.keystore.location={pem}\nssl.client.auth=required"),
+            format!("ssl.truststore.type=PEM\nssl.truststore.location={}", broker.file("ca.pem").display()),
         ] {
             writeln!(text, "{line}").unwrap();
         }
@@ -91,11 +101,43 @@ impl Broker {
         broker
     }
 
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Makes an authority, and certificates of the broker and of a client; gives the broker's.
+    fn certificates(&self) -> String {
+        let ca = Authority::new().unwrap();
+        std::fs::write(self.file("ca.pem"), ca.pem()).unwrap();
+        for name in ["broker", "client"] {
+            let issued = ca.issue("127.0.0.1").unwrap();
+            std::fs::write(self.file(&format!("{name}.crt")), &issued.cert).unwrap();
+            std::fs::write(self.file(&format!("{name}.key")), &issued.key).unwrap();
+            std::fs::write(self.file(&format!("{name}.pem")), format!("{}{}", issued.key, issued.cert))
+                .unwrap();
+        }
+        self.file("broker.pem").display().to_string()
+    }
+
+    fn client_tls(&self) -> TlsConfig {
+        TlsConfig {
+            ca: Some(self.file("ca.pem")),
+            cert: Some(self.file("client.crt")),
+            key: Some(self.file("client.key")),
+            insecure_skip_verify: false,
+        }
+    }
+
     fn start(&mut self) {
-        self.child = Some(self.java().args(["kafka.Kafka", "server.properties"]).spawn().unwrap());
-        let end = Instant::now() + Duration::from_secs(60);
+        let log = std::fs::File::create(self.file("log")).unwrap();
+        let mut java = self.java();
+        java.stderr(log.try_clone().unwrap()).stdout(log).args(["kafka.Kafka", "server.properties"]);
+        self.child = Some(java.spawn().unwrap());
+        let end = Instant::now() + Duration::from_secs(120);
         while TcpStream::connect(("127.0.0.1", self.ports[0])).is_err() {
-            assert!(Instant::now() < end, "the broker does not come up");
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            let said = || std::fs::read_to_string(self.file("log")).unwrap();
+            assert!(ended.is_none() && Instant::now() < end, "the broker does not come up:\n{}", said());
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -139,6 +181,15 @@ fn library() -> Option<PathBuf> {
 }
 
 fn sink(port: u16, signal: &str, compression: KafkaCompression, mechanism: Option<Mechanism>) -> KafkaSink {
+    secure(port, signal, (compression, mechanism), None)
+}
+
+fn secure(
+    port: u16,
+    signal: &str,
+    (compression, mechanism): (KafkaCompression, Option<Mechanism>),
+    tls: Option<TlsConfig>,
+) -> KafkaSink {
     KafkaSink::new(&KafkaConfig {
         name: "kafka".to_owned(),
         signals: SignalSet::ALL,
@@ -147,7 +198,7 @@ fn sink(port: u16, signal: &str, compression: KafkaCompression, mechanism: Optio
         encoding: KafkaEncoding::OtlpJson,
         compression,
         sasl: mechanism.map(|m| (m, "t".to_owned(), Secret::new("pw"))),
-        tls: None,
+        tls,
         timeout: Duration::from_secs(5),
     })
     .unwrap()
@@ -193,6 +244,17 @@ async fn apache_kafka_takes_every_record_once_through_a_restart() {
     ] {
         send(&sink(broker.ports[2], name, compression, Some(mechanism)), logs(7)).await;
     }
+    let login = (KafkaCompression::Zstd, Some(Mechanism::ScramSha512));
+    send(&secure(broker.ports[3], "d", login, Some(broker.client_tls())), logs(7)).await;
+    // Without the right authority, or without a certificate of one's own, nothing is sent.
+    let wrong = [
+        TlsConfig { ca: Some(broker.file("client.crt")), ..broker.client_tls() },
+        TlsConfig { cert: None, key: None, ..broker.client_tls() },
+    ];
+    for tls in wrong {
+        let outcome = secure(broker.ports[3], "e", login, Some(tls)).send(logs(7)).await;
+        assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+    }
     broker.kill();
     let dumped = broker.dump("through_logs");
     let counts: BTreeMap<usize, u64> =
@@ -201,7 +263,7 @@ async fn apache_kafka_takes_every_record_once_through_a_restart() {
             m
         });
     assert_eq!(counts, BTreeMap::from([(1, 200)]));
-    for name in ["a", "b", "c"] {
+    for name in ["a", "b", "c", "d"] {
         assert_eq!(broker.dump(&format!("{name}_logs")).matches("<7>").count(), 1, "{name}");
     }
 }

@@ -1,4 +1,6 @@
-//! A file of OTLP/JSON: one export request a line, whole lines only, rotated by size.
+//! A file of OTLP/JSON: one export request a line, whole lines only, rotated by size, old ones compressed.
+
+mod old;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,6 +12,10 @@ use telegen_pipeline::{Batch, BoxFuture, Outcome, SignalSet, Sink};
 use tokio::sync::Mutex;
 
 use crate::{ExportError, FileConfig};
+use old::Old;
+
+/// A link in the place of the file is refused: who may write to its folder must not choose what Telegen writes to.
+const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 /// The file exporter.
 #[derive(Debug)]
@@ -23,7 +29,7 @@ pub struct FileSink {
 struct Output {
     path: PathBuf,
     max_size: u64,
-    keep: u32,
+    old: Old,
     open: Option<Open>,
 }
 
@@ -38,8 +44,9 @@ impl FileSink {
     pub fn new(config: &FileConfig) -> Result<FileSink, ExportError> {
         let open = Open::at(&config.path)
             .map_err(|source| ExportError::File { path: config.path.clone(), source })?;
-        let (path, max_size, keep) = (config.path.clone(), config.max_size, config.keep);
-        let out = Arc::new(Mutex::new(Output { path, max_size, keep, open: Some(open) }));
+        let (path, max_size) = (config.path.clone(), config.max_size);
+        let old = Old { path: path.clone(), keep: config.keep, compression: config.compression };
+        let out = Arc::new(Mutex::new(Output { path, max_size, old, open: Some(open) }));
         Ok(FileSink { name: config.name.clone(), signals: config.signals, out })
     }
 }
@@ -89,7 +96,7 @@ impl Output {
         let full = |open: &Open| open.size > 0 && open.size + length > self.max_size;
         if self.open.as_ref().is_some_and(full) {
             self.open = None;
-            self.rotate()?;
+            self.old.add()?;
         }
         let mut open = match self.open.take() {
             Some(open) => open,
@@ -105,37 +112,18 @@ impl Output {
         }
         result
     }
-
-    /// `PATH.1` becomes `PATH.2` and so on; what would become older than `keep` is overwritten.
-    fn rotate(&self) -> io::Result<()> {
-        if self.keep == 0 {
-            return fs::remove_file(&self.path);
-        }
-        let mut newest_free = self.keep;
-        // Files that are there are moved, from the first gap downwards.
-        for n in 1..=self.keep {
-            if !self.numbered(n).exists() {
-                newest_free = n;
-                break;
-            }
-        }
-        for n in (1..newest_free).rev() {
-            fs::rename(self.numbered(n), self.numbered(n + 1))?;
-        }
-        fs::rename(&self.path, self.numbered(1))
-    }
-
-    fn numbered(&self, n: u32) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(format!(".{n}"));
-        PathBuf::from(name)
-    }
 }
 
 impl Open {
     /// Opens for appending; a last line that a crash left unfinished is ended, so that ours stays whole.
     fn at(path: &Path) -> io::Result<Open> {
-        let mut file = OpenOptions::new().append(true).read(true).create(true).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new()
+            .append(true)
+            .read(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(NO_LINK)
+            .open(path)?;
         let mut size = file.metadata()?.len();
         if size > 0 {
             let mut last = [0];
@@ -151,7 +139,7 @@ impl Open {
 
     /// Whether the path still names this file: another program may have moved or removed it.
     fn is_at(&self, path: &Path) -> bool {
-        match (self.file.metadata(), fs::metadata(path)) {
+        match (self.file.metadata(), fs::symlink_metadata(path)) {
             (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
             _ => false,
         }

@@ -1,9 +1,15 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::Compression;
 
 fn output(path: &Path, max_size: u64, keep: u32) -> Output {
-    Output { path: path.to_path_buf(), max_size, keep, open: None }
+    packing(path, (max_size, keep), Compression::None)
+}
+
+fn packing(path: &Path, (max_size, keep): (u64, u32), compression: Compression) -> Output {
+    let path = path.to_path_buf();
+    Output { path: path.clone(), max_size, old: Old { path, keep, compression }, open: None }
 }
 
 fn read(path: &Path) -> String {
@@ -39,9 +45,9 @@ fn a_file_is_rotated_before_it_exceeds_its_size_and_only_so_many_are_kept() {
     }
     // 4 bytes a line: two fit into 10.
     assert_eq!(read(&path), "{7}\n");
-    assert_eq!(read(&out.numbered(1)), "{5}\n{6}\n");
-    assert_eq!(read(&out.numbered(2)), "{3}\n{4}\n");
-    assert_eq!(read(&out.numbered(3)), "none");
+    assert_eq!(read(&out.old.numbered(1, "")), "{5}\n{6}\n");
+    assert_eq!(read(&out.old.numbered(2, "")), "{3}\n{4}\n");
+    assert_eq!(read(&out.old.numbered(3, "")), "none");
     out.write(b"{longer than a file may be}").unwrap();
     assert_eq!(read(&path), "{longer than a file may be}\n");
 }
@@ -73,4 +79,47 @@ fn a_full_disk_is_told_as_what_it_is() {
     let mut out = output(Path::new("/dev/full"), 1000, 1);
     let error = out.write(b"{1}").unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn old_files_are_compressed_and_numbered_with_those_that_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.jsonl");
+    let write = |compression, from| {
+        let mut out = packing(&path, (10, 3), compression);
+        for n in from..from + 2 {
+            out.write(format!("{{\"n\":{n}}}").as_bytes()).unwrap();
+        }
+    };
+    let names = || {
+        let entries = fs::read_dir(dir.path()).unwrap();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    write(Compression::None, 1);
+    write(Compression::Gzip, 3);
+    write(Compression::Zstd, 5);
+    assert_eq!(names(), ["t.jsonl", "t.jsonl.1.zst", "t.jsonl.2.gz", "t.jsonl.3"]);
+    write(Compression::None, 7);
+    assert_eq!(names(), ["t.jsonl", "t.jsonl.1", "t.jsonl.2.zst", "t.jsonl.3.gz"]);
+    assert_eq!(read(&path), "{\"n\":8}\n");
+    assert_eq!(read(&dir.path().join("t.jsonl.1")), "{\"n\":6}\n{\"n\":7}\n");
+    let packed = fs::read(dir.path().join("t.jsonl.2.zst")).unwrap();
+    assert_eq!(zstd::decode_all(&packed[..]).unwrap(), b"{\"n\":4}\n{\"n\":5}\n");
+    let mut plain = String::new();
+    let packed = File::open(dir.path().join("t.jsonl.3.gz")).unwrap();
+    flate2::read::GzDecoder::new(packed).read_to_string(&mut plain).unwrap();
+    assert_eq!(plain, "{\"n\":2}\n{\"n\":3}\n");
+    assert_eq!(fs::metadata(dir.path().join("t.jsonl.3.gz")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_link_in_the_place_of_the_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, other) = (dir.path().join("t.jsonl"), dir.path().join("other"));
+    fs::write(&other, "keep").unwrap();
+    std::os::unix::fs::symlink(&other, &path).unwrap();
+    assert!(output(&path, 1000, 1).write(b"{1}").is_err());
+    assert_eq!(read(&other), "keep");
 }

@@ -5,14 +5,17 @@ mod body;
 mod connect;
 mod grpc;
 mod http;
+mod peers;
 mod target;
 mod tls;
 mod verdict;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use telegen_model::Signal;
 use telegen_pipeline::{Batch, BoxFuture, Outcome, SignalSet, Sink};
+use tokio::time::Instant;
 
 use crate::{ExportError, OtlpConfig, Protocol};
 pub(crate) use body::{ReadError, chain, read};
@@ -21,6 +24,7 @@ pub(crate) use target::{endpoint, headers, http_client};
 pub(crate) use tls::plain as tls_client;
 pub(crate) use verdict::retry_after;
 
+use peers::Peers;
 use target::Target;
 use verdict::Verdict;
 
@@ -32,29 +36,47 @@ const MAX_ANSWER: usize = 4 << 20;
 pub struct OtlpSink {
     name: String,
     signals: SignalSet,
-    /// By [`Signal::index`]; signals with the same settings share one and its connections.
-    targets: [Arc<Target>; 4],
+    /// By [`Signal::index`]; signals with the same settings share them and their connections.
+    peers: [Arc<Peers>; 4],
+    json: SignalSet,
 }
 
 impl OtlpSink {
     /// Checks the settings and reads the TLS files; nothing is connected yet.
     pub fn new(config: &OtlpConfig) -> Result<OtlpSink, ExportError> {
-        let common = Arc::new(Target::new(&config.target)?);
-        let mut targets = [(); 4].map(|()| common.clone());
+        let common = Arc::new(Peers::new(&config.target)?);
+        let mut peers = [(); 4].map(|()| common.clone());
         for (signal, own) in config.overrides.iter().filter(|(_, own)| **own != config.target) {
-            targets[signal.index()] = Arc::new(Target::new(own)?);
+            peers[signal.index()] = Arc::new(Peers::new(own)?);
         }
-        Ok(OtlpSink { name: config.name.clone(), signals: config.signals, targets })
+        let protocol = |s: &Signal| config.overrides.get(s).unwrap_or(&config.target).protocol;
+        let json: Vec<Signal> =
+            Signal::ALL.into_iter().filter(|s| protocol(s) == Protocol::HttpJson).collect();
+        Ok(OtlpSink { name: config.name.clone(), signals: config.signals, peers, json: SignalSet::of(&json) })
     }
 
     async fn try_send(&self, batch: &Batch) -> Outcome {
-        let target = &self.targets[batch.signal.index()];
-        let verdict = match tokio::time::timeout(target.timeout, request(target, batch)).await {
-            Ok(verdict) => verdict,
-            Err(_) => Verdict::retry(format!("no answer within {:?}", target.timeout)),
-        };
-        self.tell(batch.signal, target, &verdict);
-        verdict.outcome(batch.items as u64)
+        // When the first of the peers wants to be asked again, if all of them said so.
+        let mut again: Option<Option<Duration>> = None;
+        for peer in self.peers[batch.signal.index()].asked(Instant::now()) {
+            let target = &peer.target;
+            let verdict = match tokio::time::timeout(target.timeout, request(target, batch)).await {
+                Ok(verdict) => verdict,
+                Err(_) => Verdict::retry(format!("no answer within {:?}", target.timeout)),
+            };
+            self.tell(batch.signal, target, &verdict);
+            match verdict.outcome(batch.items as u64) {
+                Outcome::Retry { after } => {
+                    peer.failed(Instant::now(), after);
+                    again = Some(again.map_or(after, |before| before.zip(after).map(|(a, b)| a.min(b))));
+                }
+                outcome => {
+                    peer.answered();
+                    return outcome;
+                }
+            }
+        }
+        Outcome::Retry { after: again.flatten() }
     }
 
     /// Puts into the log what a user should know; values of headers never come here.
@@ -113,8 +135,7 @@ impl Sink for OtlpSink {
     }
 
     fn needs_records(&self) -> bool {
-        let json = |s: Signal| self.targets[s.index()].protocol == Protocol::HttpJson;
-        self.signals.iter().any(json)
+        self.signals.iter().any(|s| self.json.contains(s))
     }
 
     fn takes_raw(&self) -> bool {

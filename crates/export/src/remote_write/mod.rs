@@ -75,9 +75,12 @@ impl RemoteWriteSink {
     async fn try_send(&self, batch: &Batch) -> Outcome {
         let written = Written::of(&batch.groups);
         let items = batch.items as u64;
-        let left_out = written.left_out.min(items);
+        // Summaries were left out when the batch was read.
+        let unread = items.saturating_sub(batch.groups.iter().map(|g| g.records.items() as u64).sum());
+        let left_out = (written.left_out + unread).min(items);
+        let reason = if unread > written.left_out { "unsupported_type" } else { "delta_temporality" };
         if written.series.is_empty() {
-            return Outcome::Lost { n: items, reason: "delta_temporality".into() };
+            return Outcome::Lost { n: items, reason: reason.into() };
         }
         let body = if self.two { message::version_2(&written) } else { message::version_1(&written) };
         let Ok(body) = snap::raw::Encoder::new().compress_vec(&body) else {
@@ -88,9 +91,7 @@ impl RemoteWriteSink {
             Err(_) => self.again(None, &format!("no answer within {:?}", self.timeout)),
         };
         match outcome {
-            Outcome::Delivered if left_out > 0 => {
-                Outcome::Lost { n: left_out, reason: "delta_temporality".into() }
-            }
+            Outcome::Delivered if left_out > 0 => Outcome::Lost { n: left_out, reason: reason.into() },
             other => other,
         }
     }

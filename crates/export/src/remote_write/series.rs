@@ -123,7 +123,11 @@ impl Written {
         let labels = labels(identity, &p.attrs);
         let (time, created) = (ms(p.time), ms(p.start));
         let (mut count, mut low) = (0u64, f64::NEG_INFINITY);
-        for (bound, n) in p.bounds.iter().copied().chain([f64::INFINITY]).zip(&p.counts) {
+        // OTLP allows a histogram without buckets: all it says is in the last one.
+        let all = [p.count];
+        let counts: &[u64] = if p.counts.is_empty() { &all } else { &p.counts };
+        let bounds: &[f64] = if p.counts.is_empty() { &[] } else { &p.bounds };
+        for (bound, n) in bounds.iter().copied().chain([f64::INFINITY]).zip(counts) {
             count += n;
             let mut with = labels.clone();
             with.push(("le".to_owned(), float(bound)));
@@ -134,7 +138,9 @@ impl Written {
             }
             low = bound;
         }
-        self.sample(&format!("{name}_sum"), &labels, (p.sum, time, created), family);
+        if !p.sum.is_nan() {
+            self.sample(&format!("{name}_sum"), &labels, (p.sum, time, created), family);
+        }
         self.sample(&format!("{name}_count"), &labels, (count as f64, time, created), family);
     }
 

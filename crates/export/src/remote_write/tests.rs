@@ -1,5 +1,5 @@
 use prost::Message;
-use telegen_model::Records;
+use telegen_model::{Metric, MetricData, Records, Temporality};
 use telegen_testkit::records;
 
 use super::message::{Request1, Request2, version_1, version_2};
@@ -57,4 +57,27 @@ fn a_histogram_becomes_buckets_that_add_up_and_end_with_infinity() {
         .collect();
     assert_eq!(ends, counts.iter().map(|s| s.value).collect::<Vec<_>>());
     assert!(!ends.is_empty());
+}
+
+#[test]
+fn a_histogram_without_buckets_keeps_its_count() {
+    let point = telegen_model::HistogramPoint {
+        attrs: Vec::new().into(),
+        start: 1,
+        time: 2_000_000,
+        count: 10,
+        sum: 12.5,
+        min: None,
+        max: None,
+        bounds: Vec::new().into(),
+        counts: Vec::new(),
+        exemplars: Vec::new(),
+    };
+    let data = MetricData::Histogram { points: vec![point], temporality: Temporality::Cumulative };
+    let metric = Metric { name: "took".into(), description: "".into(), unit: "".into(), data };
+    let group = records::group(&records::resource("shop"), Records::Metrics(vec![metric]));
+    let written = Written::of(&[std::sync::Arc::new(group)]);
+    let values: Vec<f64> = written.series.iter().map(|s| s.value).collect();
+    // The last bucket, the sum, the count, and the resource.
+    assert_eq!(values, [10.0, 12.5, 10.0, 1.0]);
 }

@@ -61,7 +61,13 @@ fn temporality(code: i32) -> Temporality {
     if code == 1 { Temporality::Delta } else { Temporality::Cumulative }
 }
 
+/// `DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK`: the series ended, and the point's numbers mean nothing.
+const NO_VALUE: u32 = 1;
+
 fn number(p: m::NumberDataPoint) -> Option<NumberPoint> {
+    if p.flags & NO_VALUE != 0 {
+        return None;
+    }
     let value = match p.value? {
         m::number_data_point::Value::Double(d) => NumberValue::Double(d),
         m::number_data_point::Value::Int(i) => NumberValue::Int(i),
@@ -76,12 +82,15 @@ fn number(p: m::NumberDataPoint) -> Option<NumberPoint> {
 }
 
 fn histogram(p: m::HistogramDataPoint) -> Option<HistogramPoint> {
+    if p.flags & NO_VALUE != 0 {
+        return None;
+    }
     Some(HistogramPoint {
         attrs: attributes(p.attributes).into(),
         start: p.start_time_unix_nano,
         time: p.time_unix_nano,
         count: p.count,
-        sum: p.sum.unwrap_or(0.0),
+        sum: p.sum.unwrap_or(f64::NAN),
         min: p.min,
         max: p.max,
         bounds: p.explicit_bounds.into(),
@@ -91,7 +100,8 @@ fn histogram(p: m::HistogramDataPoint) -> Option<HistogramPoint> {
 }
 
 fn exponential(p: m::ExponentialHistogramDataPoint) -> Option<ExponentialHistogramPoint> {
-    if p.negative.is_some_and(|b| b.bucket_counts.iter().any(|c| *c > 0)) {
+    let negative = p.negative.is_some_and(|b| b.bucket_counts.iter().any(|c| *c > 0));
+    if negative || p.flags & NO_VALUE != 0 {
         return None;
     }
     let positive = p.positive.unwrap_or_default();
@@ -100,7 +110,7 @@ fn exponential(p: m::ExponentialHistogramDataPoint) -> Option<ExponentialHistogr
         start: p.start_time_unix_nano,
         time: p.time_unix_nano,
         count: p.count,
-        sum: p.sum.unwrap_or(0.0),
+        sum: p.sum.unwrap_or(f64::NAN),
         min: p.min,
         max: p.max,
         scale: p.scale,

@@ -211,6 +211,7 @@ pub(crate) fn batches_of(items: usize) -> SinkConfig {
         queue: QueueConfig { max_size: 64 << 20, when_full: WhenFull::Block },
         disk: None,
         retry: RetryConfig::default(),
+        rate: None,
         role: Role::Exporter,
     }
 }

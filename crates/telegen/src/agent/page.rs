@@ -17,7 +17,7 @@ use telegen_server::{Running, Server};
 use telegen_sys::{Host, unix_ns};
 
 #[cfg(feature = "view")]
-use crate::settings::Mode;
+use crate::settings::{Budget, Mode};
 use crate::settings::{Load, Settings};
 
 /// How often the page is given a reading of all metrics.
@@ -28,6 +28,11 @@ const READING: Duration = Duration::from_secs(2);
 pub(crate) struct Page {
     #[cfg(feature = "view")]
     view: Option<telegen_view::View>,
+    /// Network devices, in collector mode.
+    #[cfg(feature = "view")]
+    devices: Option<telegen_view::DeviceView>,
+    #[cfg(feature = "view")]
+    queue: usize,
 }
 
 impl Page {
@@ -42,9 +47,11 @@ impl Page {
                 config: load.source.file.as_ref().map(|f| f.display().to_string()).unwrap_or_default(),
                 mode: if settings.mode == Mode::Agent { "agent" } else { "collector" }.to_owned(),
             };
-            telegen_view::View::new(settings.view.memory.as_usize(), mon, about)
+            telegen_view::View::new(Budget(settings).view().as_usize(), mon, about)
         });
-        Page { view }
+        let devices =
+            view.as_ref().filter(|_| settings.mode == Mode::Collector).map(telegen_view::DeviceView::new);
+        Page { view, devices, queue: Budget(settings).page_queue().as_usize() }
     }
 
     #[cfg(not(feature = "view"))]
@@ -52,20 +59,22 @@ impl Page {
         Page {}
     }
 
-    /// The store of the page as a sink.
+    /// The stores of the page as sinks.
     #[cfg(feature = "view")]
-    pub(crate) fn sink(&self) -> Option<(Arc<dyn Sink>, SinkConfig)> {
-        let view = self.view.as_ref()?;
+    pub(crate) fn sinks(&self) -> Vec<(Arc<dyn Sink>, SinkConfig)> {
         // What the page cannot take at once it never shows: it holds up no queue.
-        let queue = QueueConfig { max_size: 32 << 20, when_full: WhenFull::DropNewest };
+        let share = self.queue / if self.devices.is_some() { 2 } else { 1 };
+        let queue = QueueConfig { max_size: share, when_full: WhenFull::DropNewest };
         let batch = BatchConfig { timeout: Duration::from_millis(500), ..BatchConfig::default() };
         let config = SinkConfig { role: Role::View, queue, batch, ..SinkConfig::default() };
-        Some((Arc::new(view.clone()), config))
+        let view = self.view.iter().map(|v| Arc::new(v.clone()) as Arc<dyn Sink>);
+        let devices = self.devices.iter().map(|d| Arc::new(d.clone()) as Arc<dyn Sink>);
+        view.chain(devices).map(|sink| (sink, config.clone())).collect()
     }
 
     #[cfg(not(feature = "view"))]
-    pub(crate) fn sink(&self) -> Option<(Arc<dyn Sink>, SinkConfig)> {
-        None
+    pub(crate) fn sinks(&self) -> Vec<(Arc<dyn Sink>, SinkConfig)> {
+        Vec::new()
     }
 
     /// Takes the processes that are known to the page.
@@ -114,6 +123,10 @@ impl Page {
                 reader.metrics(&pipeline.peek_metrics(now), now);
             }
         });
+        let server = match &self.devices {
+            Some(devices) => server.merge(devices.api()),
+            None => server,
+        };
         server.merge(view.api()).merge_shell(view.shell())
     }
 

@@ -42,8 +42,11 @@ impl Watch {
     pub(crate) fn follow(&mut self, load: &Load) {
         let settings = &load.loaded.settings;
         let mut files: BTreeSet<PathBuf> = load.source.file.iter().cloned().collect();
-        for otlp in settings.export.otlp() {
-            files.extend([&otlp.tls.ca, &otlp.tls.cert, &otlp.tls.key].into_iter().flatten().cloned());
+        let export = &settings.export;
+        let kafka = export.kafka().iter().filter_map(|kafka| kafka.tls.as_ref());
+        let remote = export.remote_write().iter().map(|remote| &remote.tls);
+        for tls in export.otlp().iter().map(|otlp| &otlp.tls).chain(remote).chain(kafka) {
+            files.extend([&tls.ca, &tls.cert, &tls.key].into_iter().flatten().cloned());
         }
         if let Some(otlp) = &settings.receive.otlp {
             files.extend(otlp.tls.iter().flat_map(|t| [t.cert.clone(), t.key.clone()]));

@@ -1,6 +1,7 @@
 //! All settings: the sections of every crate composed, and where they come from.
 
 mod agent;
+mod budget;
 mod collector;
 mod env;
 mod source;
@@ -20,6 +21,7 @@ use telegen_selfmon::settings::LogSettings;
 use telegen_server::settings::ServerSettings;
 
 pub(crate) use agent::AgentSettings;
+pub(crate) use budget::Budget;
 pub(crate) use collector::CollectorSettings;
 pub(crate) use source::{Load, Source};
 pub(crate) use unbuilt::{Unbuilt, unbuilt};
@@ -160,8 +162,6 @@ impl Check for Settings {
         report.section("process", &self.process);
         report.section("agent", &self.agent);
         report.section("collector", &self.collector);
-        if self.view.memory > self.limits.memory {
-            report.wrong("view.memory", "more than limits.memory, which it is a part of");
-        }
+        Budget(self).check(report);
     }
 }

@@ -461,3 +461,41 @@ fn a_missing_file_is_named() {
     let error = source.load().unwrap_err().to_string();
     assert_eq!(error, "/nonexistent/t.yaml: cannot be read: No such file or directory (os error 2)");
 }
+
+#[test]
+fn the_memory_budget_is_summed_and_names_the_keys_that_break_it() {
+    for fine in [
+        "limits: { memory: 32MiB }\nreceive: { otlp: { grpc: 127.0.0.1:4317 } }\nexport: { otlp: { endpoint: 'http://h:1' } }",
+        "export: { otlp: { endpoint: 'http://h:1', queue: { max_size: 128MiB } } }",
+        "export: { otlp: { endpoint: 'http://h:1', queue: { path: q, max_size: 100GiB } } }",
+    ] {
+        assert!(load(fine).is_ok(), "{fine}: {:?}", load(fine).err());
+    }
+    let found = wrong(
+        "limits: { memory: 256MiB }\nview: { memory: 64MiB }\nexport:\n  otlp:\n    - { name: a, endpoint: 'http://h:1', queue: { max_size: 150MiB } }\n    - { name: b, endpoint: 'http://h:2' }\n",
+    );
+    assert_eq!(
+        found,
+        [
+            "t.yaml:1:19 limits.memory: \"256MiB\": less than its parts, 310MiB: export.otlp.0.queue.max_size 150MiB, view.memory 64MiB, what waits for the page 32MiB, export.otlp.1.queue 32MiB, the program itself 24MiB, twice export.otlp.batch.max_byt..."
+        ]
+    );
+    assert_eq!(wrong("export: { otlp: { endpoint: 'http://h:1', batch: { max_bytes: 200MiB } } }").len(), 1);
+    assert_eq!(wrong("limits: { memory: 8MiB }").len(), 1);
+}
+
+#[test]
+fn rates_and_further_peers_are_checked() {
+    let otlp = |more: &str| format!("export: {{ otlp: {{ endpoint: 'http://h:1', {more} }} }}");
+    assert!(load(&otlp("rate: 100/s, more_endpoints: ['http://h:2'], spread: balance")).is_ok());
+    for (more, problems) in [
+        ("rate: 0", 1),
+        ("rate: 100", 1),
+        ("more_endpoints: ['http://h:1']", 1),
+        ("more_endpoints: ['http://h:2', 'http://h:2']", 1),
+        ("spread: both", 1),
+    ] {
+        assert_eq!(wrong(&otlp(more)).len(), problems, "{more}");
+    }
+    assert_eq!(wrong("receive: { otlp: { grpc: 127.0.0.1:4317, rate: 0 } }").len(), 1);
+}

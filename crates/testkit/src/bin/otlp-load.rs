@@ -1,7 +1,7 @@
 //! Load for measurements: sends one prepared export request over gRPC again and again, and tells how long it took.
 //!
-//! `otlp-load --to HOST:PORT --signal traces|logs --records N [--batch N] [--pack none|gzip|zstd] [--streams N]`. What
-//! is refused for load is sent again. Prints one line of JSON: records, seconds, bytes of one record.
+//! `otlp-load --to HOST:PORT --signal traces|logs --records N [--batch N] [--pack none|gzip|zstd] [--streams N]
+//! [--sources N]`. What is refused for load is sent again. Prints one line of JSON: records, seconds, bytes of one record.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -38,6 +38,9 @@ struct Args {
     /// Requests at a time.
     #[arg(long, default_value_t = 8)]
     streams: usize,
+    /// Services that send, each over its own connection; the requests at a time are shared among them.
+    #[arg(long, default_value_t = 1)]
+    sources: usize,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -45,8 +48,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(args))
 }
 
-fn prepared(args: &Args) -> std::io::Result<(Bytes, usize, &'static str)> {
-    let resource = records::resource("load");
+fn prepared(args: &Args, source: usize) -> std::io::Result<(Bytes, usize, &'static str)> {
+    let resource = records::resource(&format!("load-{source}"));
     let (records, service) = match Signal::from_name(&args.signal) {
         Some(Signal::Logs) => (Records::Logs((0..args.batch).map(log).collect()), "logs.v1.LogsService"),
         _ => (Records::Spans((0..args.batch).map(span).collect()), "trace.v1.TraceService"),
@@ -91,20 +94,26 @@ fn log(n: u64) -> telegen_model::LogRecord {
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
-    let (body, plain, service) = prepared(&args)?;
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new())
-        .http2_only(true)
-        .http2_initial_stream_window_size(1 << 20)
-        .build(connector);
-    let uri = format!("http://{}/opentelemetry.proto.collector.{service}/Export", args.to);
     let requests = args.records.div_ceil(args.batch);
     let (next, refused) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let mut sources = Vec::new();
+    let mut plain = 0;
+    for source in 0..args.sources.max(1) {
+        let (body, size, service) = prepared(&args, source)?;
+        plain = size;
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new())
+            .http2_only(true)
+            .http2_initial_stream_window_size(1 << 20)
+            .build(connector);
+        let uri = format!("http://{}/opentelemetry.proto.collector.{service}/Export", args.to);
+        sources.push((client, uri, body));
+    }
     let started = Instant::now();
     let mut streams = tokio::task::JoinSet::new();
-    for _ in 0..args.streams {
-        let (client, uri, body, pack) = (client.clone(), uri.clone(), body.clone(), args.pack.clone());
+    for stream in 0..args.streams.max(sources.len()) {
+        let ((client, uri, body), pack) = (sources[stream % sources.len()].clone(), args.pack.clone());
         let (next, refused) = (next.clone(), refused.clone());
         streams.spawn(async move {
             while next.fetch_add(1, Ordering::Relaxed) < requests {

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use rustls::ServerConfig;
 use telegen_model::{LogRecord, Metric, Records, ResourceGroup, Signal, Span};
@@ -74,6 +75,8 @@ pub struct Request {
     pub items: usize,
     /// Bytes of the request after decompression.
     pub bytes: usize,
+    /// The request as protobuf.
+    pub body: Bytes,
     /// Whether it was taken, all or in part.
     pub taken: bool,
 }

@@ -34,6 +34,9 @@ pub(super) fn head(path: &str, headers: &HeaderMap) -> Result<Head, String> {
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => return grpc(Signal::Traces),
         "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => return grpc(Signal::Metrics),
         "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => return grpc(Signal::Logs),
+        "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export" => {
+            return grpc(Signal::Profiles);
+        }
         _ => {}
     }
     let signal = path.rsplit('/').next().and_then(Signal::from_name).ok_or(format!("unknown path {path}"))?;
@@ -58,8 +61,11 @@ pub(super) fn body(head: &Head, headers: &HeaderMap, body: Bytes, keep: Keep) ->
     let items = telegen_otlp::count_items(head.signal, &protobuf).ok_or("not protobuf of a request")?;
     let groups = match keep {
         Keep::Count => Vec::new(),
+        // Profiles have no typed form.
+        _ if head.signal == Signal::Profiles => Vec::new(),
         Keep::Records | Keep::File => {
-            let decoded = telegen_otlp::decode_request(head.signal, protobuf).map_err(|e| e.to_string())?;
+            let decoded =
+                telegen_otlp::decode_request(head.signal, protobuf.clone()).map_err(|e| e.to_string())?;
             if decoded.skipped > 0 {
                 return Err(format!("{} points of a kind that is not sent", decoded.skipped));
             }
@@ -68,7 +74,7 @@ pub(super) fn body(head: &Head, headers: &HeaderMap, body: Bytes, keep: Keep) ->
     };
     let (signal, protocol, headers) = (head.signal, head.protocol, headers.clone());
     Ok(Parsed {
-        request: Request { signal, protocol, encoding, headers, items, bytes, taken: false },
+        request: Request { signal, protocol, encoding, headers, items, bytes, body: protobuf, taken: false },
         groups,
     })
 }

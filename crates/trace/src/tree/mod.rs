@@ -36,6 +36,8 @@ const TURNS: u64 = 2;
 const WINDOW_NS: u64 = 10_000_000_000;
 /// How long a root waits for the ends of the requests below it, ns.
 const GRACE_NS: u64 = 500_000_000;
+/// How often requests that wait for others are looked at, ns: turns are shorter when there is much to do.
+const LOOK_NS: u64 = 20_000_000;
 /// Threads at most of which the last request is known.
 const THREADS_MAX: usize = 65_536;
 /// Requests at most that a thread is known to have read and not answered; one beyond stands in a crowd.
@@ -248,8 +250,12 @@ pub(crate) struct Trees {
     read: join::Sent<Id>,
     /// Requests sent lately whose thread's request may still be told.
     uncalled: Vec<Id>,
-    /// Ended requests, oldest first.
+    /// Requests that ended in the last turns, oldest first; most need no other to leave.
+    ended: VecDeque<Id>,
+    /// Requests that ended before and wait for others, oldest first.
     waiting: VecDeque<Id>,
+    /// When those were looked at, monotonic ns.
+    looked: u64,
     threads: HashMap<u64, Reader, RandomState>,
     habits: HashMap<u32, Habit, RandomState>,
     /// Processes that have ended, with the time, oldest first: their last calls may still be judged.
@@ -272,7 +278,9 @@ impl Trees {
             unjoined: Vec::new(),
             read: join::Sent::new(),
             uncalled: Vec::new(),
+            ended: VecDeque::new(),
             waiting: VecDeque::new(),
+            looked: 0,
             threads: HashMap::default(),
             habits: HashMap::default(),
             gone: VecDeque::new(),
@@ -382,7 +390,7 @@ impl Trees {
                 self.habits.entry(pid).or_default().learn(&served);
             }
         }
-        self.waiting.push_back(id);
+        self.ended.push_back(id);
     }
 
     /// Forgets a request of which nothing sure can be said.
@@ -423,24 +431,39 @@ impl Trees {
             false
         });
         self.unjoined = unjoined;
-        for _ in 0..self.waiting.len() {
-            let Some(id) = self.waiting.pop_front() else { break };
-            let Some(ended) = self.nodes.get(id).and_then(|n| n.served.answer) else { continue };
-            let root = self.root(id);
-            let forced = self.waiting.len() >= WAITING_MAX || now.saturating_sub(ended.end) > WINDOW_NS;
-            if forced || self.may_leave(root, now) {
-                self.leave(root, out);
+        let crowd = self.ended.len() + self.waiting.len() >= WAITING_MAX;
+        if crowd || now.saturating_sub(self.looked) >= LOOK_NS {
+            self.looked = now;
+            for _ in 0..self.waiting.len() {
+                let Some(id) = self.waiting.pop_front() else { break };
+                if !self.try_leave(id, now, out) {
+                    self.waiting.push_back(id);
+                }
             }
-            if self.nodes.contains_key(id) {
-                self.waiting.push_back(id);
+        }
+        for _ in 0..self.ended.len() {
+            let Some(id) = self.ended.pop_front() else { break };
+            if !self.try_leave(id, now, out) {
+                if self.may_wait(id) { self.ended.push_back(id) } else { self.waiting.push_back(id) }
             }
         }
         out.extend(self.owed.drain(..).map(Left::Edge));
     }
 
+    /// Lets the tree of an ended request leave if it may; `false` when the request stays.
+    fn try_leave(&mut self, id: Id, now: u64, out: &mut Vec<Left>) -> bool {
+        let Some(ended) = self.nodes.get(id).and_then(|n| n.served.answer) else { return true };
+        let root = self.root(id);
+        let crowd = self.ended.len() + self.waiting.len() >= WAITING_MAX;
+        if crowd || now.saturating_sub(ended.end) > WINDOW_NS || self.may_leave(root, now) {
+            self.leave(root, out);
+        }
+        !self.nodes.contains_key(id)
+    }
+
     /// Gives everything that has ended, whatever it waits for.
     pub(crate) fn flush(&mut self, out: &mut Vec<Left>) {
-        while let Some(id) = self.waiting.pop_front() {
+        while let Some(id) = self.waiting.pop_front().or_else(|| self.ended.pop_front()) {
             if self.nodes.contains_key(id) {
                 let root = self.root(id);
                 self.leave(root, out);
