@@ -311,7 +311,8 @@ async function bring(name) {
 let rest = () => {
   rest = () => {};
   // Nobody asked for these yet: what is missing then is brought, or fails, when it is.
-  setTimeout(() => Object.keys(LATER).forEach((name) => bring(name).catch(() => {})), 200);
+  const mine = Object.keys(LATER).filter((name) => !name.startsWith('device') || link.mode === 'collector');
+  setTimeout(() => mine.forEach((name) => bring(name).catch(() => {})), 200);
 };
 
 /** A page has asked something else and waits for the answer. */
