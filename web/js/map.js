@@ -306,9 +306,11 @@ class Picture {
     const share = !n.outside && n.error_ratio > 0 ? percent(n.error_ratio) : null;
     const name = plain(n.outside ? n.label : n.folded ?? n.name, 200);
     const shown = fitted(name);
-    const spoken = n.folded === undefined ? `${name}, ${numbers}` : `namespace ${name}, ${numbers} as one node${n.failing_services ? `, ${n.failing_services} failing` : ''}: unfold`;
+    // What is read aloud holds what is seen, in its order.
+    const seen = `${shown} ${numbers}${share ? ` ${bad ? '▲ ' : ''}${share}` : ''}`;
+    const spoken = n.folded === undefined ? `${name}, ${numbers}` : `${seen}, one node for the namespace${n.failing_services ? `, ${n.failing_services} failing` : ''}: unfold`;
     const parts = [
-      n.outside || n.folded !== undefined ? h('title', {}, spoken) : null,
+      n.outside ? h('title', {}, spoken) : null,
       n.folded === undefined ? null : h('rect', { class: 'box behind', x: left + 5, y: top - 5, width: NODE.width, height: NODE.height, rx: 4 }),
       h('rect', { class: 'box', x: left, y: top, width: NODE.width, height: NODE.height, rx: 4 }),
       n.unread ? h('rect', { fill: 'url(#hatch)', x: left + 1, y: top + NODE.height - 7, width: NODE.width - 2, height: 6 }) : null,
