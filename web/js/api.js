@@ -14,9 +14,10 @@ export const link = {
   retryAt: 0,
   paused: false,
   pausedAt: null,
-  /** Name of the host, and how many features are off. */
+  /** Name of the host, how many features are off, and `agent` or `collector`. */
   host: '',
   off: 0,
+  mode: '',
 };
 
 const listeners = new Set();
@@ -78,9 +79,10 @@ export async function ask(path, parameters = {}, signal) {
 }
 
 function reached(json) {
-  const before = { lost: link.lostAt, token: link.needsToken, refused: link.refused, host: link.host, off: link.off };
+  const before = { lost: link.lostAt, token: link.needsToken, refused: link.refused, host: link.host, off: link.off, mode: link.mode };
   link.host = json.host ?? link.host;
   link.off = json.off ?? link.off;
+  link.mode = json.mode ?? link.mode;
   link.lostAt = null;
   link.needsToken = false;
   link.refused = null;
@@ -94,7 +96,7 @@ function reached(json) {
     if (restarted) link.restartedAt = json.started;
     link.started = json.started;
   }
-  if (before.lost || before.token || before.refused || restarted || before.host !== link.host || before.off !== link.off) changed();
+  if (before.lost || before.token || before.refused || restarted || before.host !== link.host || before.off !== link.off || before.mode !== link.mode) changed();
 }
 
 function missed(error) {

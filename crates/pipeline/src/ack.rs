@@ -28,6 +28,8 @@ type Call = Box<dyn FnOnce(Acked) + Send>;
 
 struct Part {
     wants: AckLevel,
+    /// Whether a queue that is in memory alone need only have the records.
+    memory_will_do: bool,
     /// Holders that have not answered: the batch itself until it is handed out, then one an exporter.
     open: AtomicUsize,
     lost: AtomicBool,
@@ -58,9 +60,19 @@ pub struct Ack(Vec<Arc<Part>>);
 impl Ack {
     /// A wish for one level. `call` runs on whichever thread gives the last answer and must be quick.
     pub fn new(wants: AckLevel, call: impl FnOnce(Acked) + Send + 'static) -> Ack {
-        let call: Call = Box::new(call);
+        Ack::of(wants, false, Box::new(call))
+    }
+
+    /// A wish for the records to be on the disk of every exporter that has a queue there. One whose queue is in memory
+    /// need only have them, so that its peer holds nothing up.
+    pub fn durable(call: impl FnOnce(Acked) + Send + 'static) -> Ack {
+        Ack::of(AckLevel::Fsynced, true, Box::new(call))
+    }
+
+    fn of(wants: AckLevel, memory_will_do: bool, call: Call) -> Ack {
         Ack(vec![Arc::new(Part {
             wants,
+            memory_will_do,
             open: AtomicUsize::new(1),
             lost: AtomicBool::new(false),
             call: Mutex::new(Some(call)),
@@ -123,6 +135,17 @@ impl Hold {
         });
     }
 
+    /// The records are in a queue that is in memory alone.
+    pub(crate) fn queued_in_memory(&mut self) {
+        self.reached(AckLevel::Memory);
+        self.0.retain(|part| {
+            if part.memory_will_do {
+                part.release(true);
+            }
+            !part.memory_will_do
+        });
+    }
+
     /// Takes out what waits for this level or a lower one; the rest stays.
     pub(crate) fn take(&mut self, level: AckLevel) -> Hold {
         let (now, later) = std::mem::take(&mut self.0).into_iter().partition(|part| part.wants <= level);
@@ -165,6 +188,20 @@ mod tests {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let to = heard.clone();
         (Ack::new(wants, move |a| to.lock().unwrap().push(a)), heard)
+    }
+
+    #[test]
+    fn a_durable_wish_waits_for_disks_alone() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let to = heard.clone();
+        let ack = Ack::durable(move |acked| to.lock().unwrap().push(acked));
+        let (mut memory, mut disk) = (ack.hold(), ack.hold());
+        drop(ack);
+        memory.queued_in_memory();
+        disk.reached(AckLevel::Written);
+        assert!(heard.lock().unwrap().is_empty());
+        disk.reached(AckLevel::Fsynced);
+        assert_eq!(*heard.lock().unwrap(), [Acked::Reached(AckLevel::Fsynced)]);
     }
 
     #[test]

@@ -239,7 +239,10 @@ impl Exporter {
             return successor.offer(batch, hold, counted);
         }
         if let Some(hold) = &mut hold {
-            hold.reached(AckLevel::Memory);
+            match self.queue {
+                Waiting::Memory(_) => hold.queued_in_memory(),
+                Waiting::Disk(_) => hold.reached(AckLevel::Memory),
+            }
         }
         let signal = batch.signal;
         let refused = self.queue.offer(batch, hold, counted);

@@ -193,7 +193,11 @@ impl Client {
                 let left = deadline.saturating_duration_since(now);
                 let Some(length) = self.transport.receive(&mut self.buffer, left)? else {
                     tries += 1;
-                    if tries > self.patience.retries {
+                    // One more question, which finds out whether it is the password that it cannot read.
+                    if tries > self.patience.retries + 1
+                        || (tries > self.patience.retries && !self.session.doubt_privacy())
+                    {
+                        self.session.trust_privacy();
                         return Err(Fault::Timeout);
                     }
                     break;

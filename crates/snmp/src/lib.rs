@@ -11,6 +11,8 @@ pub mod client;
 #[cfg(feature = "engine")]
 mod fault;
 #[cfg(feature = "engine")]
+mod known;
+#[cfg(feature = "engine")]
 pub mod poll;
 #[cfg(feature = "engine")]
 pub mod profile;
@@ -39,6 +41,8 @@ pub mod walk;
 
 #[cfg(feature = "engine")]
 pub use fault::Fault;
+#[cfg(feature = "engine")]
+pub use known::Known;
 
 /// Scope name of what this source makes.
 pub const SCOPE: &str = "telegen/snmp";

@@ -75,12 +75,15 @@ pub struct Session {
     engine: Option<Box<Engine>>,
     max_size: i32,
     salt: u64,
+    /// Whether the next questions go out unencrypted, to tell a wrong privacy password from silence.
+    doubts_privacy: bool,
 }
 
 impl Session {
     /// Begins; `max_size` is the largest answer that is taken, as a message of version 3 says it.
     pub fn new(access: Arc<Access>, max_size: u16) -> Session {
-        Session { access, engine: None, max_size: i32::from(max_size).max(484), salt: fastrand::u64(..) }
+        let max_size = i32::from(max_size).max(484);
+        Session { access, engine: None, max_size, salt: fastrand::u64(..), doubts_privacy: false }
     }
 
     /// How it logs in.
@@ -92,13 +95,28 @@ impl Session {
     pub fn set_access(&mut self, access: Arc<Access>) {
         if !Arc::ptr_eq(&self.access, &access) {
             self.access = access;
-            self.engine = None;
+            self.forget();
         }
+    }
+
+    /// An agent that cannot decrypt says nothing, as one that is away. When this one has told its engine and then said no
+    /// more, the next question goes out signed and not encrypted: an answer to it, even a refusal, proves that the
+    /// password for privacy (or its protocol) is what is wrong. Whether there is anything to doubt.
+    pub fn doubt_privacy(&mut self) -> bool {
+        let encrypts = matches!(&*self.access, Access::User { user, .. } if user.level() == Level::AuthPriv);
+        self.doubts_privacy = encrypts && self.engine.is_some();
+        self.doubts_privacy
+    }
+
+    /// Encrypts again.
+    pub fn trust_privacy(&mut self) {
+        self.doubts_privacy = false;
     }
 
     /// Forgets the agent's engine: it is asked for anew.
     pub fn forget(&mut self) {
         self.engine = None;
+        self.doubts_privacy = false;
     }
 
     /// The agent's engine id, once known.
@@ -136,7 +154,7 @@ impl Session {
                     Some(engine) => {
                         request.write(out);
                         scope(out, &engine.id, context);
-                        let level = user.level();
+                        let level = if self.doubts_privacy { Level::AuthNoPriv } else { user.level() };
                         let place = match level {
                             Level::NoAuthNoPriv => (0, 0),
                             _ => (engine.boots, engine.now(now)),
@@ -207,7 +225,14 @@ impl Session {
         };
         let pdu = scoped.pdu;
         if pdu.kind == tag::REPORT {
-            return self.report(&pdu, m, level, now);
+            return match self.report(&pdu, m, level, now) {
+                // That it wants more than a signature tells nothing about the password.
+                Err(Fault::UnsupportedLevel) if self.doubts_privacy => Err(Fault::Timeout),
+                other => other,
+            };
+        }
+        if self.doubts_privacy && pdu.kind == tag::RESPONSE && level == Level::AuthNoPriv {
+            return Err(Fault::Decryption);
         }
         if pdu.kind != tag::RESPONSE || pdu.request_id != m.id || level < user.level() {
             return Ok(Received::Foreign);

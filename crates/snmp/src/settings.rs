@@ -26,6 +26,10 @@ pub struct SnmpSettings {
     pub scan: Vec<Scan>,
     /// Which part of the devices this process polls. Not set: all, or as the StatefulSet says that it runs in.
     pub shard: Option<Shard>,
+    /// Most packets a second.
+    pub budget: Budget,
+    /// Most times a minute that another credential of a device is tried.
+    pub credential_tries: NonZeroU32,
     /// Folders with device profiles, besides those that are built in.
     #[schemars(example = ["/etc/telegen/profiles"])]
     pub profiles: Vec<String>,
@@ -44,10 +48,32 @@ impl Default for SnmpSettings {
             target_files: Vec::new(),
             scan: Vec::new(),
             shard: None,
+            budget: Budget::default(),
+            credential_tries: NonZeroU32::MIN.saturating_add(9),
             profiles: Vec::new(),
             names: Names::default(),
             traps: None,
         }
+    }
+}
+
+/// Most packets a second to devices. Not set: as many as four questions at a time to each device make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// To one device.
+    #[schemars(example = 100)]
+    pub per_device: Option<NonZeroU32>,
+    /// To all devices of one site together.
+    #[schemars(example = 1000)]
+    pub per_site: Option<NonZeroU32>,
+    /// The label that names a device's site.
+    pub site: String,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget { per_device: None, per_site: None, site: "site".to_owned() }
     }
 }
 
@@ -213,7 +239,7 @@ fn folded(word: &str) -> String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// `HOST:PORT`, or a host alone for port 161.
+    /// `HOST:PORT`, or a host alone for port 161; `tcp:` before it polls over TCP.
     #[schemars(example = &"127.0.0.1:1161")]
     pub address: String,
     /// Name in telemetry. Not set: the address.

@@ -19,7 +19,7 @@ impl Check for SnmpSettings {
         for (i, target) in self.targets.iter().enumerate() {
             report.under(&format!("targets.{i}"), |report| {
                 if !is_address(&target.address) {
-                    report.wrong("address", "expected HOST:PORT or HOST");
+                    report.wrong("address", "expected HOST:PORT or HOST, with tcp: before it for TCP");
                 }
                 if !names.insert(target.name.as_deref().unwrap_or(&target.address)) {
                     report.wrong("name", "another target has this name");
@@ -116,6 +116,8 @@ impl Check for Credential {
 
 /// `HOST:PORT`, or a host alone.
 fn is_address(text: &str) -> bool {
+    let text = text.strip_prefix("tcp:").or_else(|| text.strip_prefix("udp:")).unwrap_or(text);
+    let text = text.strip_prefix("//").unwrap_or(text);
     let alone =
         |host: &str| host.parse::<IpAddr>().is_ok() || format!("{host}:161").parse::<HostPort>().is_ok();
     text.parse::<HostPort>().map_or_else(|_| alone(text), |a| a.port != 0)

@@ -47,8 +47,7 @@ enum FileForm {
 }
 
 impl TargetSource {
-    /// From the settings. A process of a StatefulSet takes its index from its host name's last number and the number of
-    /// processes from `shard.of`.
+    /// From the settings.
     pub fn new(settings: SnmpSettings) -> Result<TargetSource, CredentialError> {
         let credentials = credentials(&settings).map_err(|(name, e)| CredentialError(name, e))?;
         let shard = settings.shard.as_ref().map_or((0, 1), |s| (s.index, s.of.get()));
@@ -62,9 +61,31 @@ impl TargetSource {
         Ok(TargetSource { settings, credentials, shard, seen, good, networks, known: 0 })
     }
 
-    /// Whether anything may change by itself.
-    pub fn watches(&self) -> bool {
-        !self.settings.target_files.is_empty() || !self.networks.is_empty()
+    /// Whether the devices are shared out over several processes.
+    pub fn is_shared(&self) -> bool {
+        self.shard.1 != 1
+    }
+
+    /// Another share of the devices from now on: this process and the number of all. Whether that is a change.
+    pub fn set_shard(&mut self, shard: (u32, u32)) -> bool {
+        std::mem::replace(&mut self.shard, shard) != shard
+    }
+
+    /// Goes on with other settings; networks stay. Whether the share of the devices is another one.
+    pub fn replace(&mut self, settings: SnmpSettings) -> Result<bool, CredentialError> {
+        let mut new = credentials(&settings).map_err(|(name, e)| CredentialError(name, e))?;
+        for (name, credential) in &mut new {
+            // One that stays is the same: devices that log in with it go on as they are.
+            if self.settings.credentials.get(name) == settings.credentials.get(name)
+                && let Some(old) = self.credentials.get(name)
+            {
+                *credential = old.clone();
+            }
+        }
+        self.credentials = new;
+        let moved = settings.shard.as_ref().is_some_and(|s| self.set_shard((s.index, s.of.get())));
+        self.settings = settings;
+        Ok(moved)
     }
 
     /// Networks to search, with where to put what answers.
@@ -116,6 +137,7 @@ impl TargetSource {
                         interval: self.settings.interval.get(),
                         profile: "auto".into(),
                         labels: BTreeMap::new(),
+                        tries_a_minute: self.settings.credential_tries.get(),
                     }));
                 }
             }

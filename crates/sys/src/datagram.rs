@@ -3,7 +3,7 @@
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 /// Most datagrams of one call.
@@ -212,6 +212,20 @@ pub fn readable(sockets: &[&UdpSocket], wait: Duration) -> io::Result<u64> {
         return if error.kind() == io::ErrorKind::Interrupted { Ok(0) } else { Err(error) };
     }
     Ok(polls.iter().enumerate().fold(0, |bits, (i, p)| bits | u64::from(p.revents != 0) << i))
+}
+
+/// Which of these can be read from, waiting up to `wait` for one: their places.
+pub fn ready(all: &[BorrowedFd<'_>], wait: Duration) -> io::Result<Vec<usize>> {
+    let mut polls: Vec<libc::pollfd> =
+        all.iter().map(|s| libc::pollfd { fd: s.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
+    let millis = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+    // SAFETY: `polls` is an array of the length given.
+    let ready = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, millis) };
+    if ready < 0 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::Interrupted { Ok(Vec::new()) } else { Err(error) };
+    }
+    Ok(polls.iter().enumerate().filter(|(_, p)| p.revents != 0).map(|(i, _)| i).collect())
 }
 
 fn set(socket: &UdpSocket, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {

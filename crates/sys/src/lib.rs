@@ -1,5 +1,5 @@
 //! What the operating system tells: procfs, cgroups, clocks, host identity, datagrams. With `bpf` the only crate where
-//! `unsafe` may stand; only [`datagram`] needs it.
+//! `unsafe` may stand; only [`datagram`] and [`memory`] need it.
 //!
 //! Everything read from another process is hostile: sizes are bounded, paths are opened below the process's own root,
 //! and only regular files are read.
@@ -10,6 +10,8 @@ mod clock;
 pub mod datagram;
 mod foreign;
 mod host;
+#[allow(unsafe_code, reason = "the C library's own calls, which no safe crate offers")]
+pub mod memory;
 mod procfs;
 mod sockets;
 

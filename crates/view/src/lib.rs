@@ -6,6 +6,7 @@
 
 mod api;
 mod assets;
+mod devices;
 pub mod settings;
 mod sink;
 mod store;
@@ -20,6 +21,7 @@ use telegen_selfmon::SelfMon;
 
 use store::Store;
 
+pub use devices::DeviceView;
 pub use watched::Watched;
 
 /// What the page says about the program and the machine.

@@ -3,16 +3,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use telegen_model::{KeyValue, Metric, Resource, Str, semconv as s};
+use telegen_model::{KeyValue, LogRecord, Metric, Resource, Str, semconv as s};
 
 use super::cell::{Cell, text_of};
 use super::clock::BootClock;
 use super::frame::Frame;
-use super::kept::Kept;
+use super::kept::{Kept, Names};
 use super::status::{DeviceState, DeviceStatus, rfc3339};
 use super::target::Target;
 use super::task::{Get, GetFor, Task, TaskState, Work};
 use crate::Fault;
+use crate::known::Interfaces;
 use crate::profile::{LabelSource, Library, Plan};
 use crate::protocol::{Oid, Pdu, Request, Writer, arcs, display};
 use crate::session::{RoundTrip, Session};
@@ -28,6 +29,8 @@ const MOST_IN_FLIGHT: usize = 4;
 const MOST_HELLOS: u32 = 4;
 /// Tries of a question once a device has answered.
 const TRIES: u32 = 3;
+/// Shortest wait for an answer to a first question, however often a device is polled.
+const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// Names of rows are read again at least so often.
 const LABELS_LIVE: Duration = Duration::from_secs(900);
 /// Failed polls after which another way to log in is tried.
@@ -42,11 +45,14 @@ const SYSTEM: [&[u32]; 5] = [
     &[1, 3, 6, 1, 2, 1, 1, 1, 0],
     &[1, 3, 6, 1, 2, 1, 1, 5, 0],
 ];
-/// Columns of entPhysicalTable: class, model, serial number, software revision.
-const ENTITY: [&[u32]; 3] = [
+/// The table of interfaces.
+pub(crate) const INTERFACES: &str = "ifTable";
+/// Columns of entPhysicalTable: class, model, serial number, manufacturer.
+const ENTITY: [&[u32]; 4] = [
     &[1, 3, 6, 1, 2, 1, 47, 1, 1, 1, 1, 5],
     &[1, 3, 6, 1, 2, 1, 47, 1, 1, 1, 1, 13],
     &[1, 3, 6, 1, 2, 1, 47, 1, 1, 1, 1, 11],
+    &[1, 3, 6, 1, 2, 1, 47, 1, 1, 1, 1, 12],
 ];
 
 /// A device and all that is known of it between polls.
@@ -67,15 +73,19 @@ pub(crate) struct Device {
     pub(crate) resource: Arc<Resource>,
     pub(crate) tables: Vec<TableState>,
     /// Scalars that the device has; all of them before the first poll.
-    scalars: Option<Vec<usize>>,
+    scalars: Option<Box<[u16]>>,
     labels_at: Option<Instant>,
+    /// When its neighbours were last told, all of them.
+    told_at: Option<Instant>,
     pub(crate) polls: u32,
     pub(crate) last_poll: u64,
     pub(crate) state: DeviceState,
     pub(crate) last_error: Option<String>,
     pub(crate) poll: Option<Box<Poll>>,
-    /// Last values of scalars that are counters.
-    pub(crate) scalar_counters: Vec<u64>,
+    /// Last values of scalars that are counters, each with its place in the plan.
+    pub(crate) scalar_counters: Vec<(u16, u64)>,
+    /// When the credentials' minute began, and how often another one was tried in it.
+    tried: (Option<Instant>, u32),
 }
 
 /// What stays of a table.
@@ -84,9 +94,7 @@ pub(crate) struct TableState {
     /// Nothing for a table without rows, of which a device has many.
     pub(crate) kept: Option<Box<Kept>>,
     /// Columns that are polled; all before the first poll.
-    pub(crate) columns: Option<Vec<usize>>,
-    /// Columns whose last values are kept, in this order.
-    pub(crate) counters: Vec<usize>,
+    pub(crate) columns: Option<Box<[u16]>>,
 }
 
 impl TableState {
@@ -105,6 +113,8 @@ pub(crate) struct Poll {
     pub(crate) time: u64,
     stage: Stage,
     full: bool,
+    /// Only the interfaces: one of them has told that it changed.
+    interfaces_alone: bool,
     pub(crate) tasks: Vec<Task>,
     in_flight: usize,
     hellos: u32,
@@ -122,6 +132,7 @@ pub(crate) struct Poll {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Hello,
+    Probe,
     Body,
     Labels,
 }
@@ -130,6 +141,10 @@ enum Stage {
 pub(crate) struct Outcome {
     pub(crate) resource: Arc<Resource>,
     pub(crate) metrics: Vec<Metric>,
+    /// Neighbours that came, stayed or went.
+    pub(crate) events: Vec<LogRecord>,
+    /// Values that came a second time.
+    pub(crate) duplicates: u64,
 }
 
 impl Device {
@@ -150,18 +165,20 @@ impl Device {
             tables: Vec::new(),
             scalars: None,
             labels_at: None,
+            told_at: None,
             polls: 0,
             last_poll: 0,
             state: DeviceState::Unknown,
             last_error: None,
             poll: None,
             scalar_counters: Vec::new(),
+            tried: (None, 0),
             target,
         }
     }
 
-    /// Begins a poll.
-    pub(crate) fn begin(&mut self, now: Instant, late: Duration) {
+    /// Begins a poll; of the interfaces alone when a notification asked for it and the device is known.
+    pub(crate) fn begin(&mut self, now: Instant, late: Duration, interfaces_alone: bool) {
         let full = self.plan.is_none();
         self.poll = Some(Box::new(Poll {
             begun: now,
@@ -169,6 +186,7 @@ impl Device {
             time: 0,
             stage: Stage::Hello,
             full,
+            interfaces_alone: interfaces_alone && !full,
             tasks: vec![hello(full)],
             in_flight: 0,
             hellos: 0,
@@ -216,7 +234,11 @@ impl Device {
         let poll = self.poll.as_mut()?;
         let session = self.session.as_mut()?;
         let task = poll.tasks.get_mut(task)?;
-        let wait = self.rtt.wait(task.tries);
+        let mut wait = self.rtt.wait(task.tries);
+        if poll.stage == Stage::Hello {
+            // Whether a device is away is to be known before its next poll.
+            wait = wait.min((self.target.interval / TRIES).max(SHORTEST_WAIT));
+        }
         task.state = TaskState::Waiting;
         task.tries += 1;
         let mut oids = Vec::with_capacity(24);
@@ -236,7 +258,7 @@ impl Device {
         self.poll.as_ref().and_then(|p| p.tasks.get(task)).is_some_and(|t| t.tries == 0)
     }
 
-    pub(crate) fn scalars(&self) -> Option<&[usize]> {
+    pub(crate) fn scalars(&self) -> Option<&[u16]> {
         self.scalars.as_deref()
     }
 
@@ -293,6 +315,14 @@ impl Device {
             let silent = fault == Fault::Timeout;
             if silent && of.tries < share && poll.hellos < MOST_HELLOS {
                 of.state = TaskState::Ready;
+                // The last question of all finds out whether it is the password that it cannot read.
+                let last = poll.hellos + 1 >= MOST_HELLOS || of.tries + 1 >= share;
+                if last
+                    && !self.proven
+                    && let Some(session) = &mut self.session
+                {
+                    session.doubt_privacy();
+                }
                 return;
             }
             note(&mut poll.fault, fault, "");
@@ -323,6 +353,15 @@ impl Device {
         }
     }
 
+    /// Ends a poll that lasts too long with what it has; the rest timed out.
+    pub(crate) fn give_up(&mut self) {
+        let Some(poll) = self.poll.as_mut() else { return };
+        poll.in_flight = 0;
+        for task in poll.tasks.iter_mut().filter(|t| t.state != TaskState::Done) {
+            task.fail(Fault::Timeout);
+        }
+    }
+
     /// Goes on with the next way to log in, as long as this poll may send.
     fn try_next_credential(&mut self) -> bool {
         let count = self.target.credentials.len();
@@ -330,6 +369,14 @@ impl Device {
         if count < 2 {
             return false;
         }
+        let now = Instant::now();
+        if self.tried.0.is_none_or(|at| now.duration_since(at) >= Duration::from_secs(60)) {
+            self.tried = (Some(now), 0);
+        }
+        if self.tried.1 >= self.target.tries_a_minute {
+            return false;
+        }
+        self.tried.1 += 1;
         self.credential = (self.credential + 1) % count;
         if poll.hellos >= MOST_HELLOS || self.credential == 0 {
             return false;
@@ -348,7 +395,7 @@ impl Device {
             return None;
         }
         match poll.stage {
-            Stage::Hello => self.after_hello(library, now),
+            Stage::Hello | Stage::Probe => self.after_hello(library, now),
             Stage::Body => self.after_body(now),
             Stage::Labels => self.finish(now),
         }
@@ -362,9 +409,10 @@ impl Device {
         }
         let number = |i: usize| get.cells.get(i).and_then(|c| c.number(&get.text));
         let uptime = number(0).map(|u| u as u32);
-        let object_id = get.cells.get(1).and_then(|c| c.bytes(&get.text)).unwrap_or_default();
+        let object_id: Box<[u8]> =
+            get.cells.get(1).and_then(|c| c.bytes(&get.text)).unwrap_or_default().into();
         let table_change = number(2).map(|v| v as u64);
-        let same = object_id == &*self.sys_object_id;
+        let same = object_id == self.sys_object_id;
         poll.uptime = uptime;
         poll.restarted |= uptime.is_some_and(|u| self.clock.read(u, poll.time));
         if self.clock.boot == 0 {
@@ -372,21 +420,37 @@ impl Device {
         }
         if !poll.full && (poll.restarted || !same) {
             // Another device, or another version of it: everything is asked for anew.
-            poll.full = true;
+            (poll.full, poll.interfaces_alone) = (true, false);
             poll.tasks = vec![hello(true)];
             return None;
         }
         let text =
             |i: usize| get.cells.get(i).and_then(|c| c.bytes(&get.text)).map(text_of).unwrap_or_default();
         let (descr, name) = (text(3), text(4));
+        let mut chosen = match self.target.profile.as_str() {
+            "auto" if poll.full => library.choose(&object_id, &descr),
+            name => name,
+        };
+        let probes = if self.target.profile == "auto" { library.probes(chosen) } else { &[] };
+        if poll.full && !probes.is_empty() {
+            match poll.tasks.get(1) {
+                None => {
+                    let get = Get::new(GetFor::Probe, probes.iter().map(|p| p.0.clone()).collect());
+                    poll.tasks.push(Task::new(Work::Get(get)));
+                    poll.stage = Stage::Probe;
+                    return None;
+                }
+                Some(Task { work: Work::Get(of), .. }) => {
+                    let there = of.cells.iter().position(|c| *c != Cell::None);
+                    chosen = there.and_then(|i| probes.get(i)).map_or(chosen, |p| p.1.as_str());
+                }
+                Some(_) => {}
+            }
+        }
         let changed = self.table_change != table_change;
         self.table_change = table_change;
         if poll.full {
-            self.sys_object_id = object_id.into();
-            let chosen = match self.target.profile.as_str() {
-                "auto" => library.choose(&self.sys_object_id, &descr),
-                name => name,
-            };
+            self.sys_object_id = object_id;
             match library.plan(chosen) {
                 Ok(plan) => {
                     let other = self.plan.as_ref().is_none_or(|p| !Arc::ptr_eq(p, &plan));
@@ -427,15 +491,14 @@ impl Device {
         let v1 = self.session.as_ref().is_some_and(|s| s.access().is_v1());
         let poll = self.poll.as_mut()?;
         let mut tasks = Vec::new();
-        let scalars: Vec<usize> = self.scalars.clone().unwrap_or_else(|| (0..plan.scalars.len()).collect());
-        // Already asked for.
-        let scalars: Vec<usize> =
-            scalars.into_iter().filter(|i| plan.scalars[*i].oid[..] != *UPTIME).collect();
-        if !scalars.is_empty() {
-            let oids = scalars.iter().map(|i| plan.scalars[*i].oid.clone()).collect();
+        // sysUpTime was asked for already.
+        let every =
+            || (0..plan.scalars.len()).filter(|i| plan.scalars[*i].oid[..] != *UPTIME).map(|i| i as u16);
+        let scalars = self.scalars.get_or_insert_with(|| every().collect());
+        if !scalars.is_empty() && !poll.interfaces_alone {
+            let oids = scalars.iter().map(|i| plan.scalars[usize::from(*i)].oid.clone()).collect();
             tasks.push(Task::new(Work::Get(Get::new(GetFor::Scalars, oids))));
         }
-        self.scalars = Some(scalars);
         if poll.full {
             let oids: Vec<Oid> = plan.identity.iter().flatten().cloned().collect();
             if !oids.is_empty() {
@@ -448,11 +511,18 @@ impl Device {
         poll.refreshed = vec![false; plan.tables.len()];
         for (at, table) in plan.tables.iter().enumerate() {
             let state = &self.tables[at];
-            if !self.polls.is_multiple_of(table.every) && !refresh {
+            let due = if poll.interfaces_alone {
+                table.name == INTERFACES
+            } else {
+                self.polls.is_multiple_of(table.every) || refresh
+            };
+            if !due {
                 continue;
             }
-            let polled: Vec<usize> =
-                state.columns.clone().unwrap_or_else(|| (0..table.columns.len()).collect());
+            let polled: Vec<usize> = match &state.columns {
+                Some(columns) => columns.iter().map(|c| usize::from(*c)).collect(),
+                None => (0..table.columns.len()).collect(),
+            };
             if polled.is_empty() {
                 continue;
             }
@@ -536,20 +606,42 @@ impl Device {
             what => format!("{fault} ({what})"),
         });
         self.failures = 0;
+        let neighbours = |device: &Device| -> Vec<(usize, Arc<Names>)> {
+            let edges =
+                plan.tables.iter().zip(&device.tables).enumerate().filter(|(_, (t, _))| t.edges.is_some());
+            edges.map(|(at, (_, state))| (at, state.kept().names().clone())).collect()
+        };
+        let before = neighbours(self);
         let metrics = super::emit::metrics(self, &plan, &mut poll, now);
-        if let Some(scalars) = &mut self.scalars {
+        let all = self.told_at.is_none_or(|at| now.duration_since(at) >= super::topology::TOLD_AGAIN);
+        if all {
+            self.told_at = Some(now);
+        }
+        let mut events = Vec::new();
+        for ((at, old), (_, new)) in before.iter().zip(neighbours(self)) {
+            if all || !Arc::ptr_eq(old, &new) {
+                let turn = (all, poll.time);
+                let of = &plan.tables[*at];
+                events.extend(super::topology::events(of, &self.target.name, (old, &new), turn));
+            }
+        }
+        let duplicates = poll.frames.iter().map(|f| u64::from(f.duplicates)).sum();
+        if let Some(scalars) = self.scalars.take() {
             let got = poll.tasks.iter().find_map(|t| match &t.work {
                 Work::Get(get) if get.what == GetFor::Scalars && t.fault.is_none() => Some(&get.cells),
                 _ => None,
             });
-            if let Some(cells) = got {
-                let mut cells = cells.iter();
-                scalars.retain(|_| cells.next().is_some_and(|c| *c != Cell::None));
-            }
+            self.scalars = Some(match got {
+                Some(cells) => {
+                    let there = scalars.iter().zip(cells).filter(|(_, c)| **c != Cell::None);
+                    there.map(|(at, _)| *at).collect()
+                }
+                None => scalars,
+            });
         }
-        self.polls = self.polls.wrapping_add(1);
+        self.polls = self.polls.wrapping_add(u32::from(!poll.interfaces_alone));
         self.last_poll = poll.time;
-        Some(Outcome { resource: self.resource.clone(), metrics })
+        Some(Outcome { resource: self.resource.clone(), metrics, events, duplicates })
     }
 
     fn is_down(&mut self, now: Instant) -> Option<Outcome> {
@@ -564,7 +656,7 @@ impl Device {
         poll.time = telegen_sys::unix_ns();
         self.last_poll = poll.time;
         let metrics = super::emit::device(self, &poll, now);
-        Some(Outcome { resource: self.resource.clone(), metrics })
+        Some(Outcome { resource: self.resource.clone(), metrics, events: Vec::new(), duplicates: 0 })
     }
 
     /// What the system group says.
@@ -588,11 +680,11 @@ impl Device {
     }
 
     /// What the ENTITY-MIB and the vendor's own objects say.
-    fn identify(&mut self, plan: &Plan, chassis: Option<(String, String)>, identity: &[Option<String>]) {
+    fn identify(&mut self, plan: &Plan, chassis: Option<[String; 3]>, identity: &[Option<String>]) {
         let (models, rest) = identity.split_at(plan.identity[0].len().min(identity.len()));
         let (serials, versions) = rest.split_at(plan.identity[1].len().min(rest.len()));
         let first = |of: &[Option<String>]| of.iter().flatten().find(|t| !t.is_empty()).cloned();
-        let (model, serial) = chassis.unwrap_or_default();
+        let [model, serial, vendor] = chassis.unwrap_or_default();
         let mut more = Vec::new();
         let mut add = |key: &'static str, own: String, other: Option<String>| {
             let value = if own.is_empty() { other.unwrap_or_default() } else { own };
@@ -602,12 +694,23 @@ impl Device {
         };
         add("hw.model", model, first(models));
         add("hw.serial_number", serial, first(serials));
+        if plan.vendor.is_empty() {
+            add("hw.vendor", vendor, None);
+        }
         let known = self.resource.text(s::OS_VERSION).unwrap_or_default().to_owned();
         add(s::OS_VERSION, known, first(versions));
         // What is configured stands over what is found.
         let labels = base_attributes(&self.target);
         more.retain(|kv| labels.iter().all(|l| l.key != kv.key));
         self.resource = Arc::new(self.resource.with(more));
+    }
+
+    /// What its interfaces are called.
+    pub(crate) fn interfaces(&self) -> Option<Interfaces> {
+        let plan = self.plan.as_ref()?;
+        let table = plan.tables.iter().position(|t| t.name == INTERFACES)?;
+        let names = self.tables.get(table)?.kept().names().clone();
+        (names.rows() > 0).then(|| Interfaces { plan: plan.clone(), table, names })
     }
 
     /// How it is, for the API.
@@ -681,13 +784,13 @@ fn label_tasks(plan: &Plan, at: usize, rows: usize, v1: bool) -> Vec<Task> {
     tasks
 }
 
-/// Model and serial number of the first chassis or stack that has a model.
-fn chassis_of(frame: &Frame) -> Option<(String, String)> {
+/// Model, serial number and manufacturer of the first chassis or stack that has a model.
+fn chassis_of(frame: &Frame) -> Option<[String; 3]> {
     let text = |cell: Cell| cell.bytes(&frame.text).map(text_of).unwrap_or_default();
     let rows = || (0..frame.rows()).map(|r| frame.row(r)).filter(|row| matches!(row[0], Cell::Int(3 | 11)));
     let with_model = rows().find(|row| !text(row[1]).is_empty());
     let row = with_model.or_else(|| rows().find(|row| !text(row[2]).is_empty()))?;
-    Some((text(row[1]), text(row[2])))
+    Some([text(row[1]), text(row[2]), text(row[3])])
 }
 
 fn base_attributes(target: &Target) -> Vec<KeyValue> {

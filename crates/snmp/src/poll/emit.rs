@@ -149,16 +149,22 @@ fn scalars(device: &mut Device, plan: &Plan, poll: &Poll, points: &mut Points) {
         _ => None,
     });
     let (Some(get), Some(which)) = (got, device.scalars()) else { return };
-    let which = which.to_vec();
-    device.scalar_counters.resize(plan.scalars.len(), NONE);
+    let which: Box<[u16]> = which.into();
+    if poll.restarted {
+        device.scalar_counters.clear();
+    }
     for (cell, at) in get.cells.iter().zip(which) {
-        let scalar = &plan.scalars[at];
+        let scalar = &plan.scalars[usize::from(at)];
         let attrs: Attrs = crate::profile::pairs(&scalar.attrs).collect();
-        let kept = &mut device.scalar_counters[at];
-        if poll.restarted {
-            *kept = NONE;
+        let place = device.scalar_counters.iter().position(|(of, _)| *of == at);
+        let mut kept = place.map_or(NONE, |p| device.scalar_counters[p].1);
+        let counted = extended(*cell, &mut kept);
+        match place {
+            Some(place) => device.scalar_counters[place].1 = kept,
+            None if counted.is_some() => device.scalar_counters.push((at, kept)),
+            None => {}
         }
-        match extended(*cell, kept) {
+        match counted {
             Some(value) => points.sum(scalar.metric, attrs, device.clock.boot, scaled(value, scalar.scale)),
             None => {
                 if let Some(value) = gauge_of(*cell, &get.text, scalar.scale) {
@@ -167,6 +173,11 @@ fn scalars(device: &mut Device, plan: &Plan, poll: &Poll, points: &mut Points) {
             }
         }
     }
+}
+
+/// A 64-bit counter in 48 bits that keep its order: exact up to 2^37, beyond that to one part in 2^36.
+fn ordered(value: u64) -> u64 {
+    (value as f64).to_bits() >> 16
 }
 
 /// A counter's value with the wraps since it was first read; `kept` is its last. `None`: no counter.
@@ -233,12 +244,12 @@ impl Turn<'_> {
         if state.columns.is_none() && self.whole {
             state.columns = Some(self.useful(&valued));
         }
-        let every: Vec<usize> = (0..width).collect();
+        let every: Vec<u16> = (0..width as u16).collect();
         let polled = state.columns.as_deref().unwrap_or(&every);
-        let mut counters: Vec<usize> =
-            polled.iter().copied().filter(|c| self.plan.columns[*c].counter).collect();
+        let counters: Vec<u16> =
+            polled.iter().copied().filter(|c| self.plan.columns[usize::from(*c)].counter).collect();
         let mut old = state.kept.take().unwrap_or_default();
-        let same_layout = old.counter_count() == counters.len() && state.counters == counters;
+        let same_layout = old.columns() == counters;
         let same_rows = !self.refreshed
             && !self.restarted
             && same_layout
@@ -252,7 +263,7 @@ impl Turn<'_> {
             state.kept = (old.rows() > 0).then_some(old);
             return;
         }
-        let mut new = Kept::new(self.plan.labels.len(), counters.len());
+        let mut new = Kept::new(self.plan.labels.len(), &counters);
         let mut from = 0;
         let mut next_old = 0;
         for row in valued {
@@ -275,15 +286,13 @@ impl Turn<'_> {
                 }
             }
             if let Some(was) = was.filter(|_| !self.restarted) {
-                new.starts[at] = old.starts[was];
-                if same_layout {
-                    new.of_row(at).copy_from_slice(old.of_row(was));
-                } else {
-                    // Columns came or went: those that stay keep their last values.
-                    for (slot, column) in counters.iter().enumerate() {
-                        if let Some(before) = state.counters.iter().position(|c| c == column) {
-                            new.of_row(at)[slot] = old.of_row(was)[before];
-                        }
+                new.set_start(at, old.start(was));
+                // Columns may have come or gone: those that stay keep their last values.
+                for (slot, column) in counters.iter().enumerate() {
+                    let before =
+                        if same_layout { Some(slot) } else { old.columns().iter().position(|c| c == column) };
+                    if let Some(before) = before {
+                        new.set_last(at, slot, old.last(was, before));
                     }
                 }
             }
@@ -297,18 +306,17 @@ impl Turn<'_> {
         }
         new.shrink();
         state.kept = (new.rows() > 0).then(|| Box::new(new));
-        counters.shrink_to_fit();
-        state.counters = counters;
     }
 
     /// Columns that this device has, without those that another makes needless.
-    fn useful(&self, rows: &[usize]) -> Vec<usize> {
+    fn useful(&self, rows: &[usize]) -> Box<[u16]> {
         let has = |row: &usize, column: usize| self.frame.row(*row)[column] != Cell::None;
         (0..self.plan.columns.len())
             .filter(|c| {
                 let unless = self.plan.columns[*c].unless;
                 rows.iter().any(|r| has(r, *c) && unless.is_none_or(|u| !has(r, u)))
             })
+            .map(|c| c as u16)
             .collect()
     }
 
@@ -387,26 +395,26 @@ impl Turn<'_> {
         out
     }
 
-    fn emit(&self, row: usize, at: usize, kept: &mut Kept, counters: &[usize], points: &mut Points) {
+    fn emit(&self, row: usize, at: usize, kept: &mut Kept, counters: &[u16], points: &mut Points) {
         let cells = self.frame.row(row);
         for (column, cell) in self.plan.columns.iter().zip(cells) {
             if column.discontinuity
                 && let Some(ticks) = cell.number(&self.frame.text)
                 && let Some(start) = (self.at)(ticks as u32)
-                && start > kept.starts[at]
+                && start > kept.start(at)
             {
                 // Its counters began anew, unless this is the first look at them.
                 if self.last_poll != 0 && start > self.last_poll {
-                    kept.of_row(at).fill(NONE);
+                    kept.forget_last(at);
                 }
-                kept.starts[at] = start;
+                kept.set_start(at, start);
             }
         }
         let base = self.attributes(kept, at);
         let mut sets: Vec<Option<Attrs>> = vec![None; self.plan.attr_sets.len()];
         let mut slot = 0;
         for (c, column) in self.plan.columns.iter().enumerate() {
-            let counter = counters.get(slot) == Some(&c);
+            let counter = counters.get(slot).is_some_and(|at| usize::from(*at) == c);
             let this = slot;
             slot += usize::from(counter);
             let cell = cells[c];
@@ -428,19 +436,25 @@ impl Turn<'_> {
                 points.gauge(column.metric, attrs.clone(), NumberValue::Int(1));
                 continue;
             }
-            let mut loose = NONE;
-            let last = if counter { kept.of_row(at)[this] } else { NONE };
-            if let Cell::Counter64(v) = cell
-                && last != NONE
-                && v < last
-            {
-                // It went back and nothing said so: it began anew after the last poll.
-                kept.starts[at] = kept.starts[at].max(self.last_poll);
+            let last = if counter { kept.last(at, this) } else { NONE };
+            let mut keep = last;
+            if let Cell::Counter64(v) = cell {
+                keep = ordered(v);
+                if last != NONE && keep < last {
+                    // It went back and nothing said so: it began anew after the last poll.
+                    kept.set_start(at, kept.start(at).max(self.last_poll));
+                }
             }
-            let keep = if counter { &mut kept.of_row(at)[this] } else { &mut loose };
-            match extended(cell, keep) {
+            let value = match cell {
+                Cell::Counter64(v) => Some(v),
+                other => extended(other, &mut keep),
+            };
+            if counter && keep != last {
+                kept.set_last(at, this, keep);
+            }
+            match value {
                 Some(value) => {
-                    let start = if kept.starts[at] != 0 { kept.starts[at] } else { self.boot };
+                    let start = if kept.start(at) != 0 { kept.start(at) } else { self.boot };
                     points.sum(column.metric, attrs.clone(), start, scaled(value, column.scale));
                 }
                 None => {
@@ -487,9 +501,11 @@ impl Turn<'_> {
 fn copy_row(old: &mut Kept, row: usize, new: &mut Kept, labels: usize, counters: bool) {
     let at = new.rows();
     new.push(old.index(row), (0..labels).map(|l| old.label(row, l)));
-    new.starts[at] = old.starts[row];
+    new.set_start(at, old.start(row));
     if counters {
-        new.of_row(at).copy_from_slice(old.of_row(row));
+        for slot in 0..new.columns().len() {
+            new.set_last(at, slot, old.last(row, slot));
+        }
     }
 }
 

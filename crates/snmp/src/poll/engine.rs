@@ -1,8 +1,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
-use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,17 +12,20 @@ use std::time::{Duration, Instant};
 use telegen_model::{Records, ResourceGroup, Scope, Signal};
 use telegen_pipeline::Input;
 use telegen_selfmon::{Counter, SelfMon};
-use telegen_sys::datagram::{BATCH, Many, Outgoing, readable, receive_buffer, send_many};
+use telegen_sys::datagram::{BATCH, Many, Outgoing, ready, receive_buffer, send_many};
 use telegen_sys::unix_ns;
 
+use super::budget::{Bucket, Sites};
 use super::device::Device;
+use super::resolve::{Found, Resolver};
 use super::status::Devices;
 use super::target::{Target, Targets};
-use crate::Fault;
+use crate::client::message_len;
 use crate::profile::Library;
 use crate::protocol::{Leniency, Writer, parse};
 use crate::session::{Received, answer_id};
-use crate::trap::Known;
+use crate::settings::Budget;
+use crate::{Fault, Known};
 
 /// Sockets of a kind; answers spread over their buffers.
 const SOCKETS: usize = 4;
@@ -33,8 +37,14 @@ const ANSWER_COST: usize = 4608;
 const TURN: Duration = Duration::from_millis(100);
 /// Most questions under way at once, whatever the buffers hold.
 const MOST_PENDING: usize = 4096;
-/// First polls are spread by this much a device.
-const FIRST_SPREAD: Duration = Duration::from_millis(2);
+/// First polls are spread by this much a device: they ask for more than later ones, and all that they make must be sent.
+const FIRST_SPREAD: Duration = Duration::from_millis(5);
+/// A device is looked at again at most so often because it said that it changed.
+const LOOKED_AGAIN: Duration = Duration::from_secs(10);
+/// Devices that are looked at again in one turn, at most.
+const MOST_LOOKS: usize = 32;
+/// Largest message over TCP.
+const LARGEST_STREAMED: usize = 65_535;
 
 /// What a poller needs.
 pub struct PollerSettings {
@@ -50,6 +60,11 @@ pub struct PollerSettings {
     pub mon: SelfMon,
     /// Resources by address, kept for notifications.
     pub known: Known,
+    /// Packets a second.
+    pub budget: Budget,
+    /// Whether other processes may poll these devices at this moment: then the first poll of each stands at its moment
+    /// too, and not as soon as can be.
+    pub shared: bool,
 }
 
 /// Why the poller cannot start.
@@ -69,7 +84,8 @@ pub struct Poller {
 
 struct Shared {
     stop: AtomicBool,
-    targets: Mutex<Option<Targets>>,
+    /// New targets, and from when on they count: ns since 1970, or at once.
+    targets: Mutex<Option<(Targets, Option<u64>)>>,
 }
 
 impl Poller {
@@ -78,7 +94,7 @@ impl Poller {
         let devices = Devices::default();
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
-            targets: Mutex::new(Some(settings.targets.clone())),
+            targets: Mutex::new(Some((settings.targets.clone(), settings.shared.then(unix_ns)))),
         });
         let mut engine = Engine::new(settings, devices.clone())?;
         let of_thread = shared.clone();
@@ -96,7 +112,13 @@ impl Poller {
 
     /// Polls these devices from now on. Those that stay keep all that is known of them.
     pub fn set_targets(&self, targets: Targets) {
-        *self.shared.targets.lock().unwrap_or_else(PoisonError::into_inner) = Some(targets);
+        *self.shared.targets.lock().unwrap_or_else(PoisonError::into_inner) = Some((targets, None));
+    }
+
+    /// Polls these devices from a moment on (ns since 1970). All shards change at the same one, the begin of an interval:
+    /// a device's polls stand at the same moments whoever makes them, so none is left out and none made twice.
+    pub fn set_targets_at(&self, targets: Targets, from: u64) {
+        *self.shared.targets.lock().unwrap_or_else(PoisonError::into_inner) = Some((targets, Some(from)));
     }
 
     /// Ends; polls under way are left.
@@ -125,6 +147,8 @@ enum Timer {
     Due(usize, u64),
     /// A question's last moment.
     Late(i32),
+    /// The budget of a device or its site allows the next packet.
+    Allowed(usize, u64),
 }
 
 struct Slot {
@@ -136,6 +160,21 @@ struct Slot {
     poll: u64,
     due: u64,
     queued: bool,
+    /// Its address is being asked for.
+    resolving: bool,
+    site: Option<usize>,
+    bucket: Option<Bucket>,
+    /// When it was last looked at because it said that it changed.
+    looked: Option<Instant>,
+}
+
+/// A connection.
+struct Stream {
+    stream: TcpStream,
+    peer: SocketAddr,
+    generation: u64,
+    /// The begin of a message whose end is still to come.
+    kept: Vec<u8>,
 }
 
 struct Stats {
@@ -147,6 +186,9 @@ struct Stats {
     timeouts: Counter,
     foreign: Counter,
     malformed: Counter,
+    duplicates: Counter,
+    looks: Counter,
+    delayed: Counter,
 }
 
 struct Engine {
@@ -171,6 +213,12 @@ struct Engine {
     devices: Devices,
     known: Known,
     stats: Stats,
+    sites: Sites,
+    resolver: Resolver,
+    /// Connections of devices that are polled over TCP, by place.
+    streams: BTreeMap<usize, Stream>,
+    /// Targets that count from a later moment on.
+    coming: Option<(Targets, u64)>,
 }
 
 impl Engine {
@@ -212,6 +260,19 @@ impl Engine {
             timeouts: packet("timeout"),
             foreign: packet("foreign"),
             malformed: packet("malformed"),
+            delayed: packet("delayed_by_budget"),
+            looks: mon.counter(
+                "telegen.snmp.looks",
+                "{poll}",
+                "Polls of interfaces because a notification said that one changed.",
+                &[],
+            ),
+            duplicates: mon.counter(
+                "telegen.snmp.duplicates",
+                "{value}",
+                "Values of a row that came a second time in one poll; the first stands.",
+                &[],
+            ),
         };
         Ok(Engine {
             slots: Vec::new(),
@@ -235,6 +296,10 @@ impl Engine {
             devices,
             known: settings.known,
             stats,
+            sites: Sites::new(settings.budget),
+            resolver: Resolver::start().map_err(|e| PollerError::Io("resolver thread", e))?,
+            streams: BTreeMap::new(),
+            coming: None,
         })
     }
 
@@ -242,24 +307,42 @@ impl Engine {
         let mut many = Many::new(16_384);
         while !shared.stop.load(Ordering::Acquire) {
             let fresh = shared.targets.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(targets) = fresh {
-                self.set_targets(&targets);
+            match fresh {
+                Some((targets, None)) => {
+                    self.coming = None;
+                    self.set_targets(&targets, None);
+                }
+                Some((targets, Some(from))) => self.coming = Some((targets, from)),
+                None => {}
             }
+            if self.coming.as_ref().is_some_and(|(_, from)| unix_ns() >= *from)
+                && let Some((targets, from)) = self.coming.take()
+            {
+                self.set_targets(&targets, Some(from));
+            }
+            self.resolved();
+            self.look_again();
             self.due();
             self.send();
             let wait = self
                 .timers
                 .peek()
                 .map_or(TURN, |Reverse((at, _))| at.saturating_duration_since(Instant::now()).min(TURN));
-            let sockets: Vec<&UdpSocket> = self.v4.iter().chain(&self.v6).collect();
-            let ready = readable(&sockets, wait).unwrap_or(0);
-            if ready != 0 {
-                self.receive(ready, &mut many);
+            let udp = self.v4.iter().chain(&self.v6).map(AsFd::as_fd);
+            let connected: Vec<usize> = self.streams.keys().copied().collect();
+            let tcp = connected.iter().filter_map(|at| self.streams.get(at)).map(|s| s.stream.as_fd());
+            let all: Vec<BorrowedFd<'_>> = udp.chain(tcp).collect();
+            let datagrams = self.v4.len() + self.v6.len();
+            for place in ready(&all, wait).unwrap_or_default() {
+                match place.checked_sub(datagrams) {
+                    None => self.receive(place, &mut many),
+                    Some(n) => self.receive_stream(connected[n]),
+                }
             }
         }
     }
 
-    fn set_targets(&mut self, targets: &Targets) {
+    fn set_targets(&mut self, targets: &Targets, from: Option<u64>) {
         let mut gone: BTreeMap<String, usize> = std::mem::take(&mut self.by_name);
         let now = unix_ns();
         let spread = FIRST_SPREAD * u32::try_from(targets.len()).unwrap_or(u32::MAX).min(30_000);
@@ -283,6 +366,7 @@ impl Engine {
                     continue;
                 }
                 self.slots[at] = None;
+                self.known.remove(&target.name);
             }
             let at = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
             if at == self.slots.len() {
@@ -291,7 +375,12 @@ impl Engine {
             self.generation += 1;
             let hash = hash_of(&target.name);
             let interval = target.interval.as_nanos() as u64;
-            let first = now + hash % (spread.as_nanos() as u64).clamp(1, interval);
+            let first = match from {
+                None => now + hash % (spread.as_nanos() as u64).clamp(1, interval),
+                // Taken over: its polls stand where they stood. What is past by now is made up for at once.
+                Some(from) => next_of(hash, interval, from).max(now),
+            };
+            let (site, bucket) = (self.sites.of(&target.labels), self.sites.device());
             let slot = Slot {
                 device: Device::new(target.clone()),
                 phase: hash % interval,
@@ -299,6 +388,10 @@ impl Engine {
                 poll: 0,
                 due: first,
                 queued: false,
+                resolving: false,
+                site,
+                bucket,
+                looked: None,
             };
             self.devices.set(slot.device.status());
             self.slots[at] = Some(slot);
@@ -309,6 +402,7 @@ impl Engine {
         for (name, at) in gone {
             self.slots[at] = None;
             self.devices.remove(&name);
+            self.known.remove(&name);
         }
     }
 
@@ -322,6 +416,12 @@ impl Engine {
             let Some(Reverse((_, timer))) = self.timers.pop() else { return };
             match timer {
                 Timer::Due(at, generation) => self.begin(at, generation, now),
+                Timer::Allowed(at, generation) => {
+                    if self.slots.get(at).and_then(Option::as_ref).is_some_and(|s| s.generation == generation)
+                    {
+                        self.queue(at);
+                    }
+                }
                 Timer::Late(id) => {
                     if let Some(pending) = self.pending.remove(&id) {
                         self.stats.timeouts.inc();
@@ -340,9 +440,11 @@ impl Engine {
         let interval = (slot.device.target.interval.as_nanos() as u64).max(1);
         let unix = unix_ns();
         let late = Duration::from_nanos(unix.saturating_sub(slot.due));
-        // The next moment of this device's phase, at least half an interval away.
-        let from = unix + interval / 2;
-        slot.due = from + (slot.phase + interval - from % interval) % interval;
+        // One poll in each interval, at this device's moment of it: the same for whoever polls it.
+        slot.due = slot.due - slot.due % interval + interval + slot.phase;
+        if slot.due <= unix {
+            slot.due = next_of(slot.phase, interval, unix + 1);
+        }
         let next = now + Duration::from_nanos(slot.due - unix);
         self.timers.push(Reverse((next, Timer::Due(at, generation))));
         if let Some(poll) = &slot.device.poll {
@@ -350,15 +452,76 @@ impl Engine {
             if now.saturating_duration_since(poll.begun) < slot.device.target.interval * 2 {
                 return;
             }
-            // It will not end by itself.
+            // It will not end by itself in time: what it has is told.
+            slot.device.give_up();
+            self.advance(at, now);
+            let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
             slot.device.poll = None;
         }
+        self.start(at, now, late, false);
+    }
+
+    fn start(&mut self, at: usize, now: Instant, late: Duration, interfaces_alone: bool) {
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         slot.poll += 1;
-        if slot.device.peer.is_none() {
-            slot.device.peer = slot.device.target.resolve();
+        let target = &slot.device.target;
+        let unconnected = target.is_tcp() && !self.streams.contains_key(&at);
+        if slot.device.peer.is_none() && target.is_literal() && !unconnected {
+            slot.device.peer = target.resolve();
+        } else if (slot.device.peer.is_none() || unconnected) && !slot.resolving {
+            slot.device.peer = None;
+            slot.resolving = self.resolver.ask(at, slot.generation, &slot.device.target);
         }
-        slot.device.begin(now, late);
+        slot.device.begin(now, late, interfaces_alone);
         self.queue(at);
+    }
+
+    /// Takes over addresses that were asked for.
+    fn resolved(&mut self) {
+        for Found { at: (at, generation), address, stream } in self.resolver.take() {
+            let slot = self.slots.get_mut(at).and_then(Option::as_mut);
+            if let Some(slot) = slot.filter(|s| s.generation == generation) {
+                slot.resolving = false;
+                slot.device.peer = address;
+                if let (Some(stream), Some(peer)) = (stream, address) {
+                    self.streams.insert(at, Stream { stream, peer, generation, kept: Vec::new() });
+                }
+                self.queue(at);
+            }
+        }
+    }
+
+    /// Polls the interfaces of devices that told of a change.
+    fn look_again(&mut self) {
+        let changed = self.known.take_changed();
+        if changed.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let of_them = |s: &Slot| s.device.peer.is_some_and(|p| changed.contains(&p.ip().to_canonical()));
+        let places: Vec<usize> = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.as_ref().is_some_and(of_them))
+            .map(|(at, _)| at)
+            .collect();
+        for (n, at) in places.into_iter().enumerate() {
+            let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { continue };
+            if slot.looked.is_some_and(|l| now.duration_since(l) < LOOKED_AGAIN) {
+                continue;
+            }
+            if slot.device.poll.is_some() || n >= MOST_LOOKS {
+                // Later: what is being read may be from before the change.
+                if let Some(peer) = slot.device.peer {
+                    self.known.changed(peer.ip());
+                }
+                continue;
+            }
+            slot.looked = Some(now);
+            self.stats.looks.inc();
+            self.start(at, now, Duration::ZERO, true);
+        }
     }
 
     fn queue(&mut self, at: usize) {
@@ -389,6 +552,9 @@ impl Engine {
         let now = Instant::now();
         while let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) {
             let Some(task) = slot.device.ready() else { return };
+            if slot.resolving && slot.device.peer.is_none() {
+                return;
+            }
             let Some(peer) = slot.device.peer else {
                 let poll = slot.poll;
                 self.fail(at, task, poll, Fault::NoAddress);
@@ -400,13 +566,31 @@ impl Engine {
                 self.fail(at, task, poll, Fault::Unreachable);
                 return;
             }
+            if let Some(wait) = self.sites.take(slot.site, slot.bucket.as_mut(), now) {
+                self.stats.delayed.inc();
+                let again = Timer::Allowed(at, slot.generation);
+                self.timers.push(Reverse((now + wait.max(Duration::from_millis(1)), again)));
+                return;
+            }
             self.next_id = if self.next_id == i32::MAX { 1 } else { self.next_id + 1 };
             let id = self.next_id;
             let first = slot.device.is_first_try(task);
             let Some((message, wait)) = slot.device.encode(task, id, &mut self.writer, now) else { return };
-            self.bytes.extend_from_slice(message);
-            let socket = if v6 { SOCKETS } else { at % SOCKETS };
-            self.outgoing.push((self.bytes.len(), peer, socket));
+            if slot.device.target.is_tcp() {
+                // A message is small against a connection's buffer: one that does not take it is none.
+                let generation = slot.generation;
+                let of = self.streams.get_mut(&at).filter(|s| s.generation == generation);
+                if of.is_none_or(|s| s.stream.write_all(message).is_err()) {
+                    self.streams.remove(&at);
+                    let poll = slot.poll;
+                    self.fail(at, task, poll, Fault::Refused);
+                    return;
+                }
+            } else {
+                self.bytes.extend_from_slice(message);
+                let socket = if v6 { SOCKETS } else { at % SOCKETS };
+                self.outgoing.push((self.bytes.len(), peer, socket));
+            }
             self.stats.packets.inc();
             let pending = Pending { device: at, task, poll: slot.poll, sent: now, first, peer };
             self.pending.insert(id, pending);
@@ -440,23 +624,51 @@ impl Engine {
         self.bytes.clear();
     }
 
-    fn receive(&mut self, ready: u64, many: &mut Many) {
-        for number in 0..=SOCKETS {
-            if ready & 1 << number == 0 {
-                continue;
+    fn receive(&mut self, number: usize, many: &mut Many) {
+        // The socket is taken out while its datagrams are handed to the engine.
+        let v6 = number >= self.v4.len();
+        let socket = if v6 { self.v6.pop() } else { Some(self.v4.swap_remove(number)) };
+        let Some(socket) = socket else { return };
+        let _ = many.receive(&socket, |d| self.take(d.bytes, d.from));
+        if v6 {
+            self.v6.push(socket);
+        } else {
+            self.v4.push(socket);
+            let last = self.v4.len() - 1;
+            self.v4.swap(number, last);
+        }
+    }
+
+    /// What came over a connection, message by message.
+    fn receive_stream(&mut self, at: usize) {
+        let Some(mut of) = self.streams.remove(&at) else { return };
+        let mut part = [0; 16_384];
+        let open = loop {
+            match of.stream.read(&mut part) {
+                Ok(0) => break false,
+                Ok(n) => of.kept.extend_from_slice(&part[..n]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => break e.kind() == io::ErrorKind::WouldBlock,
             }
-            // The socket is taken out while its datagrams are handed to the engine.
-            let v6 = number >= self.v4.len();
-            let socket = if v6 { self.v6.pop() } else { Some(self.v4.swap_remove(number)) };
-            let Some(socket) = socket else { continue };
-            let _ = many.receive(&socket, |d| self.take(d.bytes, d.from));
-            if v6 {
-                self.v6.push(socket);
-            } else {
-                self.v4.push(socket);
-                let last = self.v4.len() - 1;
-                self.v4.swap(number, last);
+            if of.kept.len() > LARGEST_STREAMED {
+                break false;
             }
+        };
+        let mut from = 0;
+        let mut sound = true;
+        while let Some(length) = message_len(&of.kept[from..]) {
+            sound = length <= LARGEST_STREAMED;
+            let Some(message) = of.kept.get(from..from.saturating_add(length)).filter(|_| sound) else {
+                break;
+            };
+            self.take(message, of.peer);
+            from += length;
+        }
+        of.kept.drain(..from);
+        // A connection that ended is made anew with the next poll; what was asked over it runs out of time.
+        let same = |s: &Slot| s.generation == of.generation;
+        if open && sound && self.slots.get(at).and_then(Option::as_ref).is_some_and(same) {
+            self.streams.insert(at, of);
         }
     }
 
@@ -537,14 +749,17 @@ impl Engine {
             }
             let status = slot.device.status();
             if let Some(peer) = slot.device.peer {
-                let same = |k: &Known| {
-                    let known = k.read().unwrap_or_else(PoisonError::into_inner);
-                    known.get(&peer.ip()).is_some_and(|r| Arc::ptr_eq(r, &outcome.resource))
-                };
-                if !same(&self.known) {
-                    let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-                    known.insert(peer.ip(), outcome.resource.clone());
-                }
+                let interfaces = slot.device.interfaces();
+                self.known.set(peer.ip(), &slot.device.target, &outcome.resource, interfaces);
+            }
+            if outcome.duplicates > 0 {
+                self.stats.duplicates.add(outcome.duplicates);
+            }
+            if !outcome.events.is_empty() {
+                let records = Records::Logs(outcome.events);
+                self.mon.ledger.produced(Signal::Logs, "snmp", records.items() as u64);
+                let (resource, scope) = (outcome.resource.clone(), self.scope.clone());
+                self.input.push(ResourceGroup { resource, scope, records });
             }
             let records = Records::Metrics(outcome.metrics);
             self.mon.ledger.produced(Signal::Metrics, "snmp", records.items() as u64);
@@ -567,6 +782,12 @@ fn hash_of(name: &str) -> u64 {
     let mut hasher = foldhash::quality::FixedState::with_seed(0x7465_6c65_6765_6e00).build_hasher();
     hasher.write(name.as_bytes());
     hasher.finish()
+}
+
+/// The first moment at or after `from` that lies `phase` behind the begin of an interval.
+fn next_of(phase: u64, interval: u64, from: u64) -> u64 {
+    let moment = from - from % interval + phase % interval;
+    if moment >= from { moment } else { moment + interval }
 }
 
 /// Whether a device belongs to this shard: the highest hash of name and shard wins, so that one shard more takes only its

@@ -15,14 +15,14 @@ use crate::session::Received;
 /// One device that is polled when asked for, one question at a time: for the command line and tests.
 pub struct Single {
     device: Device,
-    library: Library,
+    library: Arc<Library>,
     socket: UdpSocket,
     id: i32,
 }
 
 impl Single {
     /// A device; nothing is sent yet.
-    pub fn new(target: Arc<Target>, library: Library) -> Result<Single, PollerError> {
+    pub fn new(target: Arc<Target>, library: Arc<Library>) -> Result<Single, PollerError> {
         let io = |e| PollerError::Io("socket", e);
         let Some(peer) = target.resolve() else {
             return Err(PollerError::Io("address", std::io::ErrorKind::AddrNotAvailable.into()));
@@ -35,7 +35,7 @@ impl Single {
 
     /// Polls it as if it were `now` (ns since 1970) when its first answer comes.
     pub fn poll(&mut self, now_unix: u64) -> Result<(DeviceStatus, ResourceGroup), PollerError> {
-        self.device.begin(Instant::now(), Duration::ZERO);
+        self.device.begin(Instant::now(), Duration::ZERO, false);
         let (mut out, mut scratch, mut buffer) = (Writer::new(), Vec::new(), vec![0; 65_535]);
         loop {
             if let Some(outcome) = self.device.advance(&self.library, Instant::now()) {

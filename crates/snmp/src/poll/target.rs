@@ -21,7 +21,7 @@ pub struct Credential {
 pub struct Target {
     /// `snmp.target`
     pub name: String,
-    /// As configured: `HOST` or `HOST:PORT`.
+    /// As configured: `HOST` or `HOST:PORT`, with `tcp:` before it for TCP.
     pub address: String,
     /// Ways to log in, version 3 first, then as listed.
     pub credentials: Vec<Credential>,
@@ -31,15 +31,22 @@ pub struct Target {
     pub profile: String,
     /// Attributes of the resource.
     pub labels: BTreeMap<String, String>,
+    /// Most times a minute that another credential is tried.
+    pub tries_a_minute: u32,
 }
 
 /// Devices to poll.
 pub type Targets = Vec<Arc<Target>>;
 
 impl Target {
+    /// Whether it is polled over TCP (RFC 3430).
+    pub fn is_tcp(&self) -> bool {
+        self.address.starts_with("tcp:")
+    }
+
     /// Host and port as written.
     pub fn host_port(&self) -> (&str, u16) {
-        let address = self.address.as_str();
+        let address = without_transport(&self.address);
         if address.parse::<std::net::Ipv6Addr>().is_ok() {
             return (address, 161);
         }
@@ -60,6 +67,12 @@ impl Target {
         }
         (host, port).to_socket_addrs().ok()?.next()
     }
+}
+
+/// An address without `udp:` or `tcp:`, with or without slashes, before it.
+pub(crate) fn without_transport(address: &str) -> &str {
+    let rest = address.strip_prefix("tcp:").or_else(|| address.strip_prefix("udp:"));
+    rest.map_or(address, |r| r.strip_prefix("//").unwrap_or(r))
 }
 
 /// The credentials of the settings, made ready.
@@ -111,6 +124,7 @@ impl Target {
                     interval: t.interval.unwrap_or(settings.interval).get(),
                     profile: t.profile.clone(),
                     labels: t.labels.clone(),
+                    tries_a_minute: settings.credential_tries.get(),
                 })
             })
             .collect()

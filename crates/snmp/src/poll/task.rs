@@ -44,6 +44,7 @@ pub(crate) enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GetFor {
     Hello,
+    Probe,
     Scalars,
     Identity,
 }

@@ -36,7 +36,8 @@ pub fn metrics_page(otel: &Library, mib: &Library) -> Result<String, LibraryErro
         "# Metrics of network devices\n\n\
          Made from the profiles in `profiles/`; a test keeps it true. Under `names: otel` a metric has the name of the first\n\
          column, under `names: mib` that of the last. Counters are cumulative monotonic sums, everything else is a gauge.\n\
-         Rows of tables carry their index and the names of the row as attributes.\n\n\
+         Rows of tables carry their index and the names of the row as attributes. A value that is NULL is none. OTLP's whole\n\
+         numbers have 63 bits: a Counter64 beyond 9223372036854775807 leaves as a double, true to one part in 2^53.\n\n\
          | metric | unit | attributes beside those of the row | `names: mib` |\n|---|---|---|---|\n",
     );
     for ((name, unit), (objects, attrs)) in rows {

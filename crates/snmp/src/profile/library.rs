@@ -32,6 +32,8 @@ pub struct Library {
     /// Subtree of sysObjectID, expressions on sysDescr, profile; the longest first.
     choices: Vec<(Oid, Vec<regex_lite::Regex>, String)>,
     by_descr: Vec<(regex_lite::Regex, String)>,
+    /// Object, profile.
+    probes: Vec<(Oid, String)>,
     naming: Naming,
     plans: Mutex<BTreeMap<String, Arc<Plan>>>,
 }
@@ -64,7 +66,7 @@ impl Library {
     }
 
     fn of(profiles: BTreeMap<String, Profile>, naming: Naming) -> Result<Library, LibraryError> {
-        let (mut choices, mut by_descr) = (Vec::new(), Vec::new());
+        let (mut choices, mut by_descr, mut probes) = (Vec::new(), Vec::new(), Vec::new());
         for (key, p) in &profiles {
             let wrong = |what: String| LibraryError::Profile(key.clone(), what);
             let regexes: Result<Vec<regex_lite::Regex>, LibraryError> = p
@@ -80,9 +82,16 @@ impl Library {
             if p.sys_object_ids.is_empty() {
                 by_descr.extend(regexes.into_iter().map(|r| (r, key.clone())));
             }
+            for text in &p.sys_descr_alone {
+                let regex = regex_lite::Regex::new(text).map_err(|e| wrong(format!("{text}: {e}")))?;
+                by_descr.push((regex, key.clone()));
+            }
+            for text in &p.probes {
+                probes.push((text.parse().map_err(|e| wrong(format!("{text}: {e}")))?, key.clone()));
+            }
         }
         choices.sort_by(|a, b| (b.0.len(), !b.1.is_empty(), &b.2).cmp(&(a.0.len(), !a.1.is_empty(), &a.2)));
-        let library = Library { profiles, choices, by_descr, naming, plans: Mutex::default() };
+        let library = Library { profiles, choices, by_descr, probes, naming, plans: Mutex::default() };
         // What is wrong shows at the start, not when the device is met.
         for name in library.profiles.keys() {
             library.plan(name)?;
@@ -111,6 +120,13 @@ impl Library {
             return name;
         }
         self.by_descr.iter().find(|(r, _)| r.is_match(sys_descr)).map_or(GENERIC, |(_, n)| n)
+    }
+
+    /// Objects that tell what a device with this profile really is, each with the profile that it stands for; none for a
+    /// profile that is sure.
+    pub fn probes(&self, chosen: &str) -> &[(Oid, String)] {
+        let asks = self.get(chosen).is_some_and(|p| p.ask_probes);
+        if asks { &self.probes } else { &[] }
     }
 
     /// The plan of a profile; made once.
@@ -144,13 +160,17 @@ impl Library {
     }
 }
 
+/// The profiles of a file, which may hold several small ones; what is wrong as a text.
+pub fn read(text: &str) -> Result<Vec<Profile>, String> {
+    let wrong = |e: serde_saphyr::Error| e.to_string();
+    match text.trim_start().starts_with("- ") || text.contains("\n- name:") {
+        true => serde_saphyr::from_str(text).map_err(wrong),
+        false => Ok(vec![serde_saphyr::from_str(text).map_err(wrong)?]),
+    }
+}
+
 fn add(profiles: &mut BTreeMap<String, Profile>, stem: &str, text: &str) -> Result<(), LibraryError> {
-    // One file may hold several small profiles.
-    let wrong = |e: serde_saphyr::Error| LibraryError::Profile(stem.to_owned(), e.to_string());
-    let mut all: Vec<Profile> = match text.trim_start().starts_with("- ") || text.contains("\n- name:") {
-        true => serde_saphyr::from_str(text).map_err(wrong)?,
-        false => vec![serde_saphyr::from_str(text).map_err(wrong)?],
-    };
+    let mut all = read(text).map_err(|what| LibraryError::Profile(stem.to_owned(), what))?;
     let single = all.len() == 1;
     for mut profile in all.drain(..) {
         if profile.name.is_empty() {

@@ -5,9 +5,10 @@ pub mod import;
 mod library;
 mod plan;
 mod schema;
+pub mod telegraf;
 
 pub use docs::metrics_page;
-pub use library::{Library, LibraryError};
+pub use library::{Library, LibraryError, read};
 pub(crate) use plan::pairs;
 pub use plan::{
     Attribute, ColumnPlan, IndexKind, LabelPlan, LabelSource, MetricPlan, Naming, Plan, ScalarPlan,

@@ -73,6 +73,8 @@ pub struct TablePlan {
     pub sensor: Option<SensorPlan>,
     /// Polled with every so manieth poll.
     pub every: u32,
+    /// Its rows are neighbours that this protocol found.
+    pub edges: Option<&'static str>,
 }
 
 /// Kind of a part of an index.
@@ -241,6 +243,11 @@ impl Plan {
                 }
             }
         }
+        // Places are kept in 16 bits, device by device.
+        let most = plan.tables.iter().map(|t| t.columns.len()).chain([plan.scalars.len()]).max();
+        if most > Some(usize::from(u16::MAX)) {
+            return Err("more than 65535 objects side by side".into());
+        }
         Ok(plan)
     }
 }
@@ -298,6 +305,7 @@ impl Builder {
             attr_sets: vec![Vec::new()],
             sensor: None,
             every: t.every.unwrap_or(1).max(1),
+            edges: t.columns.iter().find_map(|c| c.attrs.get("snmp.topology.protocol")).map(|p| keep(p)),
         };
         for part in &t.index {
             let (name, kind) = part.split_once(':').unwrap_or((part, "int"));

@@ -21,6 +21,16 @@ pub struct Profile {
     /// than one without; alone they are tried when no sysObjectID is known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sys_descr: Vec<String>,
+    /// Regular expressions on sysDescr that choose it for devices whose sysObjectID no profile has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sys_descr_alone: Vec<String>,
+    /// Objects of which a device of this kind has at least one. They are asked for where the profile that sysObjectID
+    /// chose says `ask_probes`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<String>,
+    /// Its sysObjectID is that of an agent which many vendors build in: the probes of all profiles decide.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ask_probes: bool,
     /// Regular expressions on sysDescr whose first group is the version of the operating system.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub os_version: Vec<String>,

@@ -8,4 +8,4 @@ mod agent;
 mod server;
 
 pub use agent::{Agent, Live};
-pub use server::{Conditions, Simulator, SimulatorError};
+pub use server::{Conditions, PollLog, Simulator, SimulatorError};

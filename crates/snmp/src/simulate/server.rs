@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use telegen_sys::datagram::{BATCH, Many, Outgoing, bind_to_loopback, readable, receive_buffer, send_many};
@@ -60,7 +61,15 @@ pub struct Simulator {
     conditions: Conditions,
     polls: Vec<u64>,
     packets: u64,
+    /// Every poll with its moment, for who wants to know.
+    log: Option<PollLog>,
 }
+
+/// Polls as they came: the device's place and ns since 1970.
+pub type PollLog = Arc<Mutex<Vec<(usize, u64)>>>;
+
+/// Polls that a log holds at most.
+const MOST_LOGGED: usize = 1 << 20;
 
 /// End of an answer in the bytes, who gets it, and the address it comes from.
 type Answer = (usize, SocketAddr, Option<Ipv4Addr>);
@@ -115,7 +124,17 @@ impl Simulator {
         let listen = SocketAddr::new(listen.ip(), socket.local_addr().map_err(socket_error)?.port());
         let by_name = recordings.iter().enumerate().map(|(i, (n, _))| (n.clone(), i)).collect();
         let polls = vec![0; devices];
-        Ok(Simulator { socket, listen, recordings, by_name, devices, conditions, polls, packets: 0 })
+        Ok(Simulator {
+            socket,
+            listen,
+            recordings,
+            by_name,
+            devices,
+            conditions,
+            polls,
+            packets: 0,
+            log: None,
+        })
     }
 
     /// Where each device is, and what it is: address and file name.
@@ -132,6 +151,11 @@ impl Simulator {
     /// Requests that named sysUpTime, by device: a poll has one.
     pub fn polls(&self) -> &[u64] {
         &self.polls
+    }
+
+    /// From now on keeps when each device was polled, a million times at most.
+    pub fn log(&mut self) -> PollLog {
+        self.log.get_or_insert_default().clone()
     }
 
     /// Questions that came.
@@ -172,6 +196,12 @@ impl Simulator {
                         && { pdu.varbinds }.any(|v| v.is_ok_and(|v| v.0 == UPTIME))
                     {
                         this.polls[device] += 1;
+                        if let Some(log) = &this.log {
+                            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                            if log.len() < MOST_LOGGED {
+                                log.push((device, telegen_sys::unix_ns()));
+                            }
+                        }
                     }
                     let agent = Agent {
                         recording: &this.recordings[which].1,

@@ -6,4 +6,4 @@ mod receiver;
 mod record;
 
 pub use intake::{Allowed, Network};
-pub use receiver::{Known, TrapError, TrapReceiver, TrapSettings};
+pub use receiver::{TrapError, TrapReceiver, TrapSettings};

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use telegen_sys::unix_ns;
 
 use super::authority::Authority;
 use super::intake::{Allowed, Intake, Verdict};
+use super::record;
+use crate::Known;
 use crate::client::message_len;
 use crate::protocol::Writer;
 
@@ -34,9 +36,6 @@ const MOST_INFORMS: usize = 65_536;
 /// How long they are remembered.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// Resources of polled devices by address: what their notifications carry too.
-pub type Known = Arc<RwLock<HashMap<IpAddr, Arc<Resource>>>>;
-
 /// What a receiver needs.
 pub struct TrapSettings {
     /// `udp://HOST:PORT`, `tcp://HOST:PORT`.
@@ -45,8 +44,8 @@ pub struct TrapSettings {
     pub allowed: Allowed,
     /// Where accepted messages are sent on to.
     pub forward: Vec<String>,
-    /// How far a record must have come before an inform is acknowledged.
-    pub safe: AckLevel,
+    /// Whether an exporter that takes logs has a queue on disk: an inform is acknowledged when its record is there.
+    pub durable: bool,
     /// A name that makes the engine id: the host's.
     pub name: String,
     /// Polled devices.
@@ -72,6 +71,7 @@ pub enum TrapError {
 
 /// The receiver at work, on threads of its own.
 pub struct TrapReceiver {
+    shared: Arc<Shared>,
     stop: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     addresses: Vec<SocketAddr>,
@@ -106,7 +106,7 @@ struct Shared {
     mon: SelfMon,
     known: Known,
     senders: Mutex<HashMap<IpAddr, Arc<Resource>>>,
-    safe: AckLevel,
+    durable: AtomicBool,
     forward: Vec<Forward>,
     forward_socket: UdpSocket,
     refused: Mutex<BTreeMap<&'static str, Counter>>,
@@ -147,7 +147,7 @@ impl TrapReceiver {
             mon: settings.mon,
             known: settings.known,
             senders: Mutex::default(),
-            safe: settings.safe,
+            durable: AtomicBool::new(settings.durable),
             forward,
             forward_socket: UdpSocket::bind(any).map_err(|e| TrapError::Address("forward".into(), e))?,
             refused: Mutex::default(),
@@ -176,12 +176,17 @@ impl TrapReceiver {
             };
             threads.push(thread.map_err(TrapError::Thread)?);
         }
-        Ok(TrapReceiver { stop, threads: Mutex::new(threads), addresses })
+        Ok(TrapReceiver { shared, stop, threads: Mutex::new(threads), addresses })
     }
 
     /// Where it listens, in the order of the settings.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Exporters came or went: whether one with a queue on disk is among them.
+    pub fn set_durable(&self, durable: bool) {
+        self.shared.durable.store(durable, Ordering::SeqCst);
     }
 
     /// Ends.
@@ -346,7 +351,7 @@ impl Shared {
                 self.taken[0].inc();
                 self.send_on(bytes);
                 let resource = self.resource(from.ip());
-                let record = stamped(record);
+                let record = self.named(stamped(record), from.ip());
                 match gathered.0.iter_mut().find(|(r, _)| Arc::ptr_eq(r, &resource)) {
                     Some((_, records)) => records.push(record),
                     None => gathered.0.push((resource, vec![record])),
@@ -364,7 +369,8 @@ impl Shared {
                 self.send_on(bytes);
                 let (way, answer, informs) = (way(), out.written().to_vec(), self.informs.clone());
                 self.mon.ledger.produced(Signal::Logs, "snmp", 1);
-                let group = self.group(self.resource(from.ip()), vec![stamped(record)]);
+                let record = self.named(stamped(record), from.ip());
+                let group = self.group(self.resource(from.ip()), vec![record]);
                 let settle = move |acked| {
                     let mut informs = informs.lock().unwrap_or_else(PoisonError::into_inner);
                     // What was lost is not acknowledged: it will be sent again.
@@ -378,11 +384,12 @@ impl Shared {
                     drop(informs);
                     way.send(&answer);
                 };
-                if self.safe == AckLevel::Memory {
+                if self.durable.load(Ordering::SeqCst) {
+                    self.input.push_acked(group, Ack::durable(settle));
+                } else {
+                    // Without a queue on disk a record is as safe as it gets once it waits for its exporters.
                     self.input.push(group);
                     settle(Acked::Reached(AckLevel::Memory));
-                } else {
-                    self.input.push_acked(group, Ack::new(self.safe, settle));
                 }
             }
         }
@@ -421,8 +428,8 @@ impl Shared {
     /// The resource of a polled device, or one with the address alone.
     fn resource(&self, from: IpAddr) -> Arc<Resource> {
         let from = from.to_canonical();
-        if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&from) {
-            return known.clone();
+        if let Some(known) = self.known.resource(from) {
+            return known;
         }
         let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
         if senders.len() >= MOST_SENDERS && !senders.contains_key(&from) {
@@ -430,6 +437,23 @@ impl Shared {
         }
         let make = || Arc::new(Resource::new(vec![KeyValue::new("server.address", from.to_string())]));
         senders.entry(from).or_insert_with(make).clone()
+    }
+
+    /// Adds what the interface is called that a notification is about, and has the device looked at again where it says
+    /// that it or an interface changed.
+    fn named(&self, mut record: LogRecord, from: IpAddr) -> LogRecord {
+        if let Some(number) = record::interface(&record) {
+            for kv in self.known.interface(from, number) {
+                if record.attrs.iter().all(|there| there.key != kv.key) {
+                    record.attrs.push(kv);
+                }
+            }
+        }
+        if record::tells_change(&record) && !self.known.changed(from) {
+            let what = "Devices that told of a change and were not looked at: too many waited for that.";
+            self.mon.counter("telegen.snmp.looks.dropped", "{poll}", what, &[]).inc();
+        }
+        record
     }
 
     fn send_on(&self, bytes: &[u8]) {

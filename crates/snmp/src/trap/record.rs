@@ -92,6 +92,38 @@ fn record(trap: String, mut attrs: Vec<KeyValue>, from: IpAddr) -> LogRecord {
     }
 }
 
+/// Columns of ifTable and ifXTable.
+const INTERFACES: [&str; 2] = ["1.3.6.1.2.1.2.2.1.", "1.3.6.1.2.1.31.1.1.1."];
+/// Notifications that say that a device or an interface of it changed: coldStart, warmStart, linkDown, linkUp,
+/// entConfigChange.
+const CHANGES: [&str; 5] = [
+    "1.3.6.1.6.3.1.1.5.1",
+    "1.3.6.1.6.3.1.1.5.2",
+    "1.3.6.1.6.3.1.1.5.3",
+    "1.3.6.1.6.3.1.1.5.4",
+    "1.3.6.1.2.1.47.2.0.1",
+];
+
+/// The number of the one interface whose objects a notification carries.
+pub(crate) fn interface(record: &LogRecord) -> Option<u32> {
+    let mut found = None;
+    for kv in &record.attrs {
+        let Some(rest) = INTERFACES.iter().find_map(|entry| kv.key.strip_prefix(entry)) else { continue };
+        let number = rest.split_once('.').and_then(|(_, index)| index.parse().ok());
+        if number.is_none() || found.is_some_and(|f| Some(f) != number) {
+            return None;
+        }
+        found = number;
+    }
+    found
+}
+
+/// Whether what is known of the device may be old now.
+pub(crate) fn tells_change(record: &LogRecord) -> bool {
+    let trap = record.attrs.iter().find(|kv| kv.key == "snmp.trap.oid").and_then(|kv| kv.value.as_str());
+    trap.is_some_and(|t| CHANGES.contains(&t))
+}
+
 fn variables(all: VarBinds<'_>, attrs: &mut Vec<KeyValue>, trap: &mut String) -> Result<(), DecodeError> {
     for (n, variable) in all.enumerate() {
         let (oid, value) = variable?;

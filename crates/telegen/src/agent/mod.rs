@@ -75,7 +75,7 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
     let own = own_resource(settings, &host);
     let page = page::Page::new(load, &host, &mon);
     let mut watch = delivery::Watch::new(load).context("SIGHUP")?;
-    let mut delivery = Delivery::start(settings, own.clone(), &host, page.sink(), &mon)?;
+    let mut delivery = Delivery::start(settings, own.clone(), &host, page.sinks(), &mon)?;
     let pipeline = delivery.pipeline.clone();
     let stop = Arc::new(AtomicBool::new(false));
 
@@ -99,9 +99,9 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
         Mode::Agent => None,
     };
     #[cfg(feature = "collector")]
-    let extra = collector.as_ref().map(crate::collector::Collector::router).unwrap_or_default();
+    let extra = collector.as_ref().map_or_else(no_devices, crate::collector::Collector::router);
     #[cfg(not(feature = "collector"))]
-    let extra = axum::Router::new();
+    let extra = no_devices();
 
     let server = page.serve(settings, &pipeline, own, &mon, extra).await?;
     delivery.receive().await?;
@@ -112,7 +112,17 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
         tokio::select! {
             _ = terminate.recv() => break tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => break tracing::info!("SIGINT: stopping"),
-            why = watch.due() => reload(load, &mut delivery, &mut watch, why).await,
+            why = watch.due() => {
+                let new = reload(load, &mut delivery, &mut watch, why).await;
+                #[cfg(feature = "collector")]
+                if let (Some(new), Some(collector)) = (&new, &collector)
+                    && let Err(error) = collector.reload(&new.loaded.settings)
+                {
+                    tracing::error!(target: logs::NOTICE, why, "targets stay as they were: {error:#}");
+                }
+                #[cfg(not(feature = "collector"))]
+                drop(new);
+            }
         }
     }
     mon.health.stopping();
@@ -138,6 +148,13 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An agent polls no devices.
+fn no_devices() -> axum::Router {
+    let none: [(); 0] = [];
+    axum::Router::new()
+        .route("/api/v1/devices", axum::routing::get(move || std::future::ready(axum::Json(none))))
+}
+
 /// What the kernel and the machine allow.
 pub(crate) fn probe(settings: &Settings) -> Vec<FeatureState> {
     let mut states = Vec::new();
@@ -156,7 +173,12 @@ pub(crate) fn probe(settings: &Settings) -> Vec<FeatureState> {
 }
 
 /// Reads the settings again. What is wrong with them is told, whole, and changes nothing.
-async fn reload(load: &Load, delivery: &mut Delivery, watch: &mut delivery::Watch, why: &str) {
+async fn reload(
+    load: &Load,
+    delivery: &mut Delivery,
+    watch: &mut delivery::Watch,
+    why: &str,
+) -> Option<Load> {
     use telegen_selfmon::logs::NOTICE;
     let new = match load.source.load() {
         Ok(new) => new,
@@ -164,16 +186,18 @@ async fn reload(load: &Load, delivery: &mut Delivery, watch: &mut delivery::Watc
             for line in errors.to_string().lines() {
                 tracing::error!(target: NOTICE, why, "the configuration was refused and nothing changed: {line}");
             }
-            return;
+            return None;
         }
     };
     match delivery.reload(&new).await {
         Ok(()) => {
             watch.follow(&new);
             tracing::info!(target: NOTICE, why, "the configuration was read again");
+            Some(new)
         }
         Err(error) => {
             tracing::error!(target: NOTICE, why, "the configuration was refused and nothing changed: {error:#}");
+            None
         }
     }
 }

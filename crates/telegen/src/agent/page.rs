@@ -30,6 +30,9 @@ pub(crate) struct Page {
     view: Option<telegen_view::View>,
     #[cfg(feature = "view")]
     queue: usize,
+    /// Network devices, in collector mode.
+    #[cfg(feature = "view")]
+    devices: Option<telegen_view::DeviceView>,
 }
 
 impl Page {
@@ -46,7 +49,9 @@ impl Page {
             };
             telegen_view::View::new(Budget(settings).view().as_usize(), mon, about)
         });
-        Page { view, queue: Budget(settings).page_queue().as_usize() }
+        let devices =
+            view.as_ref().filter(|_| settings.mode == Mode::Collector).map(telegen_view::DeviceView::new);
+        Page { view, devices, queue: Budget(settings).page_queue().as_usize() }
     }
 
     #[cfg(not(feature = "view"))]
@@ -54,20 +59,22 @@ impl Page {
         Page {}
     }
 
-    /// The store of the page as a sink.
+    /// The stores of the page as sinks.
     #[cfg(feature = "view")]
-    pub(crate) fn sink(&self) -> Option<(Arc<dyn Sink>, SinkConfig)> {
-        let view = self.view.as_ref()?;
+    pub(crate) fn sinks(&self) -> Vec<(Arc<dyn Sink>, SinkConfig)> {
+        let stores = 1 + usize::from(self.devices.is_some());
         // What the page cannot take at once it never shows: it holds up no queue.
-        let queue = QueueConfig { max_size: self.queue, when_full: WhenFull::DropNewest };
+        let queue = QueueConfig { max_size: self.queue / stores, when_full: WhenFull::DropNewest };
         let batch = BatchConfig { timeout: Duration::from_millis(500), ..BatchConfig::default() };
         let config = SinkConfig { role: Role::View, queue, batch, ..SinkConfig::default() };
-        Some((Arc::new(view.clone()), config))
+        let view = self.view.iter().map(|v| Arc::new(v.clone()) as Arc<dyn Sink>);
+        let devices = self.devices.iter().map(|d| Arc::new(d.clone()) as Arc<dyn Sink>);
+        view.chain(devices).map(|sink| (sink, config.clone())).collect()
     }
 
     #[cfg(not(feature = "view"))]
-    pub(crate) fn sink(&self) -> Option<(Arc<dyn Sink>, SinkConfig)> {
-        None
+    pub(crate) fn sinks(&self) -> Vec<(Arc<dyn Sink>, SinkConfig)> {
+        Vec::new()
     }
 
     /// Takes the processes that are known to the page.
@@ -116,6 +123,10 @@ impl Page {
                 reader.metrics(&pipeline.peek_metrics(now), now);
             }
         });
+        let server = match &self.devices {
+            Some(devices) => server.merge(devices.api()),
+            None => server,
+        };
         server.merge(view.api()).merge_shell(view.shell())
     }
 
@@ -144,7 +155,7 @@ fn watched(process: &telegen_processes::Process) -> telegen_view::Watched {
             process.selection.rule.clone()
         },
         exports_own: process.exports_traces,
-        over_budget_since: None,
+        over_budget_since: process.over_budget_since(unix_ns()),
     }
 }
 

@@ -29,7 +29,7 @@ const RECEIVER: &str = "receive.otlp";
 pub(crate) struct Delivery {
     pub(crate) pipeline: Pipeline,
     settings: Settings,
-    view: Option<(Arc<dyn Sink>, SinkConfig)>,
+    view: Vec<(Arc<dyn Sink>, SinkConfig)>,
     receiving: Option<Receiving>,
     host: Host,
     mon: SelfMon,
@@ -39,15 +39,15 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Starts the pipeline to all exporters, and to the page's store when there is one.
+    /// Starts the pipeline to all exporters, and to the page's stores when there are any.
     pub(crate) fn start(
         settings: &Settings,
         own: Arc<Resource>,
         host: &Host,
-        view: Option<(Arc<dyn Sink>, SinkConfig)>,
+        view: Vec<(Arc<dyn Sink>, SinkConfig)>,
         mon: &SelfMon,
     ) -> anyhow::Result<Delivery> {
-        let sinks = sinks::all(settings, view.as_ref(), mon).context("export")?;
+        let sinks = sinks::all(settings, &view, mon).context("export")?;
         let pipeline = Pipeline::start(pipeline_config(settings, own), sinks, mon)?;
         pipeline.process(&settings.process);
         let (settings, host, mon) = (settings.clone(), host.clone(), mon.clone());
@@ -75,7 +75,7 @@ impl Delivery {
     /// Takes over what changed. When this fails, nothing has.
     pub(crate) async fn reload(&mut self, load: &Load) -> anyhow::Result<()> {
         let new = &load.loaded.settings;
-        let sinks = sinks::all(new, self.view.as_ref(), &self.mon).context("export")?;
+        let sinks = sinks::all(new, &self.view, &self.mon).context("export")?;
         self.pipeline.reload(sinks)?;
         self.pipeline.process(&new.process);
         telegen_selfmon::logs::set_level(new.log.level);
@@ -94,8 +94,8 @@ impl Delivery {
                 self.mon.features.off(RECEIVER, "receive.otlp is not set", "set receive.otlp.grpc or http");
             }
         }
-        if old.agent != new.agent || old.server != new.server || old.collector != new.collector {
-            tracing::warn!("changes of `agent`, `collector` and `server` take effect at the next start");
+        if old.agent != new.agent || old.server != new.server {
+            tracing::warn!("changes of `agent` and `server` take effect at the next start");
         }
         Ok(())
     }

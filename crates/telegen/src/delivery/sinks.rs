@@ -14,7 +14,7 @@ use crate::settings::{Budget, Settings};
 /// All sinks with how batches reach them.
 pub(crate) fn all(
     settings: &Settings,
-    view: Option<&(Arc<dyn Sink>, SinkConfig)>,
+    view: &[(Arc<dyn Sink>, SinkConfig)],
     _mon: &SelfMon,
 ) -> anyhow::Result<Vec<(Arc<dyn Sink>, SinkConfig)>> {
     let mut sinks: Vec<(Arc<dyn Sink>, SinkConfig)> = Vec::new();
@@ -73,6 +73,6 @@ pub(crate) fn all(
         let config = SinkConfig { role: Role::Uncounted, ..SinkConfig::default() };
         sinks.push((Arc::new(ConsoleSink::new(name, SignalSet::of(&signals))), config));
     }
-    sinks.extend(view.cloned());
+    sinks.extend(view.iter().cloned());
     Ok(sinks)
 }

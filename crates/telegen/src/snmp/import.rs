@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use telegen_model::{MetricData, NumberValue, Records, Value};
 use telegen_snmp::poll::{Credential, Single, Target};
-use telegen_snmp::profile::{Library, import};
+use telegen_snmp::profile::{Library, import, telegraf};
 use telegen_snmp::settings::Names;
 
 use super::access::AccessArgs;
@@ -16,7 +16,7 @@ use crate::cli::{DONE, FAILED, USAGE, answer, complain};
 /// What is imported.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// snmp_exporter's snmp.yml.
+    /// snmp_exporter's snmp.yml, or a configuration of Telegraf with `[[inputs.snmp]]`.
     file: PathBuf,
     /// Name of the module; may be left out when there is only one.
     #[arg(long, short = 'm')]
@@ -32,7 +32,12 @@ pub(crate) fn run(args: &ImportArgs) -> u8 {
             return FAILED;
         }
     };
-    match import::snmp_exporter(&text, args.module.as_deref()) {
+    let module = args.module.as_deref();
+    let imported = match telegraf::is_telegraf(&text) {
+        true => telegraf::telegraf(&text, module),
+        false => import::snmp_exporter(&text, module),
+    };
+    match imported {
         Ok(imported) => {
             for line in &imported.left_out {
                 complain(&format!("telegen snmp import: left out: {line}"));
@@ -98,8 +103,10 @@ pub(crate) fn test_profile(args: &TestProfileArgs) -> u8 {
         interval: Duration::from_secs(60),
         profile: args.profile.clone(),
         labels: Default::default(),
+        tries_a_minute: 10,
     };
-    let polled = Single::new(Arc::new(target), library).and_then(|mut s| s.poll(telegen_sys::unix_ns()));
+    let polled =
+        Single::new(Arc::new(target), Arc::new(library)).and_then(|mut s| s.poll(telegen_sys::unix_ns()));
     let (status, group) = match polled {
         Ok(polled) => polled,
         Err(e) => {

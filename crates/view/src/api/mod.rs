@@ -3,6 +3,7 @@
 mod agent;
 mod answer;
 mod contract;
+mod drawing;
 mod filter;
 mod map;
 mod overview;
@@ -25,11 +26,12 @@ use crate::store::traces::Traces;
 use answer::ms;
 
 /// What every answer to the page tells: the time, when memory begins, which host, how many features are off.
-fn with_status(inner: &Inner, now: u64, mut answer: Value) -> Value {
+pub(crate) fn with_status(inner: &Inner, now: u64, mut answer: Value) -> Value {
     let features = inner.monitor.features.snapshot();
     answer["now"] = json!(ms(now));
     answer["started"] = json!(ms(inner.store.started()));
     answer["host"] = json!(inner.about.host);
+    answer["mode"] = json!(inner.about.mode);
     answer["off"] = json!(features.iter().filter(|f| !f.enabled).count());
     answer
 }

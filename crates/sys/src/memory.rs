@@ -1,0 +1,19 @@
+//! What the C library keeps of freed memory.
+
+/// Gives memory that was freed back to the kernel where the C library kept it: after a burst, and from time to time.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim takes a number of bytes to keep and has no other condition; it may run beside other threads.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Has all threads share two arenas of the C library: each keeps what it has freed for itself.
+pub fn few_arenas() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt takes a parameter's number and its value, and only refuses what it does not know.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+    }
+}
