@@ -6,6 +6,11 @@ use serde_json::Value;
 
 use crate::harness::{Agent, nginx};
 
+/// Seconds of full load; `TELEGEN_E2E_SECONDS` sets another number.
+fn seconds() -> u32 {
+    std::env::var("TELEGEN_E2E_SECONDS").ok().and_then(|n| n.parse().ok()).unwrap_or(4)
+}
+
 /// Answered requests that wrk counted.
 fn wrk(port: u16, seconds: u32) -> u64 {
     let out = Command::new("wrk")
@@ -35,7 +40,7 @@ fn balance(test: &str, config: &str, expect_loss: bool) {
     let include = "discovery: { include: [ { exe: \"*nginx*\" } ] }";
     let Some(agent) = Agent::start(test, &config.replace("$INCLUDE", include)) else { return };
     let before = logged(&server);
-    let answered = wrk(server.port, 4);
+    let answered = wrk(server.port, seconds());
     let ledger = agent.settle();
     let served = logged(&server) - before;
     let (lost, delivered) = (sum(&ledger["lost"]), sum(&ledger["delivered"]));

@@ -28,11 +28,11 @@ const READING: Duration = Duration::from_secs(2);
 pub(crate) struct Page {
     #[cfg(feature = "view")]
     view: Option<telegen_view::View>,
-    #[cfg(feature = "view")]
-    queue: usize,
     /// Network devices, in collector mode.
     #[cfg(feature = "view")]
     devices: Option<telegen_view::DeviceView>,
+    #[cfg(feature = "view")]
+    queue: usize,
 }
 
 impl Page {
@@ -62,9 +62,9 @@ impl Page {
     /// The stores of the page as sinks.
     #[cfg(feature = "view")]
     pub(crate) fn sinks(&self) -> Vec<(Arc<dyn Sink>, SinkConfig)> {
-        let stores = 1 + usize::from(self.devices.is_some());
         // What the page cannot take at once it never shows: it holds up no queue.
-        let queue = QueueConfig { max_size: self.queue / stores, when_full: WhenFull::DropNewest };
+        let share = self.queue / if self.devices.is_some() { 2 } else { 1 };
+        let queue = QueueConfig { max_size: share, when_full: WhenFull::DropNewest };
         let batch = BatchConfig { timeout: Duration::from_millis(500), ..BatchConfig::default() };
         let config = SinkConfig { role: Role::View, queue, batch, ..SinkConfig::default() };
         let view = self.view.iter().map(|v| Arc::new(v.clone()) as Arc<dyn Sink>);

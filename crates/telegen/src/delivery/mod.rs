@@ -101,9 +101,8 @@ impl Delivery {
     }
 
     async fn stop_receiving(&mut self, deadline: Instant) {
-        if let Some(receiving) = self.receiving.take() {
-            receiving.stop(deadline).await;
-        }
+        let Some(receiving) = self.receiving.take() else { return };
+        receiving.stop(deadline).await;
         self.mon.features.off(
             RECEIVER,
             "receive.otlp is not set",
