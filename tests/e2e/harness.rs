@@ -456,6 +456,23 @@ pub fn raw(port: u16, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
+/// Reads one response that says its length.
+pub fn answer(s: &mut impl Read) {
+    let (mut got, mut buffer) = (Vec::new(), [0; 16 << 10]);
+    loop {
+        let n = s.read(&mut buffer).unwrap();
+        assert!(n > 0, "ended after {:?}", String::from_utf8_lossy(&got));
+        got.extend_from_slice(&buffer[..n]);
+        let Some(end) = got.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&got[..end]).to_lowercase();
+        let length = head.split("content-length: ").nth(1);
+        let length = length.map_or(0, |l| l.split('\r').next().unwrap().parse().unwrap());
+        if got.len() >= end + 4 + length {
+            return;
+        }
+    }
+}
+
 /// Lines of a server's file.
 pub fn lines(path: &Path) -> Vec<String> {
     BufReader::new(fs::File::open(path).unwrap()).lines().map(Result::unwrap).collect()

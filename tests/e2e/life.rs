@@ -79,3 +79,77 @@ fn strangers_are_refused() {
     assert_eq!(ask("evil.example"), "403");
     assert_eq!(ask("localhost:1"), "200");
 }
+
+#[test]
+fn a_restart_in_the_middle_of_a_request_makes_no_wrong_link() {
+    use crate::edges::{END, OK, SELF, check, until};
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::sync_channel;
+
+    let Some(first) = Agent::start("restart", SELF) else { return };
+    let listen = || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        (listener, port)
+    };
+    let (back, behind) = listen();
+    let backend = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let mut s = back.accept().unwrap().0;
+            until(&mut s, END);
+            s.write_all(OK).unwrap();
+        }
+    });
+    let (front, port) = listen();
+    let (has_read, read) = sync_channel(1);
+    let (go, gone) = sync_channel::<()>(1);
+    let server = std::thread::spawn(move || {
+        let mut s = front.accept().unwrap().0;
+        for path in ["", "/call/1", "/call/2"] {
+            until(&mut s, END);
+            if path == "/call/1" {
+                has_read.send(()).unwrap();
+                gone.recv().unwrap();
+            }
+            if !path.is_empty() {
+                let mut c = TcpStream::connect(("127.0.0.1", behind)).unwrap();
+                c.write_all(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).unwrap();
+                until(&mut c, b"ok");
+            }
+            s.write_all(OK).unwrap();
+        }
+    });
+    let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let ask = |s: &mut TcpStream, path: &str| {
+        s.write_all(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).unwrap();
+    };
+    ask(&mut s, "/whole/0");
+    until(&mut s, b"ok");
+    ask(&mut s, "/torn/1");
+    read.recv().unwrap();
+    let before = first.stop();
+    check(&before, crate::edges::both(&["GET /whole/0 200 2 -"]));
+    let Some(second) = Agent::start("restart", SELF) else { return };
+    go.send(()).unwrap();
+    until(&mut s, b"ok");
+    ask(&mut s, "/whole/2");
+    until(&mut s, b"ok");
+    drop(s);
+    server.join().unwrap();
+    backend.join().unwrap();
+    let after = second.stop();
+    // Of the request that was under way its head is not known: it is no span, and lends none a parent.
+    check(
+        &after,
+        crate::edges::both(&["GET /call/1 200 2 -", "GET /whole/2 200 2 -", "GET /call/2 200 2 -"]),
+    );
+    let parent = |path: &str, server: bool| {
+        let s = after.spans.iter().find(|s| s.attr("url.path") == path && s.is_server() == server).unwrap();
+        let p = after.spans.iter().find(|p| p.span_id == s.parent_id && p.trace_id == s.trace_id);
+        p.map_or("-", |p| p.attr("url.path")).to_owned()
+    };
+    let parents = ["/call/1", "/whole/2", "/call/2"].map(|p| (parent(p, true), parent(p, false)));
+    let text = |(a, b): (&str, &str)| (a.to_owned(), b.to_owned());
+    assert_eq!(parents, [("/call/1", "-"), ("/whole/2", "-"), ("/call/2", "/whole/2")].map(text));
+}

@@ -40,12 +40,19 @@ fn balance(test: &str, config: &str, expect_loss: bool) {
     let served = logged(&server) - before;
     let (lost, delivered) = (sum(&ledger["lost"]), sum(&ledger["delivered"]));
     println!("{test}: wrk {answered}, nginx {served}, delivered {delivered}, lost {lost}: {ledger}");
-    let own = agent.get("/metrics");
-    let own: Vec<&str> = own
+    let own_text = agent.get("/metrics");
+    let own: Vec<&str> = own_text
         .lines()
         .filter(|l| l.starts_with("telegen_tap_events") || l.starts_with("telegen_trace_"))
         .collect();
     println!("{test}: {own:?}");
+    // How full the rings were is told while it runs, and never more than they hold.
+    let gauge = |name: &str| -> f64 {
+        let line = own_text.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{name}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let (size, used) = (gauge("telegen_tap_ring_size_bytes"), gauge("telegen_tap_ring_used_bytes"));
+    assert!(size >= 4096.0 && used <= size, "{used} of {size}");
     // wrk stops in the middle of its last requests: nginx served them, wrk did not count them.
     assert!(served >= answered && served <= answered + 32);
     assert_eq!(ledger["produced"].as_u64().unwrap(), served, "{ledger}");
@@ -88,12 +95,27 @@ fn one_that_floods_costs_its_neighbour_nothing() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     flood.join().unwrap();
+    // The page hears of it every few seconds, and for ten it is true: of the flooded one's two workers.
+    let over = || {
+        let processes: Value =
+            serde_json::from_str(&agent.get("/api/v1/view/processes?q=exe:nginx")).unwrap();
+        let at = processes["cols"].as_array().unwrap().iter().position(|c| c == "over_budget_since").unwrap();
+        let rows = processes["rows"].as_array().unwrap().iter();
+        rows.filter(|r| r[at].as_f64().is_some_and(|ms| ms > 1e12)).count()
+    };
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(8);
+    while over() == 0 {
+        assert!(std::time::Instant::now() < end, "{}", agent.get("/api/v1/view/processes"));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    assert!(over() <= 2);
     let ledger = agent.settle();
     let told = agent.stop();
     let of = |port: u16| {
         let port = port.to_string();
         told.spans.iter().filter(move |s| s.attr("server.port") == port)
     };
+    println!("a flood: {ledger}");
     same("the neighbour", of(neighbour.port).map(|s| s.attr("url.path").to_owned()), asked);
     let lost = &ledger["lost"];
     assert!(sum(lost) > 0, "the flood is over its budget: {ledger}");
@@ -101,4 +123,117 @@ fn one_that_floods_costs_its_neighbour_nothing() {
     // Metrics count every request for which there was budget for 16 bytes.
     let served = logged(&flooded) + logged(&neighbour);
     assert_eq!(ledger["produced"].as_u64().unwrap(), served, "{ledger}");
+}
+
+/// A walk over numbers that look random.
+struct Walk(u64);
+
+impl Walk {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % n
+    }
+
+    fn text(&mut self, from: &[u8], longest: usize) -> Vec<u8> {
+        (0..=self.below(longest)).map(|_| from[self.below(from.len())]).collect()
+    }
+}
+
+#[test]
+fn random_methods_hosts_and_paths_are_bounded_series_and_the_page_stays_usable() {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    const AT_A_TIME: usize = 20;
+    let Some(agent) = Agent::start(
+        "random names",
+        "agent: { traces: { capture_budget: 0 }, discovery: { include: [ { exe: \"*/deps/e2e-*\" } ] } }\n",
+    ) else {
+        return;
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let mut s = listener.accept().unwrap().0;
+        let (mut got, mut buffer) = (Vec::new(), [0; 65536]);
+        loop {
+            let n = s.read(&mut buffer).unwrap();
+            if n == 0 {
+                return;
+            }
+            got.extend_from_slice(&buffer[..n]);
+            let mut answers = Vec::new();
+            while let Some(end) = got.windows(4).position(|w| w == b"\r\n\r\n") {
+                got.drain(..end + 4);
+                answers.extend_from_slice(crate::edges::OK);
+            }
+            s.write_all(&answers).unwrap();
+        }
+    });
+    let n = crate::programs::requests() * 5;
+    let letters: Vec<u8> = (b'a'..=b'z').chain(b'A'..=b'Z').chain(b'0'..=b'9').collect();
+    let any: Vec<u8> = (b'!'..=b'~').filter(|b| !b"?#%".contains(b)).chain(0x80..=0xff).collect();
+    let mut walk = Walk(0x9e37_79b9_7f4a_7c15);
+    let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    for _ in 0..n / AT_A_TIME {
+        let mut heads = Vec::new();
+        for _ in 0..AT_A_TIME {
+            heads.extend(walk.text(&letters, 20));
+            heads.extend(b" /");
+            for _ in 0..walk.below(4) {
+                heads.extend(walk.text(&any, 30));
+                heads.push(b'/');
+            }
+            heads.extend(walk.text(&any, 30));
+            heads.extend(b" HTTP/1.1\r\nHost: ");
+            heads.extend(walk.text(&letters, 40));
+            heads.extend(b".example\r\n\r\n");
+        }
+        s.write_all(&heads).unwrap();
+        let mut answers = vec![0; crate::edges::OK.len() * AT_A_TIME];
+        s.read_exact(&mut answers).unwrap();
+    }
+    drop(s);
+    server.join().unwrap();
+    // The page is given a reading every two seconds.
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    let ledger = agent.ledger("traces");
+    let me = std::env::current_exe().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+    for path in ["overview", "map", "traces", "agent", "processes", &format!("service?name={me}")] {
+        let request = format!(
+            "GET /api/v1/view/{path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
+        );
+        let answer = crate::harness::raw(agent.api, request.as_bytes());
+        println!("random names: {path}: {} bytes", answer.len());
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{path}: {}", String::from_utf8_lossy(&answer));
+        assert!(answer.len() < 100 << 10, "{path}: {} bytes", answer.len());
+    }
+    let told = agent.stop();
+    assert_eq!((told.spans.len(), sum(&ledger["lost"])), (2 * n, 0), "{ledger}");
+    let clients: std::collections::BTreeMap<&str, &str> = told
+        .spans
+        .iter()
+        .filter(|s| !s.is_server())
+        .map(|s| (s.span_id.as_str(), s.attr("url.path")))
+        .collect();
+    let right = told.spans.iter().filter(|s| clients.get(s.parent_id.as_str()) == Some(&s.attr("url.path")));
+    assert_eq!((clients.len(), right.count()), (n, n), "every request is paired with itself");
+    for (metric, most) in [("http.server.request.duration", 201), ("http.client.request.duration", 2001)] {
+        let points = told.points(metric);
+        let distinct = |key: &str| -> std::collections::BTreeSet<String> {
+            points.iter().map(|p| p.attrs.get(key).cloned().unwrap_or_default()).collect()
+        };
+        let count: u64 = points.iter().map(|p| p.count).sum();
+        println!("random names: {metric}: {} series, {} routes", points.len(), distinct("http.route").len());
+        // What the page was asked is in the overflow series too.
+        let asked = if most > 201 { 20 } else { 0 };
+        assert!((n as u64..=n as u64 + asked).contains(&count), "{metric}: {count}");
+        assert!(points.len() <= most, "{metric}: {} series", points.len());
+        // The overflow series has no method.
+        assert!(distinct("http.request.method").iter().all(|m| matches!(m.as_str(), "_OTHER" | "")));
+    }
+    let edges = told.points("traces_service_graph_request_server_seconds");
+    assert_eq!(edges.iter().map(|e| e.count).collect::<Vec<_>>(), [n as u64], "{edges:?}");
 }

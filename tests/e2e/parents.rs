@@ -279,3 +279,76 @@ fn an_acceptor_with_a_pool_has_no_wrong_parent() {
         &["no_request_on_thread", "handed_off", "two_open_requests"],
     );
 }
+
+fn hands(mode: &str) -> Option<Command> {
+    script("python3", "hands.py").map(|mut c| {
+        c.arg(mode);
+        c
+    })
+}
+
+#[test]
+fn a_socket_that_is_handed_over_with_the_request_has_no_wrong_parent() {
+    silent(
+        "read, then handed over",
+        hands("read"),
+        "*/python3*",
+        &["-", "no_request_on_thread", "handed_off"],
+    );
+}
+
+#[test]
+fn a_socket_that_is_handed_over_unread_links_every_call() {
+    complete("handed over unread", hands("unread"), "*/python3*");
+}
+
+#[test]
+fn a_child_for_every_connection_links_every_call() {
+    complete("fork after accept", hands("fork"), "*/python3*");
+}
+
+#[test]
+fn a_child_for_every_request_has_no_wrong_parent() {
+    silent(
+        "fork after the request",
+        hands("late"),
+        "*/python3*",
+        &["-", "no_request_on_thread", "handed_off"],
+    );
+}
+
+#[test]
+fn two_processes_on_one_port_link_every_call() {
+    complete("SO_REUSEPORT", hands("share"), "*/python3*");
+}
+
+#[test]
+fn requests_that_do_not_wait_for_one_another_have_no_wrong_parent_and_cost_the_others_none() {
+    let Some(mut command) = script("python3", "threads.py") else { return };
+    let (port, behind) = (free_port(), backend());
+    let server = Server::start(
+        port,
+        tempfile::tempdir().unwrap(),
+        command.args([port.to_string(), behind.to_string()]),
+    );
+    let config =
+        "agent: { discovery: { include: [ { exe: \"*/deps/e2e-*\" }, { exe: \"*/python3*\" } ] } }\n";
+    let Some(agent) = Agent::start("pipelined requests", config) else { return };
+    let pairs = 20;
+    for i in 0..pairs {
+        let mut s = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let get = |tag: &str, more: &str| format!("GET /up/{tag}.{i} HTTP/1.1\r\nHost: h\r\n{more}\r\n");
+        // Both heads in one write: whoever reads the first has the second too.
+        s.write_all((get("first", "") + &get("second", "Connection: close\r\n")).as_bytes()).unwrap();
+        let mut answers = Vec::new();
+        s.read_to_end(&mut answers).unwrap();
+        assert_eq!(answers.windows(4).filter(|w| w == b"done").count(), 2);
+    }
+    ask(port, 1, pairs);
+    let told = agent.stop();
+    drop(server);
+    let calls = told.spans.iter().filter(|s| s.kind == 3 && s.attr("url.path").starts_with("/down/"));
+    let links = Links::of(&told, calls, 2, "/up/");
+    println!("pipelined: {links:?}");
+    assert_eq!((links.right, links.wrong, links.none.values().sum()), (pairs, Vec::new(), 2 * pairs));
+}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::harness::{Agent, Server, Span, Told, free_port, lines, nginx, root, same};
+use crate::harness::{Agent, Server, Span, Told, answer, free_port, lines, nginx, root, same};
 use crate::opaque::compile;
 
 /// Requests of a run; `TELEGEN_E2E_REQUESTS` sets another number.
@@ -215,7 +215,7 @@ fn nginx_logs_what_the_spans_say_and_how_long_it_took() {
         .map(|t| {
             let port = server.port;
             std::thread::spawn(move || {
-                use std::io::{Read, Write};
+                use std::io::Write;
                 let mut s = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
                 let mut clock = Vec::new();
                 for i in 0..n {
@@ -228,21 +228,7 @@ fn nginx_logs_what_the_spans_say_and_how_long_it_took() {
                     );
                     let before = wall();
                     s.write_all(request.as_bytes()).unwrap();
-                    let mut got = Vec::new();
-                    let mut buffer = [0; 100_000];
-                    loop {
-                        let n = s.read(&mut buffer).unwrap();
-                        got.extend_from_slice(&buffer[..n]);
-                        let Some(end) = got.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
-                        let head = String::from_utf8_lossy(&got[..end]).to_lowercase();
-                        let length = head
-                            .split("content-length: ")
-                            .nth(1)
-                            .map_or(0, |l| l.split('\r').next().unwrap().parse().unwrap());
-                        if got.len() >= end + 4 + length {
-                            break;
-                        }
-                    }
+                    answer(&mut s);
                     clock.push((format!("i={t}.{i}"), (before, wall())));
                 }
                 clock

@@ -1,10 +1,11 @@
 // Drawings keep to what is known, stay where they are, and give the same picture for the same data.
 
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { browse, open, serve, visit } from './harness.mjs';
+import { open, serve, stage, visit } from './harness.mjs';
 import { NODE, differs, layout, path } from '../../web/js/layout.js';
 import { critical, tree } from '../../web/js/waterfall.js';
+import { decades } from '../../web/js/chart.js';
 
 const edge = (from, to) => ({ from, to });
 const nodes = (...keys) => keys.map((key) => ({ key }));
@@ -65,23 +66,12 @@ test('a child that ends after its parent does not lengthen the critical path', (
   assert.deepEqual(way.get('b'), [[80, 100]]);
 });
 
-let browser;
-let demo;
-
-before(async () => {
-  browser = await browse();
-  demo = await serve('demo');
-});
-
-after(async () => {
-  await browser?.close();
-  await demo?.stop();
-});
+const at = stage('demo');
 
 test('a refresh keeps the zoom and the places of the map, and a second tab has the same', async () => {
-  const { page, close } = await open(browser, demo.url);
+  const { page, close } = await open(at.browser, at.demo.url);
   const places = (p) => p.locator('.node .box').evaluateAll((boxes) => boxes.map((b) => `${b.getAttribute('x')},${b.getAttribute('y')}`));
-  await visit(page, demo.url, 'map');
+  await visit(page, at.demo.url, 'map');
   await page.waitForSelector('.map-svg');
   await page.getByRole('button', { name: 'Larger (+)' }).click();
   const wide = await page.locator('.map-svg').getAttribute('width');
@@ -90,8 +80,8 @@ test('a refresh keeps the zoom and the places of the map, and a second tab has t
   await page.waitForFunction((old) => [...document.querySelectorAll('.node-rate')].map((t) => t.textContent).join() !== old, rates.join(), { timeout: 20_000 });
   assert.equal(await page.locator('.map-svg').getAttribute('width'), wide);
   assert.deepEqual(await places(page), before);
-  const second = await open(browser, demo.url);
-  await visit(second.page, demo.url, 'map');
+  const second = await open(at.browser, at.demo.url);
+  await visit(second.page, at.demo.url, 'map');
   await second.page.waitForSelector('.map-svg');
   assert.deepEqual(await places(second.page), before);
   await second.close();
@@ -99,11 +89,11 @@ test('a refresh keeps the zoom and the places of the map, and a second tab has t
 });
 
 test('a parent from a header, an inferred one and one that was not seen are drawn differently', async () => {
-  const { page, close } = await open(browser, demo.url);
-  const { rows, cols } = await demo.json('/api/v1/view/traces?q=link:tcp_seq&limit=200');
+  const { page, close } = await open(at.browser, at.demo.url);
+  const { rows, cols } = await at.demo.json('/api/v1/view/traces?q=link:tcp_seq&limit=200');
   const id = rows.find((r) => r[cols.indexOf('parts')] > 1)?.[0];
   assert.ok(id, 'a trace in two parts');
-  await visit(page, demo.url, `trace/${id}`);
+  await visit(page, at.demo.url, `trace/${id}`);
   await page.waitForSelector('.wf-row.part');
   const style = (selector, property) => page.locator(selector).first().evaluate((el, p) => getComputedStyle(el)[p], property);
   assert.equal(await style('.guide:not(.dotted)', 'borderInlineStartStyle'), 'solid');
@@ -120,9 +110,9 @@ test('a parent from a header, an inferred one and one that was not seen are draw
 });
 
 test('folding keeps errors in sight, and the focus stays while data changes', async () => {
-  const { page, close } = await open(browser, demo.url);
-  const { rows } = await demo.json('/api/v1/view/traces?q=error:true%20spans%3E12&limit=1');
-  await visit(page, demo.url, `trace/${rows[0][0]}`);
+  const { page, close } = await open(at.browser, at.demo.url);
+  const { rows } = await at.demo.json('/api/v1/view/traces?q=error:true%20spans%3E12&limit=1');
+  await visit(page, at.demo.url, `trace/${rows[0][0]}`);
   await page.waitForSelector('.wf-row');
   const failed = await page.locator('.wf-row.failed').count();
   assert.ok(failed > 0);
@@ -144,15 +134,74 @@ test('folding keeps errors in sight, and the focus stays while data changes', as
 });
 
 test('a gap in time is drawn as a gap, and the last bar is not joined', async () => {
-  const { page, close } = await open(browser, demo.url);
-  await visit(page, demo.url, 'service/checkout?ns=shop&range=60m');
+  const { page, close } = await open(at.browser, at.demo.url);
+  await visit(page, at.demo.url, 'service/checkout?ns=shop&range=60m');
   await page.waitForSelector('.chart rect');
-  const { series } = await demo.json('/api/v1/view/service?name=checkout&range=60m');
+  const { series } = await at.demo.json('/api/v1/view/service?name=checkout&range=60m');
   const unknown = series.points.filter((p) => p === null).length;
   assert.ok(unknown > 30, String(unknown));
   const hatched = await page.locator('.chart').first().locator('rect[fill^=url]').first().evaluate((r) => Number(r.getAttribute('width')));
   const wide = await page.locator('.chart').first().locator('.tick').first().evaluate((l) => l.getAttribute('x2') - l.getAttribute('x1'));
   assert.ok(Math.abs(hatched / wide - unknown / series.points.length) < 0.01);
   assert.equal(await page.locator('.chart').first().locator('.line.now').count(), 1);
+  await close();
+});
+
+test('over powers of ten every duration has its place, and the ticks are whole powers', () => {
+  const lines = [{ values: [0.4, null, 30] }, { values: [0, 2] }];
+  const scale = decades(lines, [[0, 1800, 'id', false]], 40);
+  assert.deepEqual(scale.ticks, [0.1, 10, 1000]);
+  assert.deepEqual([0, 0.1, 1, 10_000, 1e9].map(scale.share), [0, 0, 0.2, 1, 1]);
+  // One value alone, and none at all, still make an axis.
+  assert.deepEqual(decades([{ values: [10] }], [], 10).ticks, [1, 10]);
+  assert.deepEqual(decades([{ values: [] }], [], 1).ticks, [0.1, 1]);
+});
+
+test('the axis of durations is switched by a button, says so, and is in the address', async () => {
+  const { page, troubles, close } = await open(at.browser, at.demo.url);
+  await visit(page, at.demo.url, 'service/checkout?ns=shop');
+  const figure = page.locator('.figure', { hasText: 'Duration' });
+  await figure.locator('.chart').first().waitFor();
+  const before = await figure.locator('.line').first().getAttribute('d');
+  const button = page.getByRole('button', { name: 'log', exact: true });
+  await button.focus();
+  await page.keyboard.press('Enter');
+  assert.match(page.url(), /axis=log/);
+  assert.equal(await button.getAttribute('aria-pressed'), 'true');
+  assert.match(await figure.locator('svg[role=img]').getAttribute('aria-label'), /^Duration, logarithmic: /);
+  assert.notEqual(await figure.locator('.line').first().getAttribute('d'), before);
+  // The next answer draws the charts anew: the button keeps the focus.
+  await page.waitForResponse((r) => r.url().includes('/view/service?'));
+  await page.waitForTimeout(100);
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'log');
+  await page.reload();
+  await page.waitForSelector('svg[aria-label^="Duration, logarithmic"]');
+  assert.deepEqual(troubles, []);
+  await close();
+});
+
+test('where there are many services those of a namespace are one node, and unfold', async (t) => {
+  const many = await serve('many');
+  t.after(() => many.stop());
+  const { page, troubles, close } = await open(at.browser, many.url);
+  await visit(page, many.url, 'map');
+  await page.waitForSelector('.node');
+  const names = () => page.locator('.node .node-name').allTextContents();
+  assert.deepEqual((await names()).sort(), ['billing', 'cron', 'gateway', 'media', 'ops', 'search', 'shop']);
+  assert.match(await page.locator('.map-tools p').textContent(), /^5 namespaces are one node each/);
+  const billing = page.locator('a.node', { hasText: 'billing' });
+  assert.equal(await billing.getAttribute('aria-label'), 'namespace billing, 12 services as one node, 1 failing: unfold');
+  assert.match(await billing.getAttribute('class'), /failing/);
+  // The table marks the edges of all its services.
+  await billing.focus();
+  assert.equal(await page.locator('.rows tr.marked').count() > 0, true);
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelectorAll('.node').length === 18);
+  assert.match(page.url(), /open=billing/);
+  assert.ok((await names()).includes('billing-store'));
+  await page.getByRole('button', { name: 'Remove unfolded billing' }).click();
+  await page.waitForFunction(() => document.querySelectorAll('.node').length === 7);
+  assert.doesNotMatch(page.url(), /open=/);
+  assert.deepEqual(troubles, []);
   await close();
 });

@@ -1,5 +1,6 @@
 // Starts the page with a made-up store, and a browser that writes down everything that goes wrong.
 
+import { after, before } from 'node:test';
 import { spawn, spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { existsSync } from 'node:fs';
@@ -50,6 +51,20 @@ export function browse() {
   const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
   if (!existsSync(executablePath)) throw new Error(`${executablePath} is not there: install chromium, or set CHROMIUM`);
   return chromium.launch({ executablePath, args: ARGS });
+}
+
+/** A browser and some stores for all tests of a file, by name; they end with the file. */
+export function stage(...kinds) {
+  const all = {};
+  before(async () => {
+    all.browser = await browse();
+    for (const kind of kinds) all[kind] = await serve(kind);
+  });
+  after(async () => {
+    await all.browser?.close();
+    await Promise.all(kinds.map((kind) => all[kind]?.stop()));
+  });
+  return all;
 }
 
 /** A page that remembers what the browser complained about and what it asked for elsewhere. */

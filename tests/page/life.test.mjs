@@ -1,21 +1,10 @@
 // A tab that stays open, a viewer whose clock is wrong, and a connection that is far away.
 
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { browse, heap, open, serve, visit } from './harness.mjs';
+import { heap, open, stage, visit } from './harness.mjs';
 
-let browser;
-let demo;
-
-before(async () => {
-  browser = await browse();
-  demo = await serve('demo');
-});
-
-after(async () => {
-  await browser?.close();
-  await demo?.stop();
-});
+const at = stage('demo');
 
 /** Lets the page live through some time, one poll after the other. */
 async function live(page, turns, step) {
@@ -27,8 +16,8 @@ async function live(page, turns, step) {
 }
 
 test('ten idle minutes: few requests, each of them small', async () => {
-  const { page, troubles, close } = await open(browser, demo.url, { clock: new Date() });
-  await visit(page, demo.url, 'services');
+  const { page, troubles, close } = await open(at.browser, at.demo.url, { clock: new Date() });
+  await visit(page, at.demo.url, 'services');
   let bytes = 0;
   let largest = 0;
   let requests = 0;
@@ -51,8 +40,8 @@ test('ten idle minutes: few requests, each of them small', async () => {
 
 test('a day in the same tab does not grow it', async () => {
   for (const route of ['service/checkout?ns=shop', 'map']) {
-    const { page, close } = await open(browser, demo.url, { clock: new Date() });
-    await visit(page, demo.url, route);
+    const { page, close } = await open(at.browser, at.demo.url, { clock: new Date() });
+    await visit(page, at.demo.url, route);
     await live(page, 15, 5_000);
     const before = await heap(page);
     await live(page, 96, 900_000);
@@ -66,13 +55,13 @@ test('a day in the same tab does not grow it', async () => {
 test('a viewer whose clock is an hour off sees the same ages', async () => {
   const seen = [];
   for (const off of [0, 3_600_000]) {
-    const { page, close } = await open(browser, demo.url, { clock: new Date(Date.now() + off) });
-    await visit(page, demo.url, 'traces');
+    const { page, close } = await open(at.browser, at.demo.url, { clock: new Date(Date.now() + off) });
+    await visit(page, at.demo.url, 'traces');
     await page.waitForSelector('.traces tbody tr');
     seen.push((await page.locator('.status').first().textContent()).replace(/holds [^,]+, since [\d:]+/, 'holds').replace(/\d+/g, 'n'));
     // What began today has no day in front, wherever the viewer's clock stands.
     assert.match(await page.locator('td[data-col=start]').first().textContent(), /^\d\d:\d\d:\d\d$/);
-    await visit(page, demo.url, 'services');
+    await visit(page, at.demo.url, 'services');
     const idle = page.locator('tr', { hasText: 'batch-job' }).locator('.sub');
     assert.match(await idle.textContent(), /^idle 1[45]\s?min$/u);
     await close();
@@ -81,7 +70,7 @@ test('a viewer whose clock is an hour off sees the same ages', async () => {
 });
 
 test('through a tunnel with 200 ms and 1 Mbit/s the first rows need two round trips of parts and one of data', async () => {
-  const { page, troubles, close } = await open(browser, demo.url);
+  const { page, troubles, close } = await open(at.browser, at.demo.url);
   const session = await page.context().newCDPSession(page);
   await session.send('Network.enable');
   await session.send('Network.emulateNetworkConditions', { offline: false, latency: 200, downloadThroughput: 125_000, uploadThroughput: 125_000 });
@@ -93,7 +82,7 @@ test('through a tunnel with 200 ms and 1 Mbit/s the first rows need two round tr
     parts += 1;
   });
   const began = performance.now();
-  await page.goto(`${demo.url}#/services`);
+  await page.goto(`${at.demo.url}#/services`);
   await page.waitForSelector('tbody tr');
   console.log(`first rows through the tunnel after ${Math.round(performance.now() - began)} ms: ${parts} parts, ${bytes} bytes`);
   // Nothing waits for another part to be read: all are named in the page.
@@ -111,8 +100,8 @@ test('through a tunnel with 200 ms and 1 Mbit/s the first rows need two round tr
 });
 
 test('a first look from this machine: when the first paint came', async () => {
-  const { page, close } = await open(browser, demo.url);
-  await page.goto(`${demo.url}#/services`);
+  const { page, close } = await open(at.browser, at.demo.url);
+  await page.goto(`${at.demo.url}#/services`);
   await page.waitForSelector('tbody tr');
   const paint = await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime);
   console.log(`first contentful paint after ${Math.round(paint)} ms`);

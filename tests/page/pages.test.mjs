@@ -1,25 +1,14 @@
 // Every page with every store: nothing goes wrong, nothing leaves the host, the layout holds, anyone can use it.
 
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { browse, heap, open, routes, serve, visit } from './harness.mjs';
+import { heap, open, routes, stage, visit } from './harness.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const KINDS = ['empty', 'off', 'demo', 'derived', 'giant', 'hostile'];
-const stores = {};
-let browser;
-
-before(async () => {
-  browser = await browse();
-  for (const kind of KINDS) stores[kind] = await serve(kind);
-});
-
-after(async () => {
-  await browser?.close();
-  await Promise.all(Object.values(stores).map((s) => s.stop()));
-});
+const KINDS = ['empty', 'off', 'demo', 'derived', 'giant', 'hostile', 'many'];
+const stores = stage(...KINDS);
 
 async function list(kind) {
   const all = await routes(stores[kind]);
@@ -49,7 +38,7 @@ for (const kind of KINDS) {
   for (const [theme, width] of kind === 'demo' ? LOOKS : kind === 'hostile' ? [LOOKS[0], LOOKS[3], LOOKS[4]] : [LOOKS[kind === 'derived' ? 3 : 0]]) {
     test(`${kind}, ${theme}, ${width} px: no complaint, no request elsewhere, no sideways scrolling`, async () => {
       const store = stores[kind];
-      const { page, troubles, close } = await open(browser, store.url, { theme, width });
+      const { page, troubles, close } = await open(stores.browser, store.url, { theme, width });
       for (const route of await list(kind)) {
         await visit(page, store.url, route);
         await check(page, troubles, `${kind} ${route}`);
@@ -62,7 +51,7 @@ for (const kind of KINDS) {
 for (const [kind, theme, width] of [['demo', 'light', 1280], ['demo', 'dark', 1280], ['demo', 'light', 400], ['empty', 'light', 1280], ['giant', 'light', 1280], ['hostile', 'light', 1280]]) {
   test(`${kind}, ${theme}, ${width} px: no rule of accessibility is broken`, async () => {
     const store = stores[kind];
-    const { page, close } = await open(browser, store.url, { theme, width });
+    const { page, close } = await open(stores.browser, store.url, { theme, width });
     // The giant's other pages are the demo's.
     for (const route of kind === 'giant' ? ['trace/0123456789abcdef0123456789abcdef'] : await list(kind)) {
       await visit(page, store.url, route);
@@ -78,7 +67,7 @@ for (const [kind, theme, width] of [['demo', 'light', 1280], ['demo', 'dark', 12
 test('in the colours of the system, with forced colours and at twice the size nothing is cut', async () => {
   const store = stores.demo;
   for (const look of [{ forcedColors: 'active' }, { width: 640, height: 400, scale: 2 }]) {
-    const { page, troubles, close } = await open(browser, store.url, look);
+    const { page, troubles, close } = await open(stores.browser, store.url, look);
     for (const route of await list('demo')) {
       await visit(page, store.url, route);
       await check(page, troubles, `${JSON.stringify(look)} ${route}`);
@@ -89,7 +78,7 @@ test('in the colours of the system, with forced colours and at twice the size no
 
 test('the heap stays bounded with a thousand hostile services and a trace of thousands of spans', async () => {
   for (const [kind, route] of [['hostile', 'services'], ['hostile', 'map'], ['giant', 'trace/0123456789abcdef0123456789abcdef']]) {
-    const { page, close } = await open(browser, stores[kind].url);
+    const { page, close } = await open(stores.browser, stores[kind].url);
     await visit(page, stores[kind].url, route);
     const used = await heap(page);
     assert.ok(used < 24 << 20, `${kind} ${route}: ${used} bytes`);
@@ -99,7 +88,7 @@ test('the heap stays bounded with a thousand hostile services and a trace of tho
 
 test('hostile names are shown as the text they are', async () => {
   const store = stores.hostile;
-  const { page, close } = await open(browser, store.url);
+  const { page, close } = await open(stores.browser, store.url);
   await visit(page, store.url, `services?q=${encodeURIComponent('onerror')}`);
   assert.equal(await page.locator('tbody a').first().textContent(), '<img src=x onerror="window.hacked=1">');
   await visit(page, store.url, `services?q=${encodeURIComponent('evil')}`);
@@ -113,7 +102,7 @@ test('hostile names are shown as the text they are', async () => {
 
 test('the policy stops markup and code even if someone tried', async () => {
   const store = stores.demo;
-  const { page, close } = await open(browser, store.url);
+  const { page, close } = await open(stores.browser, store.url);
   await visit(page, store.url, 'services');
   const refused = await page.evaluate(() => {
     const tries = {
@@ -129,7 +118,7 @@ test('the policy stops markup and code even if someone tried', async () => {
 
 test('a large trace mounts only what is seen and keeps its errors in sight', async () => {
   const store = stores.giant;
-  const { page, close } = await open(browser, store.url);
+  const { page, close } = await open(stores.browser, store.url);
   await visit(page, store.url, 'trace/0123456789abcdef0123456789abcdef');
   await page.waitForSelector('.wf-row');
   assert.match(await page.locator('.status').textContent(), /9,000 spans.*showing 2,000/);

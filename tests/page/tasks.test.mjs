@@ -1,22 +1,11 @@
 // What a person comes to find out, once with the keyboard alone and once with the mouse.
 
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { browse, open, serve, visit } from './harness.mjs';
+import { open, serve, stage, visit } from './harness.mjs';
 
-let browser;
-let demo;
-
-before(async () => {
-  browser = await browse();
-  demo = await serve('demo');
-});
-
-after(async () => {
-  await browser?.close();
-  await demo?.stop();
-});
+const at = stage('demo');
 
 const answered = (page) => page.waitForFunction(() => !document.querySelector('main[aria-busy]'));
 const focused = (page, what) => page.waitForFunction((text) => document.activeElement?.textContent.includes(text), what);
@@ -30,8 +19,8 @@ async function until(page, key, selector, most = 60) {
 }
 
 test('which route is slowest: by keyboard', async () => {
-  const { page, troubles, close } = await open(browser, demo.url);
-  await visit(page, demo.url, 'services');
+  const { page, troubles, close } = await open(at.browser, at.demo.url);
+  await visit(page, at.demo.url, 'services');
   await page.keyboard.press('/');
   await page.keyboard.type('catalogue');
   await answered(page);
@@ -44,7 +33,7 @@ test('which route is slowest: by keyboard', async () => {
   await page.keyboard.press('Enter');
   await page.waitForSelector('th[data-col=p95][aria-sort=descending]');
   const rows = await page.locator('.numbers tbody tr th').allTextContents();
-  const { routes } = await demo.json('/api/v1/view/service?name=catalogue&range=15m');
+  const { routes } = await at.demo.json('/api/v1/view/service?name=catalogue&range=15m');
   const slowest = routes.toSorted((a, b) => b.p95 - a.p95)[0];
   assert.equal(rows[0], `${slowest.method} ${slowest.route}`);
   assert.deepEqual(troubles, []);
@@ -52,8 +41,8 @@ test('which route is slowest: by keyboard', async () => {
 });
 
 test('which dependency fails: by mouse from the map, by keyboard from the service', async () => {
-  const { page, troubles, close } = await open(browser, demo.url);
-  await visit(page, demo.url, 'map');
+  const { page, troubles, close } = await open(at.browser, at.demo.url);
+  await visit(page, at.demo.url, 'map');
   assert.equal(await page.locator('.node.failing .node-name').allTextContents().then((names) => names.sort().join()), 'checkout,payments');
   // The first click chooses, and shows the edges; the second one goes there.
   const node = page.locator('.node', { hasText: 'payments' });
@@ -62,7 +51,7 @@ test('which dependency fails: by mouse from the map, by keyboard from the servic
   assert.equal(await page.locator('.rows tr.marked').count(), 2);
   await node.click();
   await page.waitForFunction(() => location.hash.startsWith('#/service/payments'));
-  await visit(page, demo.url, 'service/checkout?ns=shop&tab=calls');
+  await visit(page, at.demo.url, 'service/checkout?ns=shop&tab=calls');
   await page.waitForSelector('.numbers tbody tr');
   await page.keyboard.press('j');
   await page.keyboard.press('k');
@@ -77,20 +66,20 @@ test('which dependency fails: by mouse from the map, by keyboard from the servic
 });
 
 test('the trace behind a point of the chart: by mouse; the slowest of the list: by keyboard', async () => {
-  const { page, troubles, close } = await open(browser, demo.url);
-  await visit(page, demo.url, 'service/payments?ns=shop');
+  const { page, troubles, close } = await open(at.browser, at.demo.url);
+  await visit(page, at.demo.url, 'service/payments?ns=shop');
   await page.waitForSelector('.marks a');
   // Points may cover one another: it is one of them.
   const targets = await page.locator('.marks a').evaluateAll((all) => all.map((a) => a.getAttribute('href')));
   await page.locator('.marks a .reach').first().click({ force: true });
   await page.waitForFunction((all) => all.includes(location.hash.split('?')[0]), targets);
   await page.waitForSelector('.wf-row');
-  await visit(page, demo.url, 'service/payments?ns=shop&tab=traces');
+  await visit(page, at.demo.url, 'service/payments?ns=shop&tab=traces');
   await page.waitForSelector('.traces tbody tr');
   await until(page, 'Tab', '.ranges button:nth-child(2)');
   await page.keyboard.press('Enter');
   await answered(page);
-  const { rows } = await demo.json('/api/v1/view/traces?service=payments&sort=slow&limit=1&range=15m');
+  const { rows } = await at.demo.json('/api/v1/view/traces?service=payments&sort=slow&limit=1&range=15m');
   await page.waitForFunction((id) => document.querySelector('.traces tbody a')?.href.includes(id), rows[0][0]);
   await page.keyboard.press('j');
   await page.keyboard.press('Enter');
@@ -101,9 +90,9 @@ test('the trace behind a point of the chart: by mouse; the slowest of the list: 
 });
 
 test('why a span has its parent: by keyboard', async () => {
-  const { page, troubles, close } = await open(browser, demo.url);
-  const { rows } = await demo.json('/api/v1/view/traces?q=link:tcp_seq&limit=1');
-  await visit(page, demo.url, `trace/${rows[0][0]}`);
+  const { page, troubles, close } = await open(at.browser, at.demo.url);
+  const { rows } = await at.demo.json('/api/v1/view/traces?q=link:tcp_seq&limit=1');
+  await visit(page, at.demo.url, `trace/${rows[0][0]}`);
   await page.waitForSelector('.wf-row');
   for (let i = 0; i < 8; i += 1) {
     await page.keyboard.press('i');
@@ -120,24 +109,24 @@ test('why a span has its parent: by keyboard', async () => {
 });
 
 test('why a span has none, and what a stretch without children may hide', async () => {
-  const { page, close } = await open(browser, demo.url);
-  const { rows } = await demo.json('/api/v1/view/traces?q=attr.telegen.link.reason:two_open_requests&limit=200');
+  const { page, close } = await open(at.browser, at.demo.url);
+  const { rows } = await at.demo.json('/api/v1/view/traces?q=attr.telegen.link.reason:two_open_requests&limit=200');
   let reason = null;
   for (const [id] of rows) {
-    const trace = await demo.json(`/api/v1/view/trace?id=${id}`);
+    const trace = await at.demo.json(`/api/v1/view/trace?id=${id}`);
     if (trace.services[0] !== 'checkout') continue;
-    await visit(page, demo.url, `trace/${id}`);
+    await visit(page, at.demo.url, `trace/${id}`);
     await page.waitForSelector('aside .unlinked');
     await page.waitForFunction(() => document.querySelector('aside .unlinked')?.textContent.includes('like it'));
     reason = await page.locator('aside .unlinked').textContent();
     break;
   }
   assert.match(reason, /^No parent drawn: two_open_requests, the thread had more than one request open \(\d[\d,]* like it in this service\)$/);
-  const all = await demo.json('/api/v1/view/traces?limit=200&q=spans%3E5');
+  const all = await at.demo.json('/api/v1/view/traces?limit=200&q=spans%3E5');
   for (const [id] of all.rows) {
-    const { gaps } = await demo.json(`/api/v1/view/trace?id=${id}`);
+    const { gaps } = await at.demo.json(`/api/v1/view/trace?id=${id}`);
     if (!gaps.length) continue;
-    await visit(page, demo.url, `trace/${id}`);
+    await visit(page, at.demo.url, `trace/${id}`);
     await page.waitForSelector('.wf-gap');
     const row = page.locator('.wf-row', { has: page.locator('.wf-gap') }).first();
     assert.match(await row.getAttribute('aria-label'), /\d+ calls? of this service in this time (is|are) not linked: two_open_requests/);
@@ -148,8 +137,8 @@ test('why a span has none, and what a stretch without children may hide', async 
 });
 
 test('why traffic is not read, which feature is off and its remedy, and why a process is not watched: by keyboard', async () => {
-  const { page, troubles, close } = await open(browser, demo.url);
-  await visit(page, demo.url, 'services');
+  const { page, troubles, close } = await open(at.browser, at.demo.url);
+  await visit(page, at.demo.url, 'services');
   await page.keyboard.press('/');
   await page.keyboard.type('postgres');
   await answered(page);
@@ -178,14 +167,14 @@ test('why traffic is not read, which feature is off and its remedy, and why a pr
 });
 
 test('copy link opens the same picture in a second tab, also when time has passed', async () => {
-  const { page, close } = await open(browser, demo.url);
-  await visit(page, demo.url, 'service/checkout?ns=shop&tab=callers&range=5m');
+  const { page, close } = await open(at.browser, at.demo.url);
+  await visit(page, at.demo.url, 'service/checkout?ns=shop&tab=callers&range=5m');
   await page.waitForSelector('.numbers tbody tr');
   await page.keyboard.press('y');
   await page.waitForFunction(() => document.querySelector('#live').textContent === 'Link copied');
   const link = await page.evaluate(() => navigator.clipboard.readText());
   assert.match(link, /#\/service\/checkout\?ns=shop&tab=callers&from=20[^&]+Z&to=20[^&]+Z$/);
-  const second = await open(browser, demo.url);
+  const second = await open(at.browser, at.demo.url);
   await second.page.goto(link);
   await second.page.waitForSelector('.numbers tbody tr');
   assert.deepEqual(await second.page.locator('.numbers tbody th').allTextContents(), await page.locator('.numbers tbody th').allTextContents());
@@ -197,8 +186,8 @@ test('copy link opens the same picture in a second tab, also when time has passe
 });
 
 test('a stretch drawn on a chart, and the keys for earlier and later, move every panel', async () => {
-  const { page, troubles, close } = await open(browser, demo.url);
-  await visit(page, demo.url, 'service/checkout?ns=shop');
+  const { page, troubles, close } = await open(at.browser, at.demo.url);
+  await visit(page, at.demo.url, 'service/checkout?ns=shop');
   await page.waitForSelector('.chart-box');
   const box = await page.locator('.chart-box').first().boundingBox();
   await page.mouse.move(box.x + box.width * 0.4, box.y + 40);
@@ -221,7 +210,7 @@ test('a stretch drawn on a chart, and the keys for earlier and later, move every
 
 test('a table is saved as CSV in which no cell is a formula', async () => {
   const hostile = await serve('hostile');
-  const { page, close } = await open(browser, hostile.url);
+  const { page, close } = await open(at.browser, hostile.url);
   await visit(page, hostile.url, 'services?q=onload');
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV' }).click()]);
   assert.match(download.suggestedFilename(), /^telegen-web-3-services\.csv$/);

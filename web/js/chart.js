@@ -111,12 +111,29 @@ function roof(value) {
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((n) => n * scale).find((n) => n >= value * 0.999) ?? value;
 }
 
+/** From zero to `most`, evenly. */
+function linear(most) {
+  return { ticks: [0, most / 2, most], share: (v) => v / most };
+}
+
+/** Whole powers of ten around everything that is shown; at most four of them are written. */
+export function decades(lines, marks, most) {
+  const all = [...lines.flatMap((l) => l.values), ...marks.map(([, value]) => value), most].filter((v) => v > 0);
+  const top = Math.ceil(Math.log10(Math.max(...all)) - 1e-9);
+  const base = Math.min(top - 1, Math.floor(Math.log10(Math.min(...all)) + 1e-9));
+  const every = Math.ceil((top - base) / 3);
+  const ticks = [];
+  for (let at = base; at <= top; at += every) ticks.push(10 ** at);
+  return { ticks, share: (v) => (v > 0 ? Math.min(1, Math.max(0, (Math.log10(v) - base) / (top - base))) : 0) };
+}
+
 /**
  * A chart of lines over time. `lines`: `{ name, values, className }` with one value a step, null for none; `known[i]` is
  * false where nothing could be seen. `format` writes the ticks. `marks` are `[at in s, value, id, failed]`, links to
- * traces. `pick` is called with a stretch that was chosen.
+ * traces. `pick` is called with a stretch that was chosen. `log` draws powers of ten at equal distances; what is 0 then stands
+ * on the base.
  */
-export function chart({ title, lines, known, from, step, format, marks = [], pick, height = 112, width = 360 }) {
+export function chart({ title, lines, known, from, step, format, marks = [], pick, log = false, height = 112, width = 360 }) {
   const tick = (v) => format(v).replace(/(\.\d*?)0+(?=\D|$)/, '$1').replace(/\.(?=\D|$)/, '');
   const left = 52;
   const right = lines.some((l) => l.name) ? 34 : 10;
@@ -129,12 +146,13 @@ export function chart({ title, lines, known, from, step, format, marks = [], pic
   const most = roof(Math.max(0, ...lines.flatMap((l) => l.values.filter((v) => v !== null))));
   const steps = known.length;
   const x = (i) => left + (i / steps) * inner;
-  const y = (v) => top + tall - (v / most) * tall;
+  const scale = log ? decades(lines, marks, most) : linear(most);
+  const y = (v) => top + tall - scale.share(v) * tall;
   const parts = [];
-  for (const part of [0, 0.5, 1]) {
-    const at = y(most * part);
+  for (const value of scale.ticks) {
+    const at = y(value);
     parts.push(h('line', { class: 'tick', x1: left, x2: left + inner, y1: at, y2: at }));
-    parts.push(h('text', { class: 'axis', x: left - 6, y: at + 4, 'text-anchor': 'end' }, tick(most * part)));
+    parts.push(h('text', { class: 'axis', x: left - 6, y: at + 4, 'text-anchor': 'end' }, tick(value)));
   }
   for (const part of [0, 0.5, 1]) {
     const i = Math.round(part * steps);
@@ -183,7 +201,7 @@ export function chart({ title, lines, known, from, step, format, marks = [], pic
     return seen.length ? `${name || title} now ${format(now)}, at most ${format(Math.max(...seen))}` : `${name || title}: none`;
   });
   const size = { viewBox: `0 0 ${wide} ${height}`, width: wide, height, focusable: 'false' };
-  const svg = h('svg', { ...size, class: 'chart', role: 'img', 'aria-label': `${title}: ${spoken.join('; ')}` }, parts, labels);
+  const svg = h('svg', { ...size, class: 'chart', role: 'img', 'aria-label': `${title}${log ? ', logarithmic' : ''}: ${spoken.join('; ')}` }, parts, labels);
   const box = h('div', { class: 'chart-box' }, svg);
   if (marks.length) {
     // The same traces are in the list of traces, for those who do not point.

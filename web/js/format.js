@@ -78,6 +78,9 @@ export const count = (n) => (n ?? 0).toLocaleString('en-US');
 
 const prefs = { utc: false };
 
+/** Whether times are in UTC. */
+export const isUtc = () => prefs.utc;
+
 /** Whether times are shown in UTC instead of the viewer's zone. */
 export function setUtc(utc) {
   prefs.utc = utc;

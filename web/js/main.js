@@ -19,7 +19,6 @@ const LATER = {
   devices: () => import('./devices.js'),
   device: () => import('./devices.js'),
 };
-const SECTIONS = [['services', 'Services'], ['map', 'Map'], ['traces', 'Traces'], ['devices', 'Devices'], ['telegen', 'Telegen']];
 
 const prefs = load();
 const el = (id) => document.getElementById(id);
@@ -44,13 +43,15 @@ function save() {
 // --- the bar
 
 const live = h('button', { type: 'button', class: 'quiet', 'aria-pressed': 'false', on: { click: goLive } });
-const hostName = h('span', { class: 'host' });
+// Brand and sections stand in the page itself: they are there before any of this has run.
+const hostName = el('host');
 const dot = h('span', { class: 'off-count' });
-const sections = SECTIONS.map(([name, label]) => h('a', { href: `#/${name}`, 'data-section': name }, label, name === 'telegen' ? dot : null));
+const sections = [...el('sections').children];
+sections.at(-1).append(dot);
 
 // --- the range
 
-const ranges = h('select', { 'aria-label': 'Range of time', title: 'Range of time ([ earlier, ] later)', on: { change: () => pickRange(ranges.value) } });
+const ranges = h('select', { 'aria-label': 'Range of time', title: 'Range of time ([ earlier, ] later)', on: { change: () => (ranges.value === 'choose' ? chooseRange() : pickRange(ranges.value)) } });
 
 /** Every page follows the range at once. */
 function pickRange(next) {
@@ -67,10 +68,21 @@ function showRange() {
   if (ranges.dataset.key === key || (document.activeElement === ranges && ranges.dataset.key)) return;
   ranges.dataset.key = key;
   const fixed = range.moving ? [] : [['fixed', `${shortTime(range.from)} – ${shortTime(range.to)}`]];
-  fill(ranges, [...fixed, ...RANGES.map(([value, label]) => [value, value === 'all' && held ? `all, ${held}` : label])]
+  fill(ranges, [...fixed, ...RANGES.map(([value, label]) => [value, value === 'all' && held ? `all, ${held}` : label]), ['choose', 'from … to …']]
     .map(([value, label]) => h('option', { value, selected: value === (range.moving ?? 'fixed') }, label)));
   ranges.value = range.moving ?? 'fixed';
   linkChanged();
+}
+
+/** Asks for two instants. */
+async function chooseRange() {
+  const range = currentRange();
+  // The list says what is shown, not what was asked for.
+  ranges.value = range.moving ?? 'fixed';
+  const [, , seconds] = RANGES.find(([name]) => name === range.moving) ?? [];
+  const at = range.moving ? { from: agentNow() - (seconds ?? 3600) * 1000, to: agentNow() } : range;
+  const { rangeForm } = await import('./range.js');
+  rangeForm(at, { since: link.started, now: agentNow() }, pickRange);
 }
 
 /** One length earlier or later; a range that would end in the future moves with the time again. */
@@ -89,20 +101,9 @@ function goLive() {
   else pickRange('15m');
 }
 
-function bar() {
-  fill(el('bar'),
-    h('div', { class: 'bar-in' },
-      h('a', { class: 'brand', href: '#/services', 'aria-label': 'Telegen, services' }, logo(), h('span', {}, 'Telegen')),
-      hostName,
-      h('nav', { 'aria-label': 'Sections' }, sections),
-      h('div', { class: 'tools' }, ranges, live,
-        h('button', { type: 'button', class: 'quiet', 'aria-label': 'Keys and settings', on: { click: showHelp } }, '?'))));
+function tools() {
+  fill(el('tools'), ranges, live, h('button', { type: 'button', class: 'quiet', 'aria-label': 'Keys and settings', on: { click: showHelp } }, '?'));
   linkChanged();
-}
-
-function logo() {
-  return h('svg', { viewBox: '0 0 32 32', width: 20, height: 20, 'aria-hidden': 'true', focusable: 'false' },
-    h('path', { class: 'logo', d: 'M3 21h7l3-11 5 15 4-10h7' }));
 }
 
 function setTheme(value) {
@@ -211,7 +212,7 @@ function linkChanged() {
 
 /** Only a collector has devices. */
 function offerDevices() {
-  sections.find((a) => a.dataset.section === 'devices').hidden = link.mode !== 'collector' && !/^devices?$/.test(current().parts[0]);
+  sections.find((a) => a.hash === '#/devices').hidden = link.mode !== 'collector' && !/^devices?$/.test(current().parts[0]);
 }
 
 function tick() {
@@ -338,7 +339,7 @@ function mark(section) {
   offerDevices();
   const of = { service: 'services', trace: 'traces', device: 'devices' }[section] ?? section;
   sections.forEach((a) => {
-    if (a.dataset.section === of) a.setAttribute('aria-current', 'page');
+    if (a.hash === `#/${of}`) a.setAttribute('aria-current', 'page');
     else a.removeAttribute('aria-current');
   });
 }
@@ -387,7 +388,7 @@ onLink(linkChanged);
 setInterval(tick, 1000);
 setInterval(countWaiting, 3000);
 setInterval(showRange, 30_000);
-bar();
+tools();
 el('skip').addEventListener('click', (event) => {
   event.preventDefault();
   el('main').focus();

@@ -19,6 +19,7 @@ export function open({ route, setTitle, say, panel, ready, busy }) {
     focus: route.query.get('focus'),
     ns: route.query.get('ns') ?? '',
     depth: route.query.get('depth') ?? '1',
+    open: route.query.get('open') ?? '',
     sort: route.query.get('sort') ?? 'failing',
   };
   let last = null;
@@ -30,7 +31,10 @@ export function open({ route, setTitle, say, panel, ready, busy }) {
   const depthBox = h('label', { for: 'depth', class: 'check' }, 'steps ', depth);
   const box = filterBox({ id: 'filter', label: 'Filter edges', value: state.q, hint: 'filter: name, from:cart, error>1%, p95>200ms', change: (q) => change({ q }) });
   const active = h('div', { class: 'chips' });
-  const picture = new Picture({ select: (key) => table.mark((e) => touches(e, key)) });
+  const picture = new Picture({
+    select: (key) => table.mark((e) => touches(e, key)),
+    unfold: (namespace) => [['map'], { q: state.q, only: state.only ? 'failing' : null, open: [...opened(), namespace].join() }],
+  });
   const drawing = h('section', { class: 'map', 'aria-label': 'Drawing' });
   const shown = h('details', { class: 'draw' }, h('summary', {}, 'Draw'), drawing);
   const csv = csvButton('edges', () => table);
@@ -64,13 +68,18 @@ export function open({ route, setTitle, say, panel, ready, busy }) {
   only.addEventListener('change', () => change({ only: only.checked }));
   depth.addEventListener('change', () => change({ depth: depth.value }));
 
+  /** Namespaces that are unfolded. A comma parts them: one with a comma in its name stays folded. */
+  function opened() {
+    return state.open.split(',').filter(Boolean);
+  }
+
   function change(changes) {
     Object.assign(state, changes);
     changed = true;
     only.checked = state.only;
     remember({
       q: state.q, only: state.only ? 'failing' : null, focus: state.focus, ns: state.focus ? state.ns : null,
-      depth: state.focus && state.depth !== '1' ? state.depth : null, sort: state.sort === 'failing' ? null : state.sort,
+      depth: state.focus && state.depth !== '1' ? state.depth : null, open: state.open, sort: state.sort === 'failing' ? null : state.sort,
     });
     table.setSort(state.sort);
     setControls();
@@ -85,6 +94,7 @@ export function open({ route, setTitle, say, panel, ready, busy }) {
   function setControls() {
     depthBox.hidden = !state.focus;
     const list = state.focus ? [['around ', state.focus, () => change({ focus: null, ns: '' })]] : [];
+    opened().forEach((n) => list.push(['unfolded ', n, () => change({ open: opened().filter((o) => o !== n).join() })]));
     chips(active, state.q, (q) => { box.set(q); change({ q }); }, list);
   }
 
@@ -111,14 +121,15 @@ export function open({ route, setTitle, say, panel, ready, busy }) {
 
   const drawTable = panel(table.element, rows);
 
-  const poller = poll(EVERY, () => ['view/map', { q: state.q, only: state.only ? 'failing' : null, focus: state.focus, ns: state.focus ? state.ns : null, depth: state.focus ? state.depth : null, ...asked() }], (json) => {
+  const poller = poll(EVERY, () => ['view/map', { q: state.q, only: state.only ? 'failing' : null, focus: state.focus, ns: state.focus ? state.ns : null, depth: state.focus ? state.depth : null, open: state.open, ...asked() }], (json) => {
     last = json;
     box.wrong('');
-    const services = json.nodes.filter((n) => !n.outside).length;
+    const services = json.nodes.reduce((sum, n) => sum + (n.outside ? 0 : n.services ?? 1), 0);
     const drawn = json.drawn.length;
     const cut = json.matching > json.drawn.length && services < json.total_nodes;
+    const folded = json.folded ? `${count(json.folded)} ${json.folded === 1 ? 'namespace is' : 'namespaces are'} one node each: choose one and open it to unfold` : '';
     setText(line, `${count(json.total_nodes)} ${json.total_nodes === 1 ? 'service' : 'services'} · ${count(json.total_edges)} ${json.total_edges === 1 ? 'edge' : 'edges'}${json.matching < json.total_edges ? ` · ${count(json.matching)} match` : ''} · ${inRange(json)}`);
-    picture.note(cut ? `Showing ${count(services)} of ${count(json.total_nodes)} services, ${count(drawn)} of ${count(json.matching)} edges · the table has ${json.matching > json.edges.length ? `the first ${count(json.edges.length)}` : 'all'}` : '');
+    picture.note(folded || !cut ? folded : `Showing ${count(services)} of ${count(json.total_nodes)} services, ${count(drawn)} of ${count(json.matching)} edges · the table has ${json.matching > json.edges.length ? `the first ${count(json.edges.length)}` : 'all'}`);
     setEmpty(json);
     draw(json);
     drawTable(json);
@@ -157,7 +168,7 @@ export function open({ route, setTitle, say, panel, ready, busy }) {
     question: () => ['view/map', asked()],
     moved(next) {
       if ((next.query.get('focus') ?? null) !== state.focus) return false;
-      return next.query.get('q') === (state.q || null);
+      return next.query.get('q') === (state.q || null) && (next.query.get('open') ?? '') === state.open;
     },
     key(event) {
       const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
@@ -181,7 +192,9 @@ export function open({ route, setTitle, say, panel, ready, busy }) {
 }
 
 const nodeKey = (name, namespace) => `${name}\u0002${namespace}`;
-const touches = ({ from, to }, key) => key !== null && (nodeKey(from[0], from[1]) === key || nodeKey(to[0], to[1]) === key);
+const foldKey = (namespace) => `\u0004${namespace}`;
+const isAt = ([name, namespace, here], key) => nodeKey(name, namespace) === key || (here && foldKey(namespace) === key);
+const touches = ({ from, to }, key) => key !== null && (isAt(from, key) || isAt(to, key));
 
 function end([name, namespace, here], port) {
   if (here) return h('a', { href: address(['service', name], { ns: namespace }) }, wire(name, 120));
@@ -199,8 +212,9 @@ function updateErrors(cell, e) {
 
 /** The drawing. Nodes are links; the chosen one shows the numbers of its edges. */
 class Picture {
-  constructor({ select }) {
+  constructor({ select, unfold }) {
     this.onSelect = select;
+    this.unfold = unfold;
     this.placed = null;
     this.chosen = null;
     this.zoom = null;
@@ -287,14 +301,15 @@ class Picture {
   node(n, { x, y }) {
     const [left, top] = [x - NODE.width / 2, y - NODE.height / 2];
     const chosen = this.chosen === n.key;
-    const bad = n.failing;
-    const numbers = n.outside ? `${count(n.count)} ${n.count === 1 ? 'peer' : 'peers'}` : n.rate === null ? (n.unread ? 'seen, not read' : 'makes calls only') : rate(n.rate);
+    const bad = n.failing || n.failing_services > 0;
+    const numbers = n.outside ? `${count(n.count)} ${n.count === 1 ? 'peer' : 'peers'}` : n.folded !== undefined ? `${count(n.services)} services` : n.rate === null ? (n.unread ? 'seen, not read' : 'makes calls only') : rate(n.rate);
     const share = !n.outside && n.error_ratio > 0 ? percent(n.error_ratio) : null;
-    const name = plain(n.outside ? n.label : n.name, 200);
+    const name = plain(n.outside ? n.label : n.folded ?? n.name, 200);
     const shown = fitted(name);
-    const spoken = `${name}, ${numbers}`;
+    const spoken = n.folded === undefined ? `${name}, ${numbers}` : `namespace ${name}, ${numbers} as one node${n.failing_services ? `, ${n.failing_services} failing` : ''}: unfold`;
     const parts = [
-      n.outside ? h('title', {}, spoken) : null,
+      n.outside || n.folded !== undefined ? h('title', {}, spoken) : null,
+      n.folded === undefined ? null : h('rect', { class: 'box behind', x: left + 5, y: top - 5, width: NODE.width, height: NODE.height, rx: 4 }),
       h('rect', { class: 'box', x: left, y: top, width: NODE.width, height: NODE.height, rx: 4 }),
       n.unread ? h('rect', { fill: 'url(#hatch)', x: left + 1, y: top + NODE.height - 7, width: NODE.width - 2, height: 6 }) : null,
       h('text', { class: 'node-name', x: left + 12, y: top + 20 }, shown),
@@ -302,7 +317,8 @@ class Picture {
     ];
     const classes = `node${bad ? ' failing' : ''}${chosen ? ' chosen' : ''}${n.outside ? ' outside' : ''}${n.key === this.focus ? ' focus' : ''}`;
     if (n.outside) return h('g', { class: classes, role: 'img', 'aria-label': spoken }, parts);
-    const link = h('svg:a', { class: classes, href: address(['service', n.name], { ns: n.namespace }), 'data-node': n.key }, parts);
+    const target = n.folded === undefined ? [['service', n.name], { ns: n.namespace }] : this.unfold(n.folded);
+    const link = h('svg:a', { class: classes, href: address(...target), 'data-node': n.key, 'aria-label': n.folded === undefined ? null : spoken }, parts);
     // The first click chooses, the second goes there; Enter goes, for focus has chosen already.
     let before = null;
     link.addEventListener('pointerdown', () => { before = this.chosen; });
@@ -313,7 +329,7 @@ class Picture {
         this.choose(n.key);
       }
     });
-    link.addEventListener('dblclick', () => go(['map'], { focus: n.name, ns: n.namespace }));
+    if (n.folded === undefined) link.addEventListener('dblclick', () => go(['map'], { focus: n.name, ns: n.namespace }));
     return link;
   }
 
@@ -365,7 +381,7 @@ function fitted(name) {
 
 /** Nodes and edges with keys; who is outside stands left when it calls, right when it is called. */
 function split(json) {
-  const key = (n) => nodeKey(n.name, n.namespace);
+  const key = (n) => (n.folded === undefined ? nodeKey(n.name, n.namespace) : foldKey(n.folded));
   const nodes = [];
   const out = json.nodes.findIndex((n) => n.outside);
   json.nodes.forEach((n) => n.outside || nodes.push({ ...n, key: key(n) }));

@@ -24,7 +24,7 @@ export const meaning = (reason) => REASONS[reason] ?? reason.replaceAll('_', ' '
 export function open({ route, setTitle, panel, pickRange, ready, busy, say }) {
   const name = route.parts[1] ?? '';
   const namespace = route.query.get('ns');
-  const state = { tab: route.query.get('tab') ?? 'routes' };
+  const state = { tab: route.query.get('tab') ?? 'routes', log: route.query.get('axis') === 'log' };
   let last = null;
   let list = null;
 
@@ -50,7 +50,7 @@ export function open({ route, setTitle, panel, pickRange, ready, busy, say }) {
     const wide = element.clientWidth;
     const columns = wide > 1000 ? 3 : wide > 640 ? 2 : 1;
     const width = Math.max(240, Math.floor((wide - (columns - 1) * 12) / columns) - 26);
-    const key = JSON.stringify([json.series, json.marks, width]);
+    const key = JSON.stringify([json.series, json.marks, width, state.log]);
     if (charts.dataset.key === key) return;
     charts.dataset.key = key;
     const pick = (i) => points.map((p) => (p === null ? null : p[i]));
@@ -59,16 +59,28 @@ export function open({ route, setTitle, panel, pickRange, ready, busy, say }) {
     const base = { known, from, step, width, pick: pickRange };
     const none = head.count === 0;
     const failed = json.marks.filter(([, , , bad]) => bad).length;
+    const focused = document.activeElement === axis;
     fill(charts,
       figure('Rate', none && !json.serves ? NONE : rate(head.rate), `${count(head.count)} requests`,
         chart({ ...base, title: 'Rate', format: rate, lines: [{ name: '', values: perSecond(0), className: 's1' }] })),
       figure('Errors', head.error_ratio === null ? NONE : percent(head.error_ratio), head.errors > 0 ? rate(head.errors) : null,
         chart({ ...base, title: 'Errors', format: rate, lines: [{ name: '', values: perSecond(1), className: 'err' }] }), head.errors > 0),
       figure('Duration', ...durations(head),
-        chart({ ...base, title: 'Duration', format: duration, marks: json.marks.map(([at, took, id, bad]) => [at / 1000, took, id, bad]),
+        chart({ ...base, title: 'Duration', log: state.log, format: duration, marks: json.marks.map(([at, took, id, bad]) => [at / 1000, took, id, bad]),
           lines: [{ name: 'p99', values: pick(4), className: 's2' }, { name: 'p95', values: pick(3), className: 's1' }, { name: 'p50', values: pick(2), className: 's3' }] }),
-        false, json.marks.length ? `◆ ${json.marks.length} kept ${json.marks.length === 1 ? 'trace' : 'traces'}${failed ? `, ${failed} failed` : ''}` : null));
+        false, json.marks.length ? `◆ ${json.marks.length} kept ${json.marks.length === 1 ? 'trace' : 'traces'}${failed ? `, ${failed} failed` : ''}` : null, axis));
+    if (focused) axis.focus({ preventScroll: true });
   });
+
+  // One button for as long as the page is there: it keeps the focus while charts are drawn anew.
+  const axis = h('button', { type: 'button', class: 'quiet axis-switch', 'aria-pressed': String(state.log), title: 'Durations over powers of ten', on: { click: pickAxis } }, 'log');
+
+  function pickAxis() {
+    state.log = !state.log;
+    axis.setAttribute('aria-pressed', String(state.log));
+    remember({ axis: state.log ? 'log' : null });
+    if (last) drawCharts(last);
+  }
 
   function setTabs(json) {
     const counts = { routes: json.routes.length, callers: json.callers.length, calls: json.calls.length, unread: json.unread.length };
@@ -192,6 +204,7 @@ export function open({ route, setTitle, panel, pickRange, ready, busy, say }) {
     question: () => ['view/service', { name, ns: namespace, ...asked() }],
     moved(next) {
       if (next.parts[1] !== name || next.query.get('ns') !== namespace) return false;
+      if ((next.query.get('axis') === 'log') !== state.log) pickAxis();
       const tab = next.query.get('tab') ?? 'routes';
       if (tab !== state.tab) pickTab(tab);
       return true;
@@ -215,9 +228,9 @@ function durations(head) {
   return [`p95 ${p95}`, `p50 ${p50} · p99 ${p99}${why && head.count ? ` (${why})` : ''}`];
 }
 
-function figure(title, value, more, drawing, bad = false, under = null) {
+function figure(title, value, more, drawing, bad = false, under = null, tool = null) {
   return h('section', { class: 'figure' },
-    h('h2', {}, title), h('p', { class: `big${bad ? ' bad' : ''}` }, bad ? '▲ ' : null, value, more ? h('span', { class: 'more' }, ` ${more}`) : null),
+    h('h2', {}, title), tool, h('p', { class: `big${bad ? ' bad' : ''}` }, bad ? '▲ ' : null, value, more ? h('span', { class: 'more' }, ` ${more}`) : null),
     drawing, under ? h('p', { class: 'under' }, under) : null);
 }
 

@@ -1,9 +1,9 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use libbpf_rs::{RingBuffer, RingBufferBuilder};
+use libbpf_rs::{AsRawLibbpf, RingBuffer, RingBufferBuilder, libbpf_sys};
 use rustix::event::epoll;
 
 use crate::common::Common;
@@ -14,6 +14,10 @@ use crate::record::Record;
 pub struct Pump {
     control: Rc<RingBuffer<'static>>,
     streams: RingBuffer<'static>,
+    /// Number of stream rings.
+    rings: u32,
+    /// Most bytes that waited in them when they were read.
+    most: Cell<u64>,
     waiter: OwnedFd,
     unknown: Rc<RefCell<u64>>,
 }
@@ -62,12 +66,13 @@ impl Pump {
             streams.add(ring, stream).context("stream ring")?;
             watch(ring)?;
         }
-        Ok(Pump { control, streams: streams.build().context("stream rings")?, waiter, unknown })
+        let streams = streams.build().context("stream rings")?;
+        let rings = u32::try_from(common.rings.len()).unwrap_or(u32::MAX);
+        Ok(Pump { control, streams, rings, most: Cell::new(0), waiter, unknown })
     }
 
-    /// Waits until a ring fills up, a process record arrives or `timeout` has passed; then reads everything. Gives the
-    /// number of stream records.
-    pub fn turn(&self, timeout: Duration) -> Result<usize, Error> {
+    /// Waits until a ring fills up, a process record arrives or `timeout` has passed; then reads everything.
+    pub fn turn(&self, timeout: Duration) -> Result<(), Error> {
         let mut events =
             [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 32];
         let wait = rustix::event::Timespec {
@@ -82,12 +87,35 @@ impl Pump {
     }
 
     /// Reads everything without waiting. Process records come first: the streams' owners are among them.
-    pub fn drain(&self) -> Result<usize, Error> {
+    pub fn drain(&self) -> Result<(), Error> {
+        self.most.set(self.most.get().max(self.sum(|ring| {
+            // SAFETY: `ring` is one of this pump's, see `sum`.
+            unsafe { libbpf_sys::ring__avail_data_size(ring) }
+        })));
         self.control.consume().context("reading the control ring")?;
-        let read = self.streams.consume_raw();
-        usize::try_from(read)
-            .map_err(|_| libbpf_rs::Error::from_raw_os_error(-read))
-            .context("reading the stream rings")
+        self.streams.consume().context("reading the stream rings")
+    }
+
+    /// Bytes that the stream rings hold together.
+    pub fn size(&self) -> u64 {
+        // SAFETY: as in `drain`.
+        self.sum(|ring| unsafe { libbpf_sys::ring__size(ring) })
+    }
+
+    /// Most bytes that waited in them when they were read, since this was last asked.
+    pub fn take_most(&self) -> u64 {
+        self.most.take()
+    }
+
+    fn sum(&self, of: impl Fn(*const libbpf_sys::ring) -> libbpf_sys::size_t) -> u64 {
+        let all = self.streams.as_libbpf_object();
+        (0..self.rings)
+            .map(|i| {
+                // SAFETY: the buffer lives as long as `self`, and gives null for a ring that it does not have.
+                let ring = unsafe { libbpf_sys::ring_buffer__ring(all.as_ptr(), i) };
+                if ring.is_null() { 0 } else { of(ring) as u64 }
+            })
+            .sum()
     }
 
     /// Records of no known type or cut short: always 0 unless the two halves do not fit together.

@@ -90,7 +90,21 @@ pub struct Process {
     pub execution: Execution,
     /// Whether it was seen to export OTLP traces itself.
     pub exports_traces: bool,
+    /// First and last time, ns since 1970, that one of its requests was over the capture budget, without a pause of more
+    /// than [`BUDGET_PAUSE_NS`] between them.
+    over_budget: Option<(u64, u64)>,
     ended: Option<u64>,
+}
+
+/// A process that was not over its budget for this long is within it again, ns.
+const BUDGET_PAUSE_NS: u64 = 10_000_000_000;
+
+impl Process {
+    /// Since when it is over its capture budget, ns since 1970; `None` when it is not. `now`: likewise.
+    pub fn over_budget_since(&self, now: u64) -> Option<u64> {
+        let (since, last) = self.over_budget?;
+        (now.abs_diff(last) <= BUDGET_PAUSE_NS).then_some(since)
+    }
 }
 
 /// All processes that live, and for a while those that ended.
@@ -216,6 +230,13 @@ impl Table {
         self.live.get_mut(&pid).is_some_and(|p| !std::mem::replace(&mut p.exports_traces, true))
     }
 
+    /// A request of a process was over the capture budget at a time, ns since 1970.
+    pub fn mark_over_budget(&mut self, pid: u32, now: u64) {
+        if let Some(p) = self.live.get_mut(&pid) {
+            p.over_budget = Some((p.over_budget_since(now).unwrap_or(now), now));
+        }
+    }
+
     /// Living processes.
     pub fn iter(&self) -> impl Iterator<Item = &Process> {
         self.live.values()
@@ -281,6 +302,7 @@ impl Table {
             selection: Selection { selected: true, rule: None },
             execution,
             exports_traces: false,
+            over_budget: None,
             ended: None,
         };
         let p = self.complete(p);
@@ -475,6 +497,20 @@ mod tests {
         assert_eq!(p.instance_resource.text(s::PROCESS_EXECUTABLE_NAME), None);
         assert_eq!(p.instance_resource.text("team"), Some("a"));
         assert_eq!(t.get_exact(ProcessKey { pid: GONE, start: 78 }).map(|p| p.key), None);
+    }
+
+    #[test]
+    fn a_process_is_over_its_budget_until_it_was_within_for_ten_seconds() {
+        let mut t = table(Discovery::default());
+        let key = ProcessKey { pid: GONE, start: 77 };
+        t.exec(key, &exec("/usr/bin/flood", &["flood"]), 0);
+        let since = |t: &Table, at: u64| t.get(GONE).unwrap().over_budget_since(at * 1_000_000_000);
+        assert_eq!(since(&t, 100), None);
+        t.mark_over_budget(GONE, 100_000_000_000);
+        t.mark_over_budget(GONE, 109_000_000_000);
+        assert_eq!((since(&t, 119), since(&t, 120)), (Some(100_000_000_000), None));
+        t.mark_over_budget(GONE, 130_000_000_000);
+        assert_eq!(since(&t, 131), Some(130_000_000_000));
     }
 
     #[test]

@@ -241,6 +241,7 @@ impl Engine {
                     ppid: r.ppid,
                     execution: Execution { start: r.start, id: r.exec },
                 };
+                self.trees.exec(r.pid);
                 let key = ProcessKey { pid: r.pid, start: r.start / TICK_NS };
                 let told = self.table.exec(key, &exec, r.ts).map(verdict);
                 self.tell_kernel(r.pid, told);

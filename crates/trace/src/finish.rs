@@ -83,7 +83,6 @@ impl Engine {
             proxied: conn.proxied.as_ref(),
             is_server: conn.is_server,
             config: &self.config,
-            clock: &self.clock,
         };
         let exports_traces = process.exports_traces;
         let mut measured = Measured::of(x, &context);
@@ -108,7 +107,8 @@ impl Engine {
         let exemplar = if unwanted {
             None
         } else {
-            self.out.red.record(measured.request(&process.instance_resource, x))
+            let ended = self.clock.wall(measured.end);
+            self.out.red.record(measured.request(&process.instance_resource, x, ended))
         };
         let peer = match measured.side {
             Side::Client => measured.server.0.clone(),
@@ -127,6 +127,9 @@ impl Engine {
             response_blocking: x.response_blocking,
             end: x.response_end,
         };
+        if x.head_brief {
+            self.table.mark_over_budget(pid, self.clock.wall(x.response_end));
+        }
         let exports = x.is_otlp && !conn.is_server && x.target.ends_with(TRACES_PATH);
         if exports {
             self.mark_exporter(pid);
@@ -162,7 +165,9 @@ impl Engine {
     }
 
     fn push_span(&mut self, f: Finished) {
-        let Ok(span) = f.span else { return };
+        let Ok(mut span) = f.span else { return };
+        span.start = self.clock.wall(span.start);
+        span.end = self.clock.wall(span.end);
         if let Some(key) = f.exemplar {
             let exemplar = Exemplar {
                 time: span.end,

@@ -24,6 +24,16 @@ pub(crate) enum Side {
     Client,
 }
 
+impl Side {
+    /// The side of the other end.
+    pub(crate) fn other(self) -> Side {
+        match self {
+            Side::Server => Side::Client,
+            Side::Client => Side::Server,
+        }
+    }
+}
+
 /// What tells the series of one service instance apart. All parts are from closed or bounded sets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SeriesKey {

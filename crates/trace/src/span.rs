@@ -5,7 +5,6 @@ use std::sync::Arc;
 use telegen_model::{
     KeyValue, Resource, Span, SpanId, SpanKind, SpanStatus, Str, TraceId, Value, semconv as s,
 };
-use telegen_sys::Clock;
 use telegen_wire::http1::{Exchange, Outcome};
 use telegen_wire::mask;
 
@@ -24,7 +23,6 @@ pub(crate) struct Context<'a> {
     pub(crate) proxied: Option<&'a (Str, u16)>,
     pub(crate) is_server: bool,
     pub(crate) config: &'a EngineConfig,
-    pub(crate) clock: &'a Clock,
 }
 
 /// What both a span and a measurement need.
@@ -34,6 +32,7 @@ pub(crate) struct Measured {
     pub(crate) status: u16,
     pub(crate) version: &'static str,
     pub(crate) error: Option<&'static str>,
+    /// Monotonic ns, as is the end.
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) server: (Str, u16),
@@ -67,9 +66,6 @@ impl Measured {
             Outcome::OwnClose => Some("cancelled"),
             Outcome::Complete | Outcome::Upgraded | Outcome::Lost => None,
         };
-        let start = c.clock.wall(x.request_start);
-        // Another thread may have read the answer before the sender's own record was made.
-        let end = c.clock.wall(x.response_end.max(x.request_start));
         Measured {
             side: if c.is_server { Side::Server } else { Side::Client },
             method: known_method(&x.method),
@@ -83,8 +79,9 @@ impl Measured {
                 "1.1"
             },
             error,
-            start,
-            end,
+            start: x.request_start,
+            // Another thread may have read the answer before the sender's own record was made.
+            end: x.response_end.max(x.request_start),
             server: server(x, c),
             route: None,
         }
@@ -98,7 +95,8 @@ impl Measured {
         self.error.is_some() || self.status >= 500 || (self.side == Side::Client && self.status >= 400)
     }
 
-    pub(crate) fn request<'a>(&self, resource: &'a Arc<Resource>, x: &Exchange) -> Request<'a> {
+    /// `now`: when it ended, ns since 1970.
+    pub(crate) fn request<'a>(&self, resource: &'a Arc<Resource>, x: &Exchange, now: u64) -> Request<'a> {
         Request {
             resource,
             key: SeriesKey {
@@ -113,7 +111,7 @@ impl Measured {
             seconds: self.seconds(),
             request_body: x.request_body_size,
             response_body: x.response_body_size,
-            now: self.end,
+            now,
         }
     }
 }
@@ -183,7 +181,8 @@ fn forwarded_for(x: &Exchange) -> Option<&str> {
     (!host.is_empty() && host.len() <= HOST_MAX && !host.eq_ignore_ascii_case("unknown")).then_some(host)
 }
 
-/// Builds the span; its ids, its parent and its trace state follow from the tree that it belongs to.
+/// Builds the span, in monotonic time; its ids, its parent and its trace state follow from the tree that it belongs to,
+/// and so does its wall time: a clock that was set meanwhile must not tear a tree apart.
 pub(crate) fn build(x: &Exchange, c: &Context<'_>, m: &Measured) -> Span {
     let mut attrs = Vec::with_capacity(22);
     let constant = |k, v: &'static str| KeyValue { key: Str::const_new(k), value: Value::constant(v) };

@@ -1,4 +1,4 @@
-//! The page with made-up data: `demo [empty|off|demo|derived|giant|hostile] [ADDRESS [TOKEN_FILE]]`. For looking at it, and for its tests.
+//! The page with made-up data: `demo [empty|off|demo|derived|giant|hostile|many] [ADDRESS [TOKEN_FILE]]`. For looking at it, and for its tests.
 
 #![allow(
     clippy::unwrap_used,

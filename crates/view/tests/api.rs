@@ -340,6 +340,66 @@ async fn the_map_has_every_edge_in_its_table_and_draws_what_fits() {
 }
 
 #[tokio::test]
+async fn services_of_a_namespace_are_one_node_of_the_map_where_there_are_many() {
+    let page = page().await;
+    let service = |i: usize| {
+        let mut group = requests(&format!("s{i:02}"), if i == 3 { 503 } else { 200 }, 1, 10);
+        // 20 in one namespace, 10 in another, one alone in its own, one in none.
+        let namespace = match i {
+            30 => "solo",
+            31 => "",
+            _ => ["shop", "shop", "bank"][i % 3],
+        };
+        let attrs = group.resource.attrs().iter().filter(|a| a.key != "service.namespace").cloned();
+        let more = (!namespace.is_empty()).then(|| KeyValue::new("service.namespace", namespace));
+        group.resource = Arc::new(Resource::new(attrs.chain(more).collect()));
+        group
+    };
+    let edge = |client: usize, server: usize| {
+        let mut group = requests("graph", 200, 1, 7);
+        let Records::Metrics(metrics) = &mut group.records else { unreachable!() };
+        metrics[0].name = Str::new("traces_service_graph_request_client_seconds");
+        let MetricData::Histogram { points, .. } = &mut metrics[0].data else { unreachable!() };
+        let name = |i: usize| format!("s{i:02}");
+        points[0].attrs =
+            [KeyValue::new("client", name(client)), KeyValue::new("server", name(server))].into();
+        group
+    };
+    // Within shop; shop to bank, twice; bank to the one alone; the one in none calls itself.
+    let mut groups: Vec<_> = (0..30).map(service).collect();
+    groups.extend([edge(0, 1), edge(0, 2), edge(1, 5), edge(2, 30), edge(31, 31)]);
+    page.view.metrics(&groups, now());
+    // Thirty are few enough to be drawn each.
+    let (_, map) = page.get("/api/v1/view/map").await;
+    assert_eq!((&map["folded"], map["nodes"].as_array().unwrap().len()), (&json!(0), 31));
+    page.view.metrics(&[service(30), service(31)], now());
+    let (_, map) = page.get("/api/v1/view/map").await;
+    let name = |n: &serde_json::Value| n["folded"].as_str().or(n["name"].as_str()).unwrap().to_owned();
+    let nodes = map["nodes"].as_array().unwrap();
+    let mut names: Vec<String> = nodes.iter().map(name).collect();
+    names.sort();
+    assert_eq!(
+        (&map["folded"], names),
+        (&json!(2), ["bank", "s30", "s31", "shop"].map(str::to_owned).into())
+    );
+    let shop = nodes.iter().find(|n| n["folded"] == "shop").unwrap();
+    assert_eq!(
+        (&shop["services"], &shop["count"], &shop["failed"], &shop["failing_services"]),
+        (&json!(20), &json!(200), &json!(10), &json!(1))
+    );
+    let drawn = map["drawn"].as_array().unwrap();
+    let at = |e: &serde_json::Value, end: &str| name(&nodes[e[end].as_u64().unwrap() as usize]);
+    let mut edges: Vec<String> = drawn.iter().map(|e| format!("{}>{}", at(e, "from"), at(e, "to"))).collect();
+    edges.sort();
+    assert_eq!(edges, ["bank>s30", "s31>s31", "shop>bank"]);
+    // Unfolded, or around one service, each stands for itself.
+    let (_, open) = page.get("/api/v1/view/map?open=shop,bank").await;
+    assert_eq!((&open["folded"], open["nodes"].as_array().unwrap().len()), (&json!(0), 32));
+    let (_, near) = page.get("/api/v1/view/map?focus=s00&ns=shop").await;
+    assert_eq!((&near["folded"], near["nodes"].as_array().unwrap().len()), (&json!(0), 3));
+}
+
+#[tokio::test]
 async fn processes_are_told_with_the_rule_that_decided() {
     let page = page().await;
     let (_, unknown) = page.get("/api/v1/view/processes").await;

@@ -1,28 +1,17 @@
 """Products, and searching them. Usage: catalogue.py PORT"""
 
-import json
 import random
 import sys
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from json_server import Handler, serve
 
 NAMES = ["lamp", "chair", "table", "shelf", "carpet", "mirror", "clock", "vase"]
 PRODUCTS = {n: {"id": n, "name": f"{NAMES[n % len(NAMES)]} {n}", "price": 5 + n % 90} for n in range(1, 60)}
 
 
-class Catalogue(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def answer(self, status, value):
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
+class Catalogue(Handler):
     def do_GET(self):
         url = urlsplit(self.path)
         parts = url.path.strip("/").split("/")
@@ -35,9 +24,5 @@ class Catalogue(BaseHTTPRequestHandler):
         product = PRODUCTS.get(int(parts[-1])) if parts[-1].isdigit() else None
         return self.answer(200, product) if product else self.answer(404, {"error": "no such product"})
 
-    def log_message(self, *_):
-        pass
 
-
-ThreadingHTTPServer.request_queue_size = 128
-ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Catalogue).serve_forever()
+serve(int(sys.argv[1]), Catalogue)

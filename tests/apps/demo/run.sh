@@ -63,6 +63,7 @@ http {
 CONF
 
 run() { "${@:2}" > "$work/$1.log" 2>&1 & started+=($!); }
+export PYTHONDONTWRITEBYTECODE=1
 run catalogue "$python" "$here/catalogue.py" "$catalogue"
 run payments java -Xmx64m -jar "$built/payments.jar" "$payments" "$catalogue"
 run cart "$built/cart" "$cart" "$payments"

@@ -4,7 +4,8 @@ import http.client
 import json
 import random
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from json_server import Handler, serve
 
 PORT, CART, PAYMENTS, CATALOGUE = map(int, sys.argv[1:5])
 
@@ -19,18 +20,7 @@ def call(port, method, path, body=None):
         connection.close()
 
 
-class Shop(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def answer(self, status, value):
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
+class Shop(Handler):
     def do_GET(self):
         parts = self.path.split("?")[0].strip("/").split("/")
         if parts == ["healthz"]:
@@ -57,9 +47,5 @@ class Shop(BaseHTTPRequestHandler):
         call(CART, "DELETE", f"/carts/{user}")
         return self.answer(201, {"paid": json.loads(paid)})
 
-    def log_message(self, *_):
-        pass
 
-
-ThreadingHTTPServer.request_queue_size = 128
-ThreadingHTTPServer(("127.0.0.1", PORT), Shop).serve_forever()
+serve(PORT, Shop)

@@ -152,7 +152,7 @@ fn watched(process: &telegen_processes::Process) -> telegen_view::Watched {
             process.selection.rule.clone()
         },
         exports_own: process.exports_traces,
-        over_budget_since: None,
+        over_budget_since: process.over_budget_since(unix_ns()),
     }
 }
 

@@ -11,7 +11,7 @@ use telegen_bpf::abi::Counter;
 use telegen_bpf::{Tap, TapSettings};
 use telegen_pipeline::Pipeline;
 use telegen_processes::{Discovery, HostIdentity, Process, Table};
-use telegen_selfmon::{FeatureState, SelfMon};
+use telegen_selfmon::{FeatureState, Gauge, SelfMon};
 use telegen_sys::{Host, monotonic_ns, unix_ns};
 use telegen_trace::settings::Frontend;
 use telegen_trace::{Engine, EngineConfig, Graph, Outputs, Red, RedSettings, Sampling, Unlinked, Unread};
@@ -21,10 +21,6 @@ use crate::settings::Settings;
 
 /// Rings are read this often; one that fills up is read at once.
 const TURN: Duration = Duration::from_millis(20);
-/// ... and this often while they bring much: what waits for its tree is then still in the processor's cache.
-const SHORT_TURN: Duration = Duration::from_millis(4);
-/// Records of a turn from which the next one is short.
-const MUCH: usize = 512;
 /// Over the capture budget this many times as many requests still pass as 16 bytes.
 const BRIEF_FACTOR: u64 = 10;
 
@@ -134,7 +130,7 @@ impl Watch {
             Ok((tap, engine, pump)) => {
                 mon.features.on(FEATURE);
                 told(true);
-                turn(&tap, &engine, &pump, ties);
+                turn(&tap, &engine, &pump, (ties, &Fill::new(&mon, &pump)));
             }
             Err(error) => {
                 let remedy = "see `telegen doctor`; the kernel's own words are in the log";
@@ -184,22 +180,32 @@ impl Watch {
     }
 }
 
-fn turn(_tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, ties: &Ties) {
+/// How full the rings are, as Telegen's own metrics.
+struct Fill {
+    used: Gauge,
+}
+
+impl Fill {
+    fn new(mon: &SelfMon, pump: &telegen_bpf::Pump) -> Fill {
+        let gauge = |name, help| mon.gauge(name, "By", help, &[]);
+        let size = gauge("telegen.tap.ring.size", "Bytes that the rings of the kernel half hold.");
+        size.set(i64::try_from(pump.size()).unwrap_or(i64::MAX));
+        let help = "Most bytes that waited in the rings of the kernel half within three seconds.";
+        Fill { used: gauge("telegen.tap.ring.used", help) }
+    }
+}
+
+fn turn(_tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (ties, fill): (&Ties, &Fill)) {
     let mut told: Option<Instant> = None;
-    let mut wait = TURN;
     while !ties.stop.load(Ordering::Acquire) {
         if told.is_none_or(|t| t.elapsed() >= TELL) {
             (ties.tell)(&mut engine.borrow().processes());
+            fill.used.set(i64::try_from(pump.take_most()).unwrap_or(i64::MAX));
             told = Some(Instant::now());
         }
-        match pump.turn(wait) {
-            // A turn of a fifth of the length brings a fifth of the records.
-            Ok(read) if read >= MUCH || (wait == SHORT_TURN && read >= MUCH / 5) => wait = SHORT_TURN,
-            Ok(_) => wait = TURN,
-            Err(error) => {
-                tracing::error!(%error, "reading the rings");
-                std::thread::sleep(TURN);
-            }
+        if let Err(error) = pump.turn(TURN) {
+            tracing::error!(%error, "reading the rings");
+            std::thread::sleep(TURN);
         }
         let mut engine = engine.borrow_mut();
         for pid in ties.exporters.take() {

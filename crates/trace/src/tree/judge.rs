@@ -6,9 +6,10 @@
 //! 1. the sending thread had read a request, and no other since (`no_request_on_thread`);
 //! 2. that request was read to the end of its head by this very thread, before (`no_request_on_thread`);
 //! 3. its response was not complete when the call began (`no_request_on_thread`);
-//! 4. the thread held no other request of another connection meanwhile (`two_open_requests`);
+//! 4. the thread held no other request meanwhile, of another connection or of this one (`two_open_requests`);
 //! 5. the thread itself answered it (`handed_off`);
-//! 6. the process has broken neither of these two before (the same reasons): one violation lowers the whole process;
+//! 6. the process has broken neither of these two before (the same reasons): one violation lowers the whole process,
+//!    unless it was the client that did not wait for its answer;
 //! 7. a read of the request, or of the call's own response by this thread, was one that waits (`event_loop`);
 //! 8. where the request is not answered yet when a decision is due, the process has a history of requests that hold
 //!    all of this (`late`).
@@ -53,6 +54,8 @@ pub(crate) struct Served {
     pub(crate) blocking: bool,
     /// When the thread began to read a request of another connection while this one was open.
     pub(crate) overlap: Option<u64>,
+    /// Whether the thread held another one besides: of this connection, or one that it had read before.
+    pub(crate) shared: bool,
     /// Who began the response and when it ended, once it did.
     pub(crate) answer: Option<Answer>,
 }
@@ -108,7 +111,7 @@ pub(crate) fn judge(call: &Call, served: &Served, habit: &Habit) -> Result<f64, 
     if served.answer.is_some_and(|a| call.start > a.end) {
         return Err(Reason::NoRequestOnThread);
     }
-    if served.overlap.is_some_and(|at| served.answer.is_none_or(|a| at < a.end)) {
+    if served.shared || served.overlap.is_some_and(|at| served.answer.is_none_or(|a| at < a.end)) {
         return Err(Reason::TwoOpenRequests);
     }
     if served.answer.is_some_and(|a| a.exec != 0 && a.exec != served.exec) {
@@ -137,7 +140,14 @@ mod tests {
     }
 
     fn served() -> Served {
-        Served { exec: 1, head_end: 10, blocking: true, overlap: None, answer: answer(1, false, 100) }
+        Served {
+            exec: 1,
+            head_end: 10,
+            blocking: true,
+            overlap: None,
+            shared: false,
+            answer: answer(1, false, 100),
+        }
     }
 
     fn call() -> Call {
@@ -171,6 +181,10 @@ mod tests {
         assert_eq!(judge(&call(), &two, &FRESH), Err(Reason::TwoOpenRequests));
         assert_eq!(judge(&call(), &Served { answer: None, ..two }, &FRESH), Err(Reason::TwoOpenRequests));
         assert_eq!(judge(&call(), &Served { overlap: Some(100), ..served() }, &FRESH), Ok(0.99));
+        assert_eq!(
+            judge(&call(), &Served { shared: true, ..served() }, &FRESH),
+            Err(Reason::TwoOpenRequests)
+        );
     }
 
     #[test]

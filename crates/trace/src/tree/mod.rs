@@ -36,8 +36,12 @@ const TURNS: u64 = 2;
 const WINDOW_NS: u64 = 10_000_000_000;
 /// How long a root waits for the ends of the requests below it, ns.
 const GRACE_NS: u64 = 500_000_000;
+/// How often requests that wait for others are looked at, ns: turns are shorter when there is much to do.
+const LOOK_NS: u64 = 20_000_000;
 /// Threads at most of which the last request is known.
 const THREADS_MAX: usize = 65_536;
+/// Requests at most that a thread is known to have read and not answered; one beyond stands in a crowd.
+const OPEN_MAX: usize = 4;
 /// Processes at most whose habit is known.
 const HABITS_MAX: usize = 32_768;
 /// Links between a node and the root that are followed.
@@ -65,7 +69,7 @@ pub(crate) struct Opened<'a> {
 
 /// A request that has ended.
 pub(crate) struct Finished {
-    /// The span without ids, or why there is none.
+    /// The span without ids and in monotonic time, or why there is none.
     pub(crate) span: Result<Span, &'static str>,
     pub(crate) resource: Arc<Resource>,
     /// Whose metrics it is counted in.
@@ -125,11 +129,66 @@ struct Keep {
     state: Str,
 }
 
+/// What is needed of an end that has left to tell the edge once the other leaves.
+struct Gone {
+    service: Str,
+    seconds: f64,
+    /// The other end as this one named it.
+    peer: Str,
+    failed: bool,
+}
+
+impl Gone {
+    fn of(f: &Finished) -> Gone {
+        Gone {
+            service: f.service.clone(),
+            seconds: f.nanos as f64 / 1e9,
+            peer: f.peer.clone(),
+            failed: f.failed,
+        }
+    }
+
+    /// The edge of which only this end is known.
+    fn alone(self, side: Side) -> Edge {
+        let (service, peer, seconds, failed) = (self.service, self.peer, Some(self.seconds), self.failed);
+        match side {
+            Side::Server => {
+                Edge { client: peer, server: service, client_seconds: None, server_seconds: seconds, failed }
+            }
+            Side::Client => {
+                Edge { client: service, server: peer, client_seconds: seconds, server_seconds: None, failed }
+            }
+        }
+    }
+
+    /// The edge between both; a failure is what the server says.
+    fn between(client: Gone, server: Gone) -> Edge {
+        Edge {
+            client: client.service,
+            server: server.service,
+            client_seconds: Some(client.seconds),
+            server_seconds: Some(server.seconds),
+            failed: server.failed,
+        }
+    }
+}
+
+/// What a thread has read.
+#[derive(Default)]
+struct Reader {
+    /// The two requests that it read last, for calls whose records come late.
+    last: [Id; 2],
+    /// Requests that may be open.
+    open: [Id; OPEN_MAX],
+}
+
 struct Node {
     side: Side,
     cookie: u64,
     start: u64,
     served: Served,
+    /// Requests of other connections that its thread held open when it read this one.
+    beside: Option<Box<[Id; OPEN_MAX]>>,
     place: Place,
     head: u64,
     token: u64,
@@ -138,8 +197,8 @@ struct Node {
     reason: Option<Reason>,
     /// The other end, whether or not it is the parent.
     other: Option<Id>,
-    /// The other end's service and seconds, when it left first.
-    left: Option<Box<(Str, f64)>>,
+    /// What the other end was, when it left first.
+    left: Option<Box<Gone>>,
     children: Vec<Id>,
     span_id: SpanId,
     header: Option<Box<TraceContext>>,
@@ -186,13 +245,25 @@ pub(crate) struct Trees {
     sent: join::Sent<Id>,
     /// Requests read lately whose other end may still be told.
     unjoined: Vec<Id>,
+    /// Requests that are still open and whose other end was not told in time: a sender that is not scheduled for long tells
+    /// of it late.
+    read: join::Sent<Id>,
     /// Requests sent lately whose thread's request may still be told.
     uncalled: Vec<Id>,
-    /// Ended requests, oldest first.
+    /// Requests that ended in the last turns, oldest first; most need no other to leave.
+    ended: VecDeque<Id>,
+    /// Requests that ended before and wait for others, oldest first.
     waiting: VecDeque<Id>,
-    /// By thread: the two requests that it read last.
-    threads: HashMap<u64, [Id; 2], RandomState>,
+    /// When those were looked at, monotonic ns.
+    looked: u64,
+    threads: HashMap<u64, Reader, RandomState>,
     habits: HashMap<u32, Habit, RandomState>,
+    /// Processes that have ended, with the time, oldest first: their last calls may still be judged.
+    gone: VecDeque<(u64, u32)>,
+    /// Of the last turn, monotonic ns.
+    now: u64,
+    /// Edges whose other end was lost after the first had left.
+    owed: Vec<Edge>,
     turn: u64,
     ids: Ids,
     sampling: Sampling,
@@ -205,10 +276,16 @@ impl Trees {
             nodes: SlotMap::with_key(),
             sent: join::Sent::new(),
             unjoined: Vec::new(),
+            read: join::Sent::new(),
             uncalled: Vec::new(),
+            ended: VecDeque::new(),
             waiting: VecDeque::new(),
+            looked: 0,
             threads: HashMap::default(),
             habits: HashMap::default(),
+            gone: VecDeque::new(),
+            now: 0,
+            owed: Vec::new(),
             turn: 0,
             ids: Ids::new(),
             sampling,
@@ -221,9 +298,19 @@ impl Trees {
         self.nodes.len()
     }
 
-    /// Forgets what a process was like.
+    /// A process has ended. What it did wrong counts until its last calls have been judged.
     pub(crate) fn exit(&mut self, pid: u32) {
-        self.habits.remove(&pid);
+        if self.habits.contains_key(&pid) {
+            self.exec(pid);
+            self.gone.push_back((self.now, pid));
+        }
+    }
+
+    /// A process runs another program: what was proven of the old one proves nothing of it.
+    pub(crate) fn exec(&mut self, pid: u32) {
+        if let Some(habit) = self.habits.get_mut(&pid) {
+            habit.proven = 0;
+        }
     }
 
     /// Takes a request whose head was read; gives what to call it by, 0 where there is no room.
@@ -242,8 +329,10 @@ impl Trees {
                 head_end: o.head_end,
                 blocking: o.blocking,
                 overlap: None,
+                shared: false,
                 answer: None,
             },
+            beside: None,
             place: o.place,
             head: o.head,
             token: o.token,
@@ -266,6 +355,11 @@ impl Trees {
             }
             Side::Client => {
                 self.sent.insert(o.place, id);
+                if !self.read.is_empty() {
+                    let late = self.read.candidates(o.place).to_vec();
+                    late.iter().for_each(|server| self.forget_read(*server));
+                    self.unjoined.extend(late);
+                }
                 if o.caller == 0 {
                     self.unlinked(id, Reason::NoRequestOnThread);
                 } else if !self.find_caller(id) {
@@ -296,17 +390,24 @@ impl Trees {
                 self.habits.entry(pid).or_default().learn(&served);
             }
         }
-        self.waiting.push_back(id);
+        self.ended.push_back(id);
     }
 
     /// Forgets a request of which nothing sure can be said.
     pub(crate) fn lose(&mut self, id: u64) {
-        self.remove(Id::from(KeyData::from_ffi(id)));
+        let node = self.remove(Id::from(KeyData::from_ffi(id)));
+        if let Some(Node { side, left: Some(other), .. }) = node {
+            self.owed.push(other.alone(side.other()));
+        }
     }
 
     /// Ends a turn: finds other ends and callers, and gives what need not wait any longer.
     pub(crate) fn turn(&mut self, now: u64, out: &mut Vec<Left>) {
         self.turn += 1;
+        self.now = now;
+        while let Some((_, pid)) = self.gone.pop_front_if(|(at, _)| now.saturating_sub(*at) > WINDOW_NS) {
+            self.habits.remove(&pid);
+        }
         let mut uncalled = std::mem::take(&mut self.uncalled);
         uncalled.retain(|id| {
             let open = !self.find_caller(*id) && self.may_wait(*id);
@@ -317,29 +418,65 @@ impl Trees {
         });
         self.uncalled = uncalled;
         let mut unjoined = std::mem::take(&mut self.unjoined);
-        unjoined.retain(|id| !self.join(*id) && self.may_wait(*id));
-        self.unjoined = unjoined;
-        for _ in 0..self.waiting.len() {
-            let Some(id) = self.waiting.pop_front() else { break };
-            let Some(ended) = self.nodes.get(id).and_then(|n| n.served.answer) else { continue };
-            let root = self.root(id);
-            let forced = self.waiting.len() >= WAITING_MAX || now.saturating_sub(ended.end) > WINDOW_NS;
-            if forced || self.may_leave(root, now) {
-                self.leave(root, out);
+        unjoined.retain(|id| {
+            if self.join(*id) {
+                return false;
             }
-            if self.nodes.contains_key(id) {
-                self.waiting.push_back(id);
+            if self.may_wait(*id) {
+                return true;
+            }
+            if let Some(node) = self.nodes.get(*id).filter(|n| n.served.answer.is_none()) {
+                self.read.insert(node.place, *id);
+            }
+            false
+        });
+        self.unjoined = unjoined;
+        let crowd = self.ended.len() + self.waiting.len() >= WAITING_MAX;
+        if crowd || now.saturating_sub(self.looked) >= LOOK_NS {
+            self.looked = now;
+            for _ in 0..self.waiting.len() {
+                let Some(id) = self.waiting.pop_front() else { break };
+                if !self.try_leave(id, now, out) {
+                    self.waiting.push_back(id);
+                }
             }
         }
+        for _ in 0..self.ended.len() {
+            let Some(id) = self.ended.pop_front() else { break };
+            if !self.try_leave(id, now, out) {
+                if self.may_wait(id) { self.ended.push_back(id) } else { self.waiting.push_back(id) }
+            }
+        }
+        out.extend(self.owed.drain(..).map(Left::Edge));
+    }
+
+    /// Lets the tree of an ended request leave if it may; `false` when the request stays.
+    fn try_leave(&mut self, id: Id, now: u64, out: &mut Vec<Left>) -> bool {
+        let Some(ended) = self.nodes.get(id).and_then(|n| n.served.answer) else { return true };
+        let root = self.root(id);
+        let crowd = self.ended.len() + self.waiting.len() >= WAITING_MAX;
+        if crowd || now.saturating_sub(ended.end) > WINDOW_NS || self.may_leave(root, now) {
+            self.leave(root, out);
+        }
+        !self.nodes.contains_key(id)
     }
 
     /// Gives everything that has ended, whatever it waits for.
     pub(crate) fn flush(&mut self, out: &mut Vec<Left>) {
-        while let Some(id) = self.waiting.pop_front() {
+        while let Some(id) = self.waiting.pop_front().or_else(|| self.ended.pop_front()) {
             if self.nodes.contains_key(id) {
                 let root = self.root(id);
                 self.leave(root, out);
             }
+        }
+        // What is still open will not be told of any more; its other end was.
+        let open = self.nodes.values_mut().filter_map(|n| Some(n.left.take()?.alone(n.side.other())));
+        out.extend(open.chain(self.owed.drain(..)).map(Left::Edge));
+    }
+
+    fn forget_read(&mut self, id: Id) {
+        if let Some(node) = self.nodes.get(id) {
+            self.read.remove(node.place, id);
         }
     }
 
@@ -353,15 +490,49 @@ impl Trees {
             // No event tells that a thread has ended: begin anew.
             self.threads.clear();
         }
-        let last = self.threads.entry(o.exec).or_insert([Id::null(); 2]);
-        let before = last[0];
-        *last = [id, before];
-        if let Some(b) = self.nodes.get_mut(before)
-            && b.cookie != o.cookie
-            && b.served.answer.is_none_or(|a| o.start < a.end)
-        {
-            b.served.overlap = Some(b.served.overlap.unwrap_or(u64::MAX).min(o.start));
+        let reader = self.threads.entry(o.exec).or_default();
+        reader.last = [id, reader.last[0]];
+        let before = std::mem::take(&mut reader.open);
+        let (mut beside, mut shared, mut open, mut n) = (None, false, [Id::null(); OPEN_MAX], 0);
+        for other in before {
+            let Some(b) = self.nodes.get_mut(other) else { continue };
+            if b.served.answer.is_some_and(|a| a.end <= o.start) {
+                continue;
+            }
+            if b.cookie == o.cookie {
+                // The client did not wait for the answer: of what the thread then does nobody knows for which.
+                b.served.shared = true;
+                shared = true;
+            } else {
+                b.served.overlap = Some(b.served.overlap.unwrap_or(u64::MAX).min(o.start));
+                beside.get_or_insert_with(|| Box::new([Id::null(); OPEN_MAX]))[n] = other;
+            }
+            open[n] = other;
+            n += 1;
         }
+        match open.get_mut(n) {
+            Some(free) => *free = id,
+            None => shared = true,
+        }
+        reader.open = open;
+        if n > 0
+            && let Some(node) = self.nodes.get_mut(id)
+        {
+            node.served.shared = shared;
+            node.beside = beside;
+        }
+    }
+
+    /// Whether a thread held a request of another connection besides the one that it read last, when it made a call.
+    fn held_another(&self, request: Id, call: Id) -> bool {
+        let (Some(request), Some(call)) = (self.nodes.get(request), self.nodes.get(call)) else {
+            return false;
+        };
+        let others = request.beside.iter().flat_map(|b| b.iter());
+        // One that has left told the habits whether it was open.
+        others
+            .filter_map(|id| self.nodes.get(*id))
+            .any(|o| o.served.answer.is_none_or(|a| a.end > call.start))
     }
 
     /// Looks for the request that a call's thread had read last; `true` when there is nothing more to look for.
@@ -372,7 +543,8 @@ impl Trees {
         }
         let caller = node.caller;
         let Some(last) = self.threads.get(&node.served.exec) else { return false };
-        let parent = last.iter().copied().find(|p| self.nodes.get(*p).is_some_and(|p| p.token == caller));
+        let parent =
+            last.last.iter().copied().find(|p| self.nodes.get(*p).is_some_and(|p| p.token == caller));
         if let Some(parent) = parent {
             self.adopt(id, parent, Link::Candidate(parent));
         }
@@ -389,7 +561,9 @@ impl Trees {
         let mut found = None;
         for sent in self.sent.candidates(node.place) {
             let fits = self.nodes.get(*sent).is_some_and(|s| {
-                s.other.is_none() && s.cookie != node.cookie && join::fits(&s.as_side(), &read)
+                // One that was answered before this one was read is another.
+                let ended = s.served.answer.is_some_and(|a| a.end < node.start);
+                s.other.is_none() && !ended && s.cookie != node.cookie && join::fits(&s.as_side(), &read)
             });
             if fits && found.replace(*sent).is_some() {
                 self.lapses.ambiguous += 1;
@@ -409,7 +583,8 @@ impl Trees {
 
     fn adopt(&mut self, id: Id, parent: Id, link: Link) {
         let Some(node) = self.nodes.get_mut(id) else { return };
-        if node.link != Link::Root {
+        // What has been told of it already cannot be taken back.
+        if node.link != Link::Root || node.decision.is_some() {
             return;
         }
         node.link = link;
@@ -489,7 +664,8 @@ impl Trees {
                 continue;
             }
             if let Link::Candidate(_) = self.nodes[child].link {
-                let served = self.nodes[id].served;
+                let mut served = self.nodes[id].served;
+                served.shared |= self.held_another(id, child);
                 let call = self.nodes[child].as_call();
                 let habit = self.habits.get(&((served.exec >> 32) as u32)).copied().unwrap_or_default();
                 match judge(&call, &served, &habit) {
@@ -585,9 +761,9 @@ impl Trees {
 
     /// One request leaves.
     fn depart(&mut self, id: Id, trace_id: TraceId, parent: SpanId, keep: &Keep, out: &mut Vec<Left>) {
-        let Some(node) = self.remove(id) else { return };
-        let Some(mut f) = node.done else { return };
-        self.tell_edge(node.side, node.other, node.left, &f, out);
+        let Some(mut node) = self.remove(id) else { return };
+        let Some(mut f) = node.done.take() else { return };
+        self.tell_edge(&mut node, &f, out);
         // A process that serves nothing has nothing to be linked to.
         let serves = || self.habits.contains_key(&((node.served.exec >> 32) as u32));
         let reason = node.reason.filter(|r| *r != Reason::NoRequestOnThread || serves());
@@ -611,58 +787,30 @@ impl Trees {
         out.push(why.map_or(Left::Span(f), Left::Discarded));
     }
 
-    /// A request between two services is told once: by the end that read it, where both are seen.
-    fn tell_edge(
-        &mut self,
-        side: Side,
-        other: Option<Id>,
-        left: Option<Box<(Str, f64)>>,
-        f: &Finished,
-        out: &mut Vec<Left>,
-    ) {
+    /// A request between two services is told once: by the end that leaves last, where both are seen.
+    fn tell_edge(&mut self, node: &mut Node, f: &Finished, out: &mut Vec<Left>) {
         if matches!(f.span, Err("otlp")) {
             return;
         }
-        let seconds = f.nanos as f64 / 1e9;
-        let ended = |id: Id| self.nodes.get(id).and_then(|n| n.done.as_deref());
-        match (side, other) {
-            (Side::Server, other) => {
-                let client = match (left, other.and_then(ended)) {
-                    (Some(left), _) => Some(*left),
-                    (None, Some(c)) => Some((c.service.clone(), c.nanos as f64 / 1e9)),
-                    (None, None) => None,
-                };
-                let (client, client_seconds) = match client {
-                    Some((service, seconds)) => (service, Some(seconds)),
-                    None => (f.peer.clone(), None),
-                };
-                out.push(Left::Edge(Edge {
-                    client,
-                    server: f.service.clone(),
-                    client_seconds,
-                    server_seconds: Some(seconds),
-                    failed: f.failed,
-                }));
+        let mine = Gone::of(f);
+        let edge = match (node.left.take(), node.other.and_then(|id| self.nodes.get_mut(id))) {
+            (Some(theirs), _) if node.side == Side::Server => Gone::between(*theirs, mine),
+            (Some(theirs), _) => Gone::between(mine, *theirs),
+            (None, Some(other)) => {
+                other.left = Some(Box::new(mine));
+                return;
             }
-            (Side::Client, Some(other)) => {
-                if let Some(server) = self.nodes.get_mut(other) {
-                    server.left = Some(Box::new((f.service.clone(), seconds)));
-                }
-            }
-            (Side::Client, None) => out.push(Left::Edge(Edge {
-                client: f.service.clone(),
-                server: f.peer.clone(),
-                client_seconds: Some(seconds),
-                server_seconds: None,
-                failed: f.failed,
-            })),
-        }
+            (None, None) => mine.alone(node.side),
+        };
+        out.push(Left::Edge(edge));
     }
 
     fn remove(&mut self, id: Id) -> Option<Node> {
         let node = self.nodes.remove(id)?;
-        if node.side == Side::Client {
-            self.sent.remove(node.place, id);
+        match node.side {
+            Side::Client => self.sent.remove(node.place, id),
+            Side::Server if !self.read.is_empty() => self.read.remove(node.place, id),
+            Side::Server => {}
         }
         Some(node)
     }
@@ -676,6 +824,7 @@ impl Node {
             cookie: 0,
             start: 0,
             served: Served::default(),
+            beside: None,
             place: Place::None,
             head: 0,
             token: 0,

@@ -21,6 +21,8 @@ struct Req {
     start: u64,
     blocking: bool,
     place: Place,
+    /// The connection; by name unless it is another's.
+    cookie: u64,
 }
 
 fn token(name: &str) -> u64 {
@@ -29,12 +31,22 @@ fn token(name: &str) -> u64 {
 
 fn served(name: &'static str, exec: u64, seq: u32) -> Req {
     let place = Place::Tcp { seq, local: 80, peer: 1000 };
-    Req { name, side: Side::Server, exec, caller: 0, start: 10, blocking: true, place }
+    Req {
+        name,
+        side: Side::Server,
+        exec,
+        caller: 0,
+        start: 10,
+        blocking: true,
+        place,
+        cookie: token(name) + 1,
+    }
 }
 
 fn call(name: &'static str, exec: u64, caller: &str, seq: u32) -> Req {
     let place = Place::Tcp { seq, local: 1000, peer: 80 };
-    Req { name, side: Side::Client, exec, caller: token(caller), start: 20, blocking: false, place }
+    let cookie = token(name) + 1;
+    Req { name, side: Side::Client, exec, caller: token(caller), start: 20, blocking: false, place, cookie }
 }
 
 impl Host {
@@ -49,7 +61,7 @@ impl Host {
     fn open_with(&mut self, r: Req, context: Option<&TraceContext>) -> &mut Host {
         let id = self.trees.open(&Opened {
             side: r.side,
-            cookie: token(r.name) + 1,
+            cookie: r.cookie,
             exec: r.exec,
             token: token(r.name),
             caller: r.caller,
@@ -66,6 +78,10 @@ impl Host {
 
     /// Ends a request, answered by `exec`.
     fn end(&mut self, name: &'static str, exec: u64, failed: bool) -> &mut Host {
+        self.end_at(name, exec, failed, 100)
+    }
+
+    fn end_at(&mut self, name: &'static str, exec: u64, failed: bool, end: u64) -> &mut Host {
         let resource = Arc::<Resource>::default();
         let span = Span {
             trace_id: TraceId::ZERO,
@@ -97,7 +113,7 @@ impl Host {
                 nanos: 90,
                 response_exec: exec,
                 response_blocking: true,
-                end: 100,
+                end,
             },
         );
         self
@@ -198,6 +214,26 @@ fn a_request_waits_two_turns_for_its_other_end_and_no_longer() {
 }
 
 #[test]
+fn a_sender_that_tells_of_its_request_late_is_joined_while_it_is_open() {
+    let mut h = Host::new(EVERYTHING);
+    h.open(served("c", 9, 6)).turns(50).open(call("b", 1, "-", 6)).turns(1);
+    h.end("c", 9, false).end("b", 1, false).turns(3);
+    check(&h, &["b<- - no_request_on_thread 0", "c<b tcp_seq - 0"]);
+    assert_eq!((h.trees.len(), h.trees.read.is_empty()), (0, true));
+    // One that was told to be a root, because a call of it had to leave, stays one.
+    let mut h = Host::new(EVERYTHING);
+    h.open(served("c", 9, 6)).open(call("d", 9, "c", 7)).end("d", 9, false).turns(WINDOW_NS / 20_000_000 + 2);
+    h.open(call("b", 1, "-", 6)).turns(1).end("c", 9, false).end("b", 1, false).turns(3);
+    check(&h, &["b<- - no_request_on_thread 0", "c<- - - 1", "d<- - late 2"]);
+    // The ends of one that is answered and gone are not.
+    let mut h = Host::new(EVERYTHING);
+    h.open(served("c", 9, 6)).turns(50).end("c", 9, false).turns(3);
+    assert!(h.trees.read.is_empty());
+    h.open(call("b", 1, "-", 6)).end("b", 1, false).turns(3);
+    check(&h, &["b<- - no_request_on_thread 0", "c<- - - 1"]);
+}
+
+#[test]
 fn what_the_application_says_stands_alone() {
     let context = TraceContext {
         trace_id: TraceId([1; 16]),
@@ -242,6 +278,81 @@ fn a_call_that_is_not_the_requests_is_a_trace_of_its_own_with_the_reason() {
 }
 
 #[test]
+fn requests_of_one_connection_that_overlap_lend_nobody_a_parent_and_say_nothing_of_the_process() {
+    // Two requests in one read: the thread tells both by the same token.
+    let mut h = Host::new(EVERYTHING);
+    let first = served("a", 1, 5);
+    h.open(first).open(Req { name: "z", start: 11, ..first }).open(call("b", 1, "a", 6));
+    h.end("b", 1, false).end_at("a", 1, false, 60).end("z", 1, false).turns(4);
+    check(&h, &["a<- - - 0", "b<- - two_open_requests 1", "z<- - - 2"]);
+    // One that came when the other was answered has its call, and so has the next of the process.
+    h.left.clear();
+    h.open(first)
+        .end_at("a", 1, false, 12)
+        .open(Req { name: "z", start: 13, ..first })
+        .open(call("b", 1, "z", 6));
+    h.end("b", 1, false).end("z", 1, false).turns(4);
+    check(&h, &["a<- - - 0", "b<z thread - 1", "z<- - - 1"]);
+}
+
+#[test]
+fn a_request_that_stays_open_while_its_thread_serves_others_makes_their_calls_doubtful() {
+    let mut h = Host::new(EVERYTHING);
+    // The thread still holds the first when it is through with the second; a call in the third may be of either.
+    h.open(served("a", 1, 5)).open(Req { start: 11, ..served("y", 1, 7) }).end_at("y", 1, false, 12).turns(3);
+    h.open(Req { start: 13, ..served("z", 1, 8) })
+        .open(call("b", 1, "z", 6))
+        .end("b", 1, false)
+        .end("z", 1, false);
+    h.turns(4);
+    assert!(h.spans().contains(&"b<- - two_open_requests 0".to_owned()), "{:?}", h.spans());
+    // However many there are.
+    let mut h = Host::new(EVERYTHING);
+    for (i, name) in ["a", "c", "d", "e", "f"].into_iter().enumerate() {
+        h.open(Req { start: 10 + i as u64, ..served(name, 1, 5) });
+    }
+    h.open(call("b", 1, "f", 6)).end("b", 1, false).end("f", 1, false).turns(4);
+    assert!(h.spans().contains(&"b<- - two_open_requests 0".to_owned()), "{:?}", h.spans());
+}
+
+#[test]
+fn what_a_process_did_wrong_counts_for_its_last_calls() {
+    let mut h = Host::new(EVERYTHING);
+    h.open(served("x", 1, 4)).end("x", 2, false).turns(2);
+    h.left.clear();
+    h.open(served("a", 1, 5)).open(call("b", 1, "a", 6)).end("b", 1, false);
+    h.trees.exit(0);
+    h.end("a", 1, false).turns(3);
+    check(&h, &["a<- - - 0", "b<- - handed_off 1"]);
+    h.turns(WINDOW_NS / 20_000_000 + 2);
+    assert!(h.trees.habits.is_empty());
+}
+
+#[test]
+fn another_program_in_the_same_process_has_to_prove_itself_again() {
+    let mut h = Host::new(EVERYTHING);
+    for _ in 0..20 {
+        h.open(served("p", 1, 4)).end("p", 1, false).turns(2);
+    }
+    h.left.clear();
+    h.trees.exec(0);
+    h.open(served("a", 1, 5)).open(call("b", 1, "a", 6)).end("b", 1, false);
+    h.turns(WINDOW_NS / 20_000_000 + 2);
+    assert_eq!(h.spans(), ["b<- - late 0"]);
+}
+
+#[test]
+fn a_request_that_was_answered_before_is_not_the_one_that_is_read() {
+    let mut h = Host::new(EVERYTHING);
+    // The same target again on a unix socket, and the records of its reader came first.
+    let unix = |cookie, peer| Place::Unix { cookie, peer };
+    let sent = Req { place: unix(1, 2), ..call("b", 1, "-", 6) };
+    let read = Req { place: unix(2, 1), start: 200, ..served("c", 9, 6) };
+    h.open(sent).end_at("b", 1, false, 100).open(read).turns(1).end_at("c", 9, false, 300).turns(3);
+    check(&h, &["b<- - no_request_on_thread 0", "c<- - - 1"]);
+}
+
+#[test]
 fn a_process_that_serves_nothing_has_no_reasons() {
     let mut h = Host::new(EVERYTHING);
     h.open(Req { caller: 0, ..call("b", 1, "a", 6) }).end("b", 1, false).turns(3);
@@ -256,6 +367,59 @@ fn two_possible_ends_are_none() {
     h.end("c", 9, false).end("b", 1, false).end("d", 2, false).turns(4);
     assert!(h.spans().contains(&"c<- - - 1".to_owned()), "{:?}", h.spans());
     assert_eq!(h.trees.lapses.ambiguous, 1);
+}
+
+#[test]
+fn both_ends_are_one_edge_whichever_leaves_first() {
+    let context = TraceContext {
+        trace_id: TraceId([1; 16]),
+        span_id: SpanId([2; 8]),
+        sampled: Some(true),
+        state: Str::default(),
+    };
+    // The application's header makes each end a root, so that the server does not wait for its caller.
+    let pair = || {
+        let mut h = Host::new(EVERYTHING);
+        h.open_with(call("b", 1, "-", 6), Some(&context))
+            .open_with(served("c", 9, 6), Some(&context))
+            .turns(3);
+        h
+    };
+    let mut h = pair();
+    h.end("c", 9, false).turns(3);
+    assert_eq!((h.spans().len(), h.edges()), (1, vec![]));
+    h.end("b", 1, false).turns(3);
+    assert_eq!(h.edges(), ["b>c cs"]);
+    let mut h = pair();
+    h.end("b", 1, false).turns(3).end("c", 9, false).turns(3);
+    assert_eq!(h.edges(), ["b>c cs"]);
+}
+
+#[test]
+fn an_end_whose_other_is_lost_is_an_edge_of_its_own() {
+    let pair = |lost: &'static str, early: bool| {
+        let mut h = Host::new(EVERYTHING);
+        h.open(call("b", 1, "-", 6)).open(served("c", 9, 6)).turns(3);
+        let (end, exec) = if lost == "b" { ("c", 9) } else { ("b", 1) };
+        if early {
+            h.trees.lose(h.names[lost]);
+        }
+        h.end(end, exec, false).turns(WINDOW_NS / 20_000_000 + 2);
+        if !early {
+            h.trees.lose(h.names[lost]);
+        }
+        h.turns(1).edges()
+    };
+    for early in [true, false] {
+        assert_eq!(pair("b", early), ["peer>c s"], "{early}");
+        assert_eq!(pair("c", early), ["b>peer c"], "{early}");
+    }
+    // One that is open at the end of all.
+    let mut h = Host::new(EVERYTHING);
+    h.open(call("b", 1, "-", 6)).open(served("c", 9, 6)).end("c", 9, false).turns(WINDOW_NS / 20_000_000 + 2);
+    assert_eq!(h.edges(), Vec::<String>::new());
+    h.trees.flush(&mut h.left);
+    assert_eq!(h.edges(), ["peer>c s"]);
 }
 
 #[test]
@@ -339,4 +503,36 @@ fn too_many_are_spans_by_themselves_and_counted() {
     h.open(served("x", 2, 7)).end("x", 2, false).turns(3);
     check(&h, &["x<- - no_room 0"]);
     assert_eq!((h.trees.lapses.no_room, h.trees.len()), (1, NODES_MAX));
+}
+
+/// Printed by `bench/joins.sh`: what finding other ends and parents takes, beside requests that have neither.
+#[test]
+#[ignore = "a measurement, not a test"]
+#[allow(clippy::print_stdout, reason = "it prints what it measured")]
+fn cost() {
+    const TURN: u32 = 500;
+    const TURNS: u32 = 200;
+    // Of each three requests one is served, one is the call that it makes, one is that call's other end.
+    let run = |linked: bool| {
+        let mut h = Host::new(EVERYTHING);
+        let begun = std::time::Instant::now();
+        for turn in 0..TURNS {
+            for i in 0..TURN {
+                let n = turn * TURN + i;
+                let (thread, seq) = (u64::from(n % 64) + 1, n * 2 + 1);
+                h.open(Req { start: u64::from(n), ..served("a", thread, seq) });
+                let caller = if linked { token("a") } else { 0 };
+                h.open(Req { start: u64::from(n), caller, ..call("b", thread, "a", seq + 1) });
+                h.open(Req { start: u64::from(n), ..served("c", 99, if linked { seq + 1 } else { seq }) });
+                h.end("c", 99, false).end("b", thread, false).end("a", thread, false);
+            }
+            h.turns(1);
+            h.left.clear();
+        }
+        h.turns(3);
+        begun.elapsed().as_nanos() / u128::from(TURN * TURNS * 3)
+    };
+    run(true);
+    let (alone, linked) = (run(false), run(true));
+    println!("trees: {alone} ns a request alone, {linked} ns a request linked and joined");
 }

@@ -161,11 +161,13 @@ impl World {
         let services = match kind {
             "empty" | "off" => Vec::new(),
             "hostile" => hostile(),
+            "many" => many(),
             _ => shop(),
         };
         let edges = match kind {
             "empty" | "off" | "derived" => Vec::new(),
             "hostile" => hostile_edges(&services),
+            "many" => many_edges(),
             _ => shop_edges(),
         };
         World { dice: Dice(7), services, edges, start: 0, hostile: kind == "hostile", giant: kind == "giant" }
@@ -491,6 +493,46 @@ fn shop_edges() -> Vec<Edge> {
 }
 
 /// Everybody calls everybody, and names that want to be more than names.
+const NAMESPACES: [&str; 5] = ["shop", "billing", "search", "media", "ops"];
+const MEMBERS: [&str; 12] = [
+    "front", "api", "store", "index", "queue", "worker", "cache", "mail", "audit", "report", "sync", "admin",
+];
+
+/// Sixty services in five namespaces, and two in none.
+fn many() -> Vec<Service> {
+    let one = |namespace: &str, member: &str| {
+        let failing = if (namespace, member) == ("billing", "store") { 0.08 } else { 0.0 };
+        service(&format!("{namespace}-{member}"), namespace, 4.0, 0.006, failing, &["GET /{id}"], &[])
+    };
+    let all = NAMESPACES.iter().flat_map(|n| MEMBERS.iter().map(|m| one(n, m)));
+    let alone = ["gateway", "cron"].map(|name| service(name, "", 9.0, 0.01, 0.0, &["GET /"], &[]));
+    all.chain(alone).collect()
+}
+
+fn many_edges() -> Vec<Edge> {
+    let mut edges = Vec::new();
+    for (i, namespace) in NAMESPACES.iter().enumerate() {
+        edges.push(edge("gateway", &format!("{namespace}-front"), 2.0, 0.02, 0.0));
+        for (i, member) in MEMBERS.iter().enumerate().skip(1) {
+            // A third of them each is called by the front, by the api and by the worker.
+            let by = if i < 5 {
+                "front"
+            } else if i < 9 {
+                "api"
+            } else {
+                "worker"
+            };
+            let (from, to) = (format!("{namespace}-{by}"), format!("{namespace}-{member}"));
+            let failing = if to == "billing-store" { 0.08 } else { 0.0 };
+            edges.push(edge(&from, &to, 3.0, 0.006, failing));
+        }
+        let next = NAMESPACES[(i + 1) % NAMESPACES.len()];
+        edges.push(edge(&format!("{namespace}-worker"), &format!("{next}-api"), 1.0, 0.01, 0.0));
+    }
+    edges.push(edge("cron", "ops-report", 0.5, 0.2, 0.0));
+    edges
+}
+
 fn hostile_edges(services: &[Service]) -> Vec<Edge> {
     let name =
         |i: usize| services[i % services.len()].resource.text(s::SERVICE_NAME).unwrap_or_default().to_owned();

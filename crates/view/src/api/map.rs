@@ -1,13 +1,14 @@
 //! `#/map`: who calls whom. The table has every edge; the drawing gets what it can show.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::answer::{Ask, Wrong, rounded};
+use super::answer::{Ask, Wrong};
+use super::drawing::{self, Wanted};
 use super::filter::{Filter, Row};
 use super::range::{Figures, Range};
 use crate::Inner;
@@ -19,9 +20,6 @@ use crate::store::services::Service;
 
 /// Edges of one answer at most: those that fail and the busiest.
 const EDGES: usize = 500;
-/// Nodes of the drawing, and its edges: beyond that a picture tells nobody anything.
-const DRAWN_NODES: usize = 50;
-const DRAWN_EDGES: usize = 150;
 
 /// An edge with its numbers.
 pub(super) struct Line {
@@ -47,11 +45,11 @@ impl Line {
         row
     }
 
-    fn rate(&self) -> f64 {
+    pub(super) fn rate(&self) -> f64 {
         self.figures.map_or(0.0, |f| f.rate)
     }
 
-    fn failing(&self) -> bool {
+    pub(super) fn failing(&self) -> bool {
         self.figures.is_some_and(|f| f.failing())
     }
 }
@@ -116,11 +114,19 @@ pub(super) fn lines(counts: &Counts, range: &Range) -> Vec<Line> {
     counts.edges.flows(&counts.services, range.stretch, range.now_s).into_iter().map(line).collect()
 }
 
-/// Nodes of the drawing: `None` stands for everybody outside.
-type Node = Option<(String, String)>;
+/// A node of the drawing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Node {
+    /// Everybody outside.
+    Outside,
+    /// A service, by name and namespace.
+    Service(String, String),
+    /// All services of a namespace.
+    Namespace(String),
+}
 
-fn node(end: &End, here: bool) -> Node {
-    here.then(|| (end.name.clone(), end.namespace.clone()))
+pub(super) fn node(end: &End, here: bool) -> Node {
+    if here { Node::Service(end.name.clone(), end.namespace.clone()) } else { Node::Outside }
 }
 
 pub(super) async fn map(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<Response, Wrong> {
@@ -153,7 +159,9 @@ pub(super) async fn map(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<Res
     });
     let matching = chosen.len();
     let narrowed = failing_only || focus.is_some() || ask.text("q").is_some();
-    let drawn = drawn(&chosen, &counts, &range, narrowed, focus.as_ref());
+    let open: BTreeSet<&str> = ask.text("open").unwrap_or("").split(',').collect();
+    let wanted = Wanted { narrowed, focus: focus.as_ref(), open: &open };
+    let drawn = drawing::draw(&chosen, &counts, &range, &wanted);
     chosen.truncate(EDGES);
     let mut answer = json!({
         "total_edges": total_edges,
@@ -162,6 +170,7 @@ pub(super) async fn map(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<Res
         "nodes": drawn.nodes,
         "drawn": drawn.edges,
         "outside": drawn.outside,
+        "folded": drawn.folded,
         "tracing": super::tracing(&inner),
         "edges": chosen.iter().map(Line::json).collect::<Vec<_>>(),
     });
@@ -179,14 +188,14 @@ struct Near {
 impl Near {
     fn holds(&self, from: &Node, to: &Node) -> bool {
         match (from, to) {
-            (None, other) | (other, None) => self.inner.contains(other),
+            (Node::Outside, other) | (other, Node::Outside) => self.inner.contains(other),
             (from, to) => self.all.contains(from) && self.all.contains(to),
         }
     }
 }
 
 fn neighbourhood(lines: &[Line], focus: &(String, String), depth: usize) -> Near {
-    let mut all: BTreeSet<Node> = [Some(focus.clone())].into();
+    let mut all: BTreeSet<Node> = [Node::Service(focus.0.clone(), focus.1.clone())].into();
     let mut inner = all.clone();
     for _ in 0..depth {
         inner.clone_from(&all);
@@ -200,107 +209,4 @@ fn neighbourhood(lines: &[Line], focus: &(String, String), depth: usize) -> Near
         }
     }
     Near { inner, all }
-}
-
-struct Drawing {
-    nodes: Vec<Value>,
-    edges: Vec<Value>,
-    /// Names outside that call, and that are called.
-    outside: [usize; 2],
-}
-
-/// What the picture shows: failing edges and the busiest, until it is full; services that serve, without an edge, while there
-/// is room.
-fn drawn(
-    chosen: &[Line],
-    counts: &Counts,
-    range: &Range,
-    narrowed: bool,
-    focus: Option<&(String, String)>,
-) -> Drawing {
-    let mut joined: BTreeMap<(Node, Node), Vec<&Line>> = BTreeMap::new();
-    let mut order: Vec<(Node, Node)> = Vec::new();
-    for line in chosen {
-        let key = (node(&line.client, line.here.0), node(&line.server, line.here.1));
-        if key.0.is_none() && key.1.is_none() {
-            continue;
-        }
-        let list = joined.entry(key.clone()).or_default();
-        if list.is_empty() {
-            order.push(key);
-        }
-        list.push(line);
-    }
-    let mut nodes: BTreeSet<Node> = focus.cloned().map(Some).into_iter().collect();
-    let mut edges = Vec::new();
-    for key in order {
-        let more = usize::from(!nodes.contains(&key.0)) + usize::from(!nodes.contains(&key.1));
-        if edges.len() >= DRAWN_EDGES || nodes.len() + more > DRAWN_NODES {
-            continue;
-        }
-        nodes.extend([key.0.clone(), key.1.clone()]);
-        edges.push(key);
-    }
-    let mut services: Vec<(f64, &Service)> = counts
-        .services
-        .iter()
-        .map(|(_, s)| (f64::from(s.sum(range.stretch).count()) / range.seconds(), s))
-        .collect();
-    services.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
-    if !narrowed {
-        // Who is asked by nobody that is seen has a place; who only has traffic that is not read would crowd the picture.
-        for (_, s) in services.iter().filter(|(rate, _)| *rate > 0.0) {
-            if nodes.len() < DRAWN_NODES {
-                nodes.insert(Some((s.name.clone(), s.namespace.clone())));
-            }
-        }
-    }
-    let numbers: HashMap<(&str, &str), &Service> =
-        services.iter().map(|(_, s)| ((s.name.as_str(), s.namespace.as_str()), *s)).collect();
-    let index: HashMap<&Node, usize> = nodes.iter().enumerate().map(|(i, n)| (n, i)).collect();
-    let out = |n: &Node| {
-        let Some((name, namespace)) = n else { return json!({ "outside": true }) };
-        let Some(s) = numbers.get(&(name.as_str(), namespace.as_str())) else {
-            return json!({ "name": name, "namespace": namespace, "rate": null });
-        };
-        let figures = Figures::of(&s.sum(range.stretch), &s.shape, range.seconds());
-        let mut row = figures.json();
-        row["name"] = json!(name);
-        row["namespace"] = json!(namespace);
-        row["unread"] = json!(!s.unread.is_empty());
-        if !s.serves {
-            row["rate"] = Value::Null;
-        }
-        row
-    };
-    let callers: BTreeSet<&str> =
-        chosen.iter().filter(|l| !l.here.0).map(|l| l.client.name.as_str()).collect();
-    let called: BTreeSet<&str> =
-        chosen.iter().filter(|l| !l.here.1).map(|l| l.server.name.as_str()).collect();
-    Drawing {
-        nodes: nodes.iter().map(out).collect(),
-        edges: edges
-            .iter()
-            .map(|key| {
-                let list = joined.get(key).map(Vec::as_slice).unwrap_or_default();
-                let count: u64 = list.iter().filter_map(|l| l.figures).map(|f| u64::from(f.count)).sum();
-                let failed: u64 = list.iter().filter_map(|l| l.figures).map(|f| u64::from(f.failed)).sum();
-                let rate: f64 = list.iter().map(|l| l.rate()).sum();
-                let known = list.iter().any(|l| l.figures.is_some());
-                let p95 = match list {
-                    [one] => one.figures.and_then(|f| f.quantiles[1].filter(|_| f.count >= 20)),
-                    _ => None,
-                };
-                json!({
-                    "from": index.get(&key.0),
-                    "to": index.get(&key.1),
-                    "rate": known.then(|| rounded(rate)),
-                    "error_ratio": (count > 0).then(|| failed as f64 / count as f64),
-                    "failing": list.iter().any(|l| l.failing()),
-                    "p95": p95,
-                })
-            })
-            .collect(),
-        outside: [callers.len(), called.len()],
-    }
 }

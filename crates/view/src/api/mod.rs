@@ -3,6 +3,7 @@
 mod agent;
 mod answer;
 mod contract;
+mod drawing;
 mod filter;
 mod map;
 mod overview;

@@ -75,12 +75,8 @@ impl History {
     }
 
     pub(crate) fn add(&mut self, step: &Step, now_s: u64) {
-        if let Some(at) = self.fine.at(now_s / MINUTE_S) {
-            at.add(step);
-        }
-        if let Some(at) = self.coarse.at(now_s / FIVE_S) {
-            at.add(step);
-        }
+        self.fine.at(now_s / MINUTE_S).add(step);
+        self.coarse.at(now_s / FIVE_S).add(step);
     }
 
     /// What was counted in a stretch.
@@ -287,16 +283,11 @@ impl Services {
         service.active = now_s;
         if served {
             service.serves = true;
-            if let Some([count, errors]) = service.short.at(now_s / SHORT_S) {
-                *count = count.saturating_add(step.count());
-                *errors = errors.saturating_add(step.errors);
-            }
-            if let Some(at) = service.middle.at(now_s / MIDDLE_S) {
-                at.add(step);
-            }
-            if let Some(at) = service.long.at(now_s / LONG_S) {
-                at.add(step);
-            }
+            let [count, errors] = service.short.at(now_s / SHORT_S);
+            *count = count.saturating_add(step.count());
+            *errors = errors.saturating_add(step.errors);
+            service.middle.at(now_s / MIDDLE_S).add(step);
+            service.long.at(now_s / LONG_S).add(step);
         }
         if !service.rows.contains_key(&row) {
             if service.rows.len() >= ROWS || self.rows >= self.row_limit {
@@ -336,9 +327,8 @@ impl Services {
         let unread = service.unread.entry(key).or_insert_with(empty);
         unread.total = unread.total.saturating_add(bytes);
         unread.last = now_s;
-        if let Some(at) = unread.bytes.at(now_s / MINUTE_S) {
-            *at = at.saturating_add(bytes);
-        }
+        let at = unread.bytes.at(now_s / MINUTE_S);
+        *at = at.saturating_add(bytes);
     }
 
     /// Notes that an instance is there.

@@ -89,6 +89,24 @@ fn cumulative_readings_become_what_came_between_them() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_or_on_does_not_hide_what_comes_after() {
+    let store = Store::new(16 << 20, T * S);
+    store.metrics(&served(200, 1, 100), T * S);
+    let earlier = T - 3 * 3600;
+    store.metrics(&served(200, 1, 107), earlier * S);
+    assert_eq!(with(&store, "web", |w| w.recent(earlier)), (7, 0));
+    assert_eq!(with(&store, "web", |w| w.sum(Stretch::last(900, earlier)).count()), 7);
+    let key = RowKey::Route("GET".into(), String::new());
+    for seconds in [900, 3600] {
+        let row = with(&store, "web", |w| w.rows[&key].sum(Stretch::last(seconds, earlier)).count());
+        assert_eq!(row, 7, "{seconds}");
+    }
+    assert!(store.started() <= earlier * S);
+    store.metrics(&served(200, 1, 110), (earlier + 1800) * S);
+    assert_eq!(with(&store, "web", |w| w.recent(earlier + 1800)), (3, 0));
+}
+
+#[test]
 fn errors_are_5xx_and_what_has_an_error_type_and_4xx_only_for_callers() {
     let store = Store::new(16 << 20, T * S);
     let mut reset = get(0);

@@ -15,8 +15,15 @@ impl<T: Clone + Default, const N: usize> Ring<T, N> {
         Ring { steps: Box::new(std::array::from_fn(|_| T::default())), last: step }
     }
 
-    /// The step to count in; `None` when it is older than the ring.
-    pub(crate) fn at(&mut self, step: u64) -> Option<&mut T> {
+    /// The step to count in now. Readings come in order: where the clock was set back, what lies ahead of it is forgotten.
+    pub(crate) fn at(&mut self, step: u64) -> &mut T {
+        if step + 1 < self.last {
+            let ahead = (self.last - step).min(N as u64);
+            for i in 0..ahead {
+                self.steps[index::<N>(self.last - i)] = T::default();
+            }
+            self.last = step;
+        }
         if step > self.last {
             let passed = (step - self.last).min(N as u64);
             for i in 0..passed {
@@ -24,10 +31,7 @@ impl<T: Clone + Default, const N: usize> Ring<T, N> {
             }
             self.last = step;
         }
-        if self.last - step >= N as u64 {
-            return None;
-        }
-        Some(&mut self.steps[index::<N>(step)])
+        &mut self.steps[index::<N>(step)]
     }
 
     /// The steps from `from` to `to` (both included) that the ring holds or will hold; others are `None`.
@@ -100,15 +104,35 @@ mod tests {
     #[test]
     fn a_ring_forgets_what_is_older_than_itself() {
         let mut ring: Ring<u32, 4> = Ring::new(10);
-        *ring.at(10).unwrap() += 1;
-        *ring.at(12).unwrap() += 3;
+        *ring.at(10) += 1;
+        *ring.at(12) += 3;
         let seen: Vec<Option<u32>> = ring.range(8, 13).map(|v| v.copied()).collect();
         assert_eq!(seen, [None, Some(0), Some(1), Some(0), Some(3), None]);
-        assert_eq!(ring.at(14).copied(), Some(0));
-        assert_eq!(ring.at(10), None);
+        assert_eq!(*ring.at(14), 0);
         assert_eq!(ring.range(11, 14).flatten().sum::<u32>(), 3);
         ring.at(1000);
         assert_eq!(ring.range(997, 1000).flatten().sum::<u32>(), 0);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_hides_nothing_that_comes_after() {
+        let mut ring: Ring<u32, 4> = Ring::new(10);
+        for step in 10..14 {
+            *ring.at(step) += 1;
+        }
+        // A reader that was a moment late is no step of the clock.
+        *ring.at(12) += 1;
+        assert_eq!(ring.range(10, 13).flatten().copied().collect::<Vec<_>>(), [1, 1, 2, 1]);
+        *ring.at(11) += 5;
+        assert_eq!(
+            ring.range(10, 13).map(|v| v.copied()).collect::<Vec<_>>(),
+            [Some(1), Some(6), None, None]
+        );
+        *ring.at(12) += 1;
+        assert_eq!(ring.range(10, 12).flatten().copied().collect::<Vec<_>>(), [1, 6, 1]);
+        // Further back than it reaches.
+        *ring.at(3) += 2;
+        assert_eq!(ring.range(0, 3).flatten().sum::<u32>(), 2);
     }
 
     #[test]
