@@ -61,6 +61,7 @@ impl Cluster {
             200 => Ok(Some(serde_json::from_slice(&body).context("the answer for the StatefulSet")?)),
             // A pod that only looks like one of a set.
             404 => Ok(None),
+            401 | 403 => Err(Forbidden(status).into()),
             other => bail!("{path}: HTTP status {other}"),
         }
     }
@@ -111,6 +112,18 @@ impl Cluster {
         Ok((status.context("no HTTP status")?, body))
     }
 }
+
+/// The API does not let this process know.
+#[derive(Debug)]
+struct Forbidden(u16);
+
+impl std::fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HTTP status {}: until it is allowed all devices are polled, by every replica", self.0)
+    }
+}
+
+impl std::error::Error for Forbidden {}
 
 /// What counts of a StatefulSet (apps/v1).
 #[derive(Debug, Default, Deserialize)]
@@ -186,8 +199,12 @@ impl Membership {
                     first.store(cluster.ordinal, Ordering::SeqCst);
                     members.store(1, Ordering::SeqCst);
                 }
-                // What was known last goes on.
+                // What was known last goes on. Who was never allowed to know polls all: twice is better than not at all.
                 Err(error) => {
+                    if error.downcast_ref::<Forbidden>().is_some() && members.load(Ordering::SeqCst) == 0 {
+                        first.store(cluster.ordinal, Ordering::SeqCst);
+                        members.store(1, Ordering::SeqCst);
+                    }
                     let what = format!("{error:#}");
                     if what != told {
                         tracing::error!(
@@ -324,8 +341,13 @@ mod tests {
         stop.store(true, Ordering::Release);
         // What is no StatefulSet polls all of it.
         *api.answer.lock().unwrap() = (404, "{}".into());
-        let alone = Membership::watch(cluster, Arc::new(AtomicBool::new(true))).unwrap();
-        assert_eq!(alone.shard(), (0, 1));
+        let ended = || Arc::new(AtomicBool::new(true));
+        assert_eq!(Membership::watch(cluster.clone(), ended()).unwrap().shard(), (0, 1));
+        // So does one that may not know, from the start; one whose API is away waits.
+        *api.answer.lock().unwrap() = (403, "{}".into());
+        assert_eq!(Membership::watch(cluster.clone(), ended()).unwrap().shard(), (0, 1));
+        let away = Cluster { port: 1, ..cluster };
+        assert_eq!(Membership::watch(away, ended()).unwrap().shard(), (0, 0));
     }
 
     #[test]

@@ -481,7 +481,9 @@ fn the_memory_budget_is_summed_and_names_the_keys_that_break_it() {
         ]
     );
     assert_eq!(wrong("export: { otlp: { endpoint: 'http://h:1', batch: { max_bytes: 200MiB } } }").len(), 1);
-    assert_eq!(wrong("limits: { memory: 8MiB }").len(), 1);
+    let small = |more: &str| format!("limits: {{ memory: 8MiB }}\n{more}");
+    assert!(load(&small("")).is_ok());
+    assert_eq!(wrong(&small("receive: { otlp: { grpc: 127.0.0.1:4317 } }")).len(), 1);
 }
 
 #[test]

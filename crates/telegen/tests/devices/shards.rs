@@ -14,9 +14,9 @@ use telegen_testkit::sink::OtlpSink;
 use super::Telegen;
 
 const DEVICES: usize = 1000;
-const INTERVAL: u64 = 3;
+const INTERVAL: u64 = 5;
 /// Whole intervals between two changes.
-const REST: u64 = 3;
+const REST: u64 = 2;
 
 /// A switch with one port.
 const SWITCH: &str = "1.3.6.1.2.1.1.1.0|4|A switch\n1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.99999.1\n1.3.6.1.2.1.1.3.0|67|123456\n\
@@ -126,11 +126,17 @@ async fn every_device_is_polled_once_an_interval_by_one_two_and_three_shards() {
     stop.store(true, Ordering::Relaxed);
     simulated.join().unwrap();
     let log = log.lock().unwrap().clone();
-    // A device's last poll stands at its moment: nothing changed for long.
-    let mut moments = vec![0; DEVICES];
-    for (device, at) in log.iter().filter(|(_, at)| *at < end) {
-        moments[*device] = at % interval;
+    // A device's moment: where the least late of its last polls stands.
+    let settled = changes[2].1;
+    let mut moments = vec![None; DEVICES];
+    for (device, at) in log.iter().filter(|(_, at)| (settled..end).contains(at)) {
+        let at = at % interval;
+        let earlier = |than: u64| (than + interval - at) % interval < interval / 2;
+        if moments[*device].is_none_or(earlier) {
+            moments[*device] = Some(at);
+        }
     }
+    let moments: Vec<u64> = moments.into_iter().map(|m| m.unwrap()).collect();
     let (mut counted, mut at_change) = (0, BTreeMap::new());
     for (device, polls) in by_interval(&log, &moments).into_iter().enumerate() {
         let moment = |number: u64| number * interval + moments[device];
