@@ -10,7 +10,7 @@ use telegen_model::{
 };
 use telegen_pipeline::{MetricSource, Reader};
 
-use crate::hist::{DURATION_BOUNDS, Explicit};
+use crate::hist::{DURATION_BOUNDS, Exemplars, Explicit};
 use crate::tree::Edge;
 
 /// Edges at most; what is beyond is counted under [`OTHER`].
@@ -187,7 +187,7 @@ impl MetricSource for Graph {
             }
             for (hist, out) in [(&counts.client, &mut client), (&counts.server, &mut server)] {
                 if !hist.is_empty() {
-                    out.push(hist.point(s.attrs.clone(), start, now));
+                    out.push(hist.point(s.attrs.clone(), start, now, Exemplars::New));
                 }
             }
             if delta {

@@ -16,6 +16,39 @@ pub(crate) const SIZE_BOUNDS: [f64; 10] =
 const EXPONENTIAL_MAX: usize = 160;
 const SCALE_MAX: i32 = 20;
 
+/// An exemplar makes room for a newer one after this long, ns, also where nothing is exported.
+const EXEMPLAR_NS: u64 = 10_000_000_000;
+
+/// Which exemplars a reader gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exemplars {
+    /// Those that no export has told of.
+    New,
+    /// The last one of each bucket: a scrape may come long after an export.
+    Last,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    exemplar: Exemplar,
+    /// An export has told of it.
+    told: bool,
+}
+
+impl Held {
+    fn new(exemplar: Exemplar) -> Held {
+        Held { exemplar, told: false }
+    }
+
+    fn is_old(&self, now: u64) -> bool {
+        self.told || now.saturating_sub(self.exemplar.time) > EXEMPLAR_NS
+    }
+
+    fn of<'a>(held: impl Iterator<Item = &'a Held>, which: Exemplars) -> Vec<Exemplar> {
+        held.filter(|h| which == Exemplars::Last || !h.told).map(|h| h.exemplar.clone()).collect()
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 struct Totals {
     count: u64,
@@ -43,7 +76,7 @@ pub(crate) struct Explicit {
     bounds: Arc<[f64]>,
     totals: Totals,
     counts: Vec<u64>,
-    exemplars: Vec<Option<Exemplar>>,
+    exemplars: Vec<Option<Held>>,
 }
 
 impl Explicit {
@@ -59,10 +92,10 @@ impl Explicit {
         self.counts[bucket] += 1;
     }
 
-    /// Whether the bucket of a value has no exemplar since the last export.
-    pub(crate) fn wants_exemplar(&self, value: f64) -> bool {
+    /// Whether the bucket of a value has no exemplar of late; `now` is ns since 1970.
+    pub(crate) fn wants_exemplar(&self, value: f64, now: u64) -> bool {
         let bucket = self.bounds.partition_point(|b| *b < value);
-        self.exemplars.get(bucket).is_none_or(Option::is_none)
+        self.exemplars.get(bucket).and_then(Option::as_ref).is_none_or(|held| held.is_old(now))
     }
 
     pub(crate) fn exemplify(&mut self, exemplar: Exemplar, value: f64) {
@@ -70,14 +103,14 @@ impl Explicit {
             self.exemplars = vec![None; self.counts.len()];
         }
         let bucket = self.bounds.partition_point(|b| *b < value);
-        self.exemplars[bucket] = Some(exemplar);
+        self.exemplars[bucket] = Some(Held::new(exemplar));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.totals.count == 0
     }
 
-    pub(crate) fn point(&self, attrs: Attrs, start: u64, time: u64) -> HistogramPoint {
+    pub(crate) fn point(&self, attrs: Attrs, start: u64, time: u64, which: Exemplars) -> HistogramPoint {
         let some = self.totals.count > 0;
         HistogramPoint {
             attrs,
@@ -89,7 +122,7 @@ impl Explicit {
             max: some.then_some(self.totals.max),
             bounds: self.bounds.clone(),
             counts: self.counts.clone(),
-            exemplars: self.exemplars.iter().flatten().cloned().collect(),
+            exemplars: Held::of(self.exemplars.iter().flatten(), which),
         }
     }
 
@@ -99,8 +132,9 @@ impl Explicit {
         self.exemplars.clear();
     }
 
-    pub(crate) fn clear_exemplars(&mut self) {
-        self.exemplars.clear();
+    /// An export has told of the exemplars.
+    pub(crate) fn told(&mut self) {
+        self.exemplars.iter_mut().flatten().for_each(|held| held.told = true);
     }
 }
 
@@ -112,7 +146,7 @@ pub(crate) struct Exponential {
     zero: u64,
     offset: i32,
     counts: Vec<u64>,
-    exemplar: Option<Exemplar>,
+    exemplar: Option<Held>,
 }
 
 impl Exponential {
@@ -127,13 +161,13 @@ impl Exponential {
         }
     }
 
-    /// Whether there is no exemplar since the last export.
-    pub(crate) fn wants_exemplar(&self) -> bool {
-        self.exemplar.is_none()
+    /// Whether there is no exemplar of late; `now` is ns since 1970.
+    pub(crate) fn wants_exemplar(&self, now: u64) -> bool {
+        self.exemplar.as_ref().is_none_or(|held| held.is_old(now))
     }
 
     pub(crate) fn exemplify(&mut self, exemplar: Exemplar) {
-        self.exemplar = Some(exemplar);
+        self.exemplar = Some(Held::new(exemplar));
     }
 
     pub(crate) fn record(&mut self, value: f64) {
@@ -189,7 +223,13 @@ impl Exponential {
         self.totals.count == 0
     }
 
-    pub(crate) fn point(&self, attrs: Attrs, start: u64, time: u64) -> ExponentialHistogramPoint {
+    pub(crate) fn point(
+        &self,
+        attrs: Attrs,
+        start: u64,
+        time: u64,
+        which: Exemplars,
+    ) -> ExponentialHistogramPoint {
         let some = self.totals.count > 0;
         ExponentialHistogramPoint {
             attrs,
@@ -203,7 +243,7 @@ impl Exponential {
             zero_count: self.zero,
             positive_offset: self.offset,
             positive: self.counts.clone(),
-            exemplars: self.exemplar.iter().cloned().collect(),
+            exemplars: Held::of(self.exemplar.iter(), which),
         }
     }
 
@@ -211,8 +251,9 @@ impl Exponential {
         *self = Exponential::new();
     }
 
-    pub(crate) fn clear_exemplars(&mut self) {
-        self.exemplar = None;
+    /// An export has told of the exemplar.
+    pub(crate) fn told(&mut self) {
+        self.exemplar.iter_mut().for_each(|held| held.told = true);
     }
 }
 
@@ -232,7 +273,7 @@ mod tests {
         for v in [0.0, 0.005, 0.006, 10.0, 11.0] {
             h.record(v);
         }
-        let p = h.point([].into(), 1, 2);
+        let p = h.point([].into(), 1, 2, Exemplars::New);
         let mut expect = vec![0; 15];
         (expect[0], expect[1], expect[13], expect[14]) = (2, 1, 1, 1);
         assert_eq!(p.counts, expect);
@@ -246,7 +287,7 @@ mod tests {
         for v in &values {
             h.record(*v);
         }
-        let p = h.point([].into(), 0, 0);
+        let p = h.point([].into(), 0, 0, Exemplars::New);
         assert!(p.positive.len() <= EXPONENTIAL_MAX);
         assert_eq!((p.count, p.zero_count), (2001, 1));
         assert_eq!(p.positive.iter().sum::<u64>(), 2000);

@@ -10,7 +10,7 @@ use telegen_model::{
 };
 use telegen_pipeline::{MetricSource, Reader};
 
-use crate::hist::{DURATION_BOUNDS, Explicit, Exponential, SIZE_BOUNDS};
+use crate::hist::{DURATION_BOUNDS, Exemplars, Explicit, Exponential, SIZE_BOUNDS};
 
 /// Series without a request for this long end.
 const IDLE_NS: u64 = 600_000_000_000;
@@ -80,10 +80,10 @@ impl Hist {
             Hist::Exponential(h) => h.record(value),
         }
     }
-    fn wants_exemplar(&self, value: f64) -> bool {
+    fn wants_exemplar(&self, value: f64, now: u64) -> bool {
         match self {
-            Hist::Explicit(h) => h.wants_exemplar(value),
-            Hist::Exponential(h) => h.wants_exemplar(),
+            Hist::Explicit(h) => h.wants_exemplar(value, now),
+            Hist::Exponential(h) => h.wants_exemplar(now),
         }
     }
     fn exemplify(&mut self, exemplar: Exemplar, value: f64) {
@@ -104,10 +104,10 @@ impl Hist {
             Hist::Exponential(h) => h.clear(),
         }
     }
-    fn clear_exemplars(&mut self) {
+    fn told(&mut self) {
         match self {
-            Hist::Explicit(h) => h.clear_exemplars(),
-            Hist::Exponential(h) => h.clear_exemplars(),
+            Hist::Explicit(h) => h.told(),
+            Hist::Exponential(h) => h.told(),
         }
     }
 }
@@ -251,7 +251,7 @@ impl State {
             }
         };
         series.used = r.now;
-        if wanted.is_none() && series.total[0].wants_exemplar(r.seconds) {
+        if wanted.is_none() && series.total[0].wants_exemplar(r.seconds, r.now) {
             wanted = Some(Box::new(r.key));
         }
         let values = [Some(r.seconds), r.request_body.map(|b| b as f64), r.response_body.map(|b| b as f64)];
@@ -275,11 +275,12 @@ impl State {
             // From here on differences are kept; the first one is all there was so far.
             self.wants_delta = true;
         }
-        let from = self.exported;
+        let exemplars = if export.is_some() { Exemplars::New } else { Exemplars::Last };
+        let window = Window { delta, from: self.exported, now, exemplars };
         let mut groups: Vec<ResourceGroup> = Vec::new();
         // Two resources of one content are one writer: an instance whose process table entry was made anew.
         for instance in self.instances.values_mut() {
-            let metrics = instance.metrics(delta, from, now);
+            let metrics = instance.metrics(&window);
             if export.is_some() {
                 instance.exported(delta, &self.bounds, self.settings.exponential);
             }
@@ -303,13 +304,13 @@ impl State {
 }
 
 impl Instance {
-    fn metrics(&self, delta: bool, from: u64, now: u64) -> Vec<Metric> {
+    fn metrics(&self, window: &Window) -> Vec<Metric> {
         let mut out = Vec::new();
         for (side, names) in [(Side::Server, &NAMES[0]), (Side::Client, &NAMES[1])] {
             for (i, (name, unit, help)) in names.iter().enumerate() {
                 let own = self.series.iter().filter(|(k, _)| k.side == side).map(|(_, s)| s);
                 let extra = self.overflow[side as usize].iter();
-                if let Some(data) = points(own.chain(extra), i, delta, from, now) {
+                if let Some(data) = points(own.chain(extra), i, window) {
                     out.push(Metric {
                         name: Str::const_new(name),
                         description: Str::const_new(help),
@@ -324,7 +325,7 @@ impl Instance {
 
     fn exported(&mut self, delta: bool, bounds: &[Arc<[f64]>; 3], exponential: bool) {
         for s in self.series.values_mut().chain(self.overflow.iter_mut().flatten()) {
-            s.total.iter_mut().for_each(Hist::clear_exemplars);
+            s.total.iter_mut().for_each(Hist::told);
             if delta {
                 match &mut s.delta {
                     Some(d) => d.iter_mut().for_each(Hist::clear),
@@ -335,13 +336,17 @@ impl Instance {
     }
 }
 
-fn points<'a>(
-    series: impl Iterator<Item = &'a Series>,
-    which: usize,
+/// What a reader asked for.
+struct Window {
+    /// Differences since `from`, instead of totals.
     delta: bool,
     from: u64,
     now: u64,
-) -> Option<MetricData> {
+    exemplars: Exemplars,
+}
+
+fn points<'a>(series: impl Iterator<Item = &'a Series>, which: usize, window: &Window) -> Option<MetricData> {
+    let &Window { delta, from, now, exemplars } = window;
     let temporality = if delta { Temporality::Delta } else { Temporality::Cumulative };
     let (mut explicit, mut exponential) = (Vec::new(), Vec::new());
     for s in series {
@@ -353,8 +358,8 @@ fn points<'a>(
             continue;
         }
         match hist {
-            Hist::Explicit(h) => explicit.push(h.point(s.attrs.clone(), start, now)),
-            Hist::Exponential(h) => exponential.push(h.point(s.attrs.clone(), start, now)),
+            Hist::Explicit(h) => explicit.push(h.point(s.attrs.clone(), start, now, exemplars)),
+            Hist::Exponential(h) => exponential.push(h.point(s.attrs.clone(), start, now, exemplars)),
         }
     }
     if !explicit.is_empty() {

@@ -70,6 +70,43 @@ fn totals_keep_their_start_and_a_peek_changes_nothing() {
 }
 
 #[test]
+fn a_scrape_gets_the_last_exemplar_and_an_export_only_those_since_the_one_before() {
+    for exponential in [false, true] {
+        let (red, r) = (red(10, exponential), Arc::new(Resource::default()));
+        let export = Reader::Export { temporality: Temporality::Cumulative };
+        let times = |reader, now| {
+            let mut times = Vec::new();
+            for group in red.collect(reader, now) {
+                let Records::Metrics(metrics) = group.records else { panic!("metrics") };
+                for data in metrics.into_iter().map(|m| m.data) {
+                    match data {
+                        MetricData::Histogram { points, .. } => {
+                            times.extend(points.iter().flat_map(|p| &p.exemplars).map(|e| e.time));
+                        }
+                        MetricData::ExponentialHistogram { points, .. } => {
+                            times.extend(points.iter().flat_map(|p| &p.exemplars).map(|e| e.time));
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+            times
+        };
+        record(&red, &r, key(Side::Server, 200), 0.1, 1500);
+        record(&red, &r, key(Side::Server, 200), 0.1, 1600);
+        assert_eq!(times(export, 2000), [1500]);
+        assert_eq!((times(export, 2100), times(Reader::Peek, 2200)), (vec![], vec![1500]));
+        record(&red, &r, key(Side::Server, 200), 0.1, 2500);
+        assert_eq!(times(Reader::Peek, 2600), [2500]);
+        // Without an export the last one is replaced when it is old.
+        record(&red, &r, key(Side::Server, 200), 0.1, 2700);
+        assert_eq!(times(Reader::Peek, 2800), [2500]);
+        record(&red, &r, key(Side::Server, 200), 0.1, 2501 + 10_000_000_000);
+        assert_eq!(times(export, 3000 + 10_000_000_000), [2501 + 10_000_000_000]);
+    }
+}
+
+#[test]
 fn series_beyond_the_bound_are_one_overflow_series_a_side() {
     let (red, r) = (red(2, false), Arc::new(Resource::default()));
     for status in 200..210 {
