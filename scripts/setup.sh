@@ -7,7 +7,7 @@ declare -a wanted=() helpful=()
 for part in "$@"; do
   case "$part" in
     build) wanted+=(clang-19 gcc libc6-dev libelf-dev zlib1g-dev libzstd-dev linux-libc-dev pkg-config make git) ;;
-    test) wanted+=(nginx-light wrk curl python3 nodejs golang-go default-jdk-headless gcc-multilib bpftool util-linux npm chromium iproute2 nftables
+    test) wanted+=(nginx-light wrk nghttp2-client curl python3 nodejs golang-go default-jdk-headless gcc-multilib bpftool util-linux npm chromium iproute2 nftables
       snmp snmpd snmptrapd prometheus-snmp-exporter prometheus python3-venv maven)
       # Without these the tests on other kernels are skipped.
       helpful+=(qemu-system-x86 seabios cpio busybox-static xz-utils e2fsprogs binutils)

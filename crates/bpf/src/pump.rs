@@ -71,8 +71,9 @@ impl Pump {
         Ok(Pump { control, streams, rings, most: Cell::new(0), waiter, unknown })
     }
 
-    /// Waits until a ring fills up, a process record arrives or `timeout` has passed; then reads everything.
-    pub fn turn(&self, timeout: Duration) -> Result<(), Error> {
+    /// Waits until a ring fills up, a process record arrives or `timeout` has passed; then reads everything. Gives the
+    /// number of stream records.
+    pub fn turn(&self, timeout: Duration) -> Result<usize, Error> {
         let mut events =
             [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 32];
         let wait = rustix::event::Timespec {
@@ -87,13 +88,16 @@ impl Pump {
     }
 
     /// Reads everything without waiting. Process records come first: the streams' owners are among them.
-    pub fn drain(&self) -> Result<(), Error> {
+    pub fn drain(&self) -> Result<usize, Error> {
         self.most.set(self.most.get().max(self.sum(|ring| {
             // SAFETY: `ring` is one of this pump's, see `sum`.
             unsafe { libbpf_sys::ring__avail_data_size(ring) }
         })));
         self.control.consume().context("reading the control ring")?;
-        self.streams.consume().context("reading the stream rings")
+        let read = self.streams.consume_raw();
+        usize::try_from(read)
+            .map_err(|_| libbpf_rs::Error::from_raw_os_error(-read))
+            .context("reading the stream rings")
     }
 
     /// Bytes that the stream rings hold together.
