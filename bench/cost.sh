@@ -4,7 +4,7 @@ source "$(dirname "$0")/lib.sh"
 cargo build --release --locked -q -p telegen
 seconds=${SECONDS_A_ROUND:-5}
 port=$(free_port); start_nginx "$port" 16384; url=http://127.0.0.1:$port/index.html
-ulimit -n 40000
+ulimit -n "$(ulimit -Hn)"
 settings=('agent.traces.capture_budget=0' 'agent.discovery.exclude=[{exe: "*/h2load"}]')
 
 load() { h2load --h1 -t1 -c"$1" -D "$seconds" --rps="$2" "$url" > "$work/load"; }
@@ -40,7 +40,7 @@ for open in 10 100 1000 10000; do
   start_agent "${settings[@]}"
   python3 - "$port" "$open" "$work/opened" <<'PY' & holder=$!
 import resource, socket, sys, time
-resource.setrlimit(resource.RLIMIT_NOFILE, (40000, 40000))
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 port, n = int(sys.argv[1]), int(sys.argv[2]) - 10
 held = []
 for _ in range(n):

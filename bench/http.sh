@@ -9,6 +9,7 @@ port=$(free_port); start_go "$port"; go_url=http://127.0.0.1:$port/echo; go_pid=
 settings=('agent.traces.capture_budget=0' 'agent.discovery.exclude=[{exe: "*/wrk"}, {exe: "*/h2load"}]')
 
 with_kernel_half() { # URL
+  : > "$work/discard"
   "$target/release/examples/discard" 600 /wrk > "$work/discard" & local pid=$!
   # Until it is attached the verifier has a processor to itself.
   until grep -q attached "$work/discard"; do sleep 0.05; done
@@ -27,6 +28,7 @@ print(t["produced"], sum(sum(r.values()) for r in t["lost"].values()))'; } > "$w
 # Requests at a fixed rate over 32 connections: their 99th percentile (us) and what they cost the server (us each).
 at_rate() { # URL RATE SERVER
   local before after
+  rm -f "$work/times" # h2load appends
   before=$(cpu_ms "$3")
   h2load --h1 -t1 -c32 -D "${SECONDS_A_ROUND:-3}" --rps=$(($2 / 32)) --log-file="$work/times" "$1" > /dev/null
   after=$(cpu_ms "$3")

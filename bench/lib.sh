@@ -22,7 +22,7 @@ start_nginx() { # PORT [CONNECTIONS]
   mkdir -p "$work/www"
   printf 'hello telegen\n' > "$work/www/index.html"
   cat > "$work/nginx.conf" <<CONF
-worker_processes 2; daemon off; pid $work/nginx.pid; error_log $work/error.log; worker_rlimit_nofile 40000;
+worker_processes 2; daemon off; pid $work/nginx.pid; error_log $work/error.log;
 events { worker_connections ${2:-1024}; }
 http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; keepalive_timeout 600s;
   client_body_temp_path $work/b; proxy_temp_path $work/p;
