@@ -3,7 +3,7 @@
 source "$(dirname "$0")/lib.sh"
 rounds=${ROUNDS:-6}
 cargo build --release --locked -q -p telegen
-cost=$(cargo test --release --locked -q -p telegen-trace -p telegen-config --features telegen-trace/engine --lib -- --ignored --nocapture --exact tree::tests::cost)
+cost=$(cargo test --release --locked -q -p telegen-trace -p telegen-config --features telegen-trace/engine --lib -- --nocapture --exact tree::tests::of_many_requests_each_finds_its_other_end_and_its_parent)
 port=$(free_port); start_nginx "$port"; nginx_url=http://127.0.0.1:$port/index.html
 port=$(free_port); start_go "$port"; go_url=http://127.0.0.1:$port/echo
 

@@ -22,7 +22,21 @@ static __always_inline struct proc_state *proc_of(u32 tgid, u64 now)
 	return bpf_map_lookup_elem(&procs, &tgid);
 }
 
-/* Refills and takes from the owner's budget: 0 in it, 1 over it (brief), 2 over the second bound. */
+/* Whether half of this processor's ring is taken: what is over its budget leaves the rest to the others. */
+__noinline u32 ring_is_short(void)
+{
+	const struct live_settings *settings = live_settings();
+
+	if (!settings)
+		return 0;
+	u32 which = (bpf_get_smp_processor_id() >> 2) & settings->ring_mask;
+	void *ring = bpf_map_lookup_elem(&rings, &which);
+
+	/* A reader is woken at a quarter. */
+	return ring && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > 2 * settings->ring_wake;
+}
+
+/* Refills and takes from the owner's budget: 0 in it, 1 over it (brief), 2 over the second bound or without room. */
 __noinline u32 take_budget(u32 tgid, u64 now)
 {
 	if (!budget_per_second)
@@ -50,7 +64,7 @@ __noinline u32 take_budget(u32 tgid, u64 now)
 		__sync_fetch_and_add(&p->credit, -1);
 		return 0;
 	}
-	if (p->brief > 0) {
+	if (p->brief > 0 && !ring_is_short()) {
 		__sync_fetch_and_add(&p->brief, -1);
 		count(COUNT_OVER_BUDGET);
 		return 1;

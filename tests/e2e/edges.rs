@@ -23,6 +23,24 @@ fn serve(n: usize, handle: impl Fn(TcpStream) + Send + 'static) -> (u16, thread:
     (port, thread)
 }
 
+/// Reads requests without a body until the other side ends; `answer` is told how many heads each read has completed.
+pub fn each_head(mut s: TcpStream, mut answer: impl FnMut(&mut TcpStream, usize)) {
+    let (mut got, mut buffer) = (Vec::new(), [0; 65536]);
+    loop {
+        let n = s.read(&mut buffer).unwrap();
+        if n == 0 {
+            return;
+        }
+        got.extend_from_slice(&buffer[..n]);
+        let mut heads = 0;
+        while let Some(end) = got.windows(4).position(|w| w == END) {
+            got.drain(..end + 4);
+            heads += 1;
+        }
+        answer(&mut s, heads);
+    }
+}
+
 /// Reads until `end` is among the bytes.
 pub fn until(s: &mut impl Read, end: &[u8]) -> Vec<u8> {
     let mut got = Vec::new();
@@ -116,18 +134,10 @@ fn until_closed(s: &mut impl Read) {
 #[test]
 fn requests_byte_by_byte_and_forty_in_one_write_are_told_one_by_one() {
     let Some(agent) = Agent::start("byte by byte", SELF) else { return };
-    let (port, server) = serve(2, |mut s| {
+    let (port, server) = serve(2, |s| {
         let mut asked = 0;
-        let mut got = Vec::new();
-        let mut buffer = [0; 4096];
-        loop {
-            let n = s.read(&mut buffer).unwrap();
-            if n == 0 {
-                return;
-            }
-            got.extend_from_slice(&buffer[..n]);
-            while let Some(end) = got.windows(4).position(|w| w == END) {
-                got.drain(..end + 4);
+        each_head(s, |s, heads| {
+            for _ in 0..heads {
                 asked += 1;
                 s.write_all(
                     format!("HTTP/1.1 200 OK\r\nContent-Length: {asked}\r\n\r\n{}", "y".repeat(asked))
@@ -135,7 +145,7 @@ fn requests_byte_by_byte_and_forty_in_one_write_are_told_one_by_one() {
                 )
                 .unwrap();
             }
-        }
+        });
     });
     let mut s = connect(port);
     for i in 0..3 {

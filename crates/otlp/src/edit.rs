@@ -7,7 +7,7 @@ use telegen_model::{RawRecords, Signal, Value};
 use crate::edit_profiles::edit_profiles;
 use crate::raw::of_resource;
 use crate::schema::{Field, KEY_VALUE, Kind, Message};
-use crate::walk::{Fields, Raw, close, put_bytes, put_varint};
+use crate::walk::{Fields, Raw, put_bytes, put_message};
 
 /// An attribute's value as protobuf (`AnyValue`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl AnyBytes<'_> {
     }
 
     /// These bytes.
-    pub(crate) fn owned(bytes: Vec<u8>) -> AnyBytes<'static> {
+    pub(crate) fn new<'a>(bytes: impl Into<Cow<'a, [u8]>>) -> AnyBytes<'a> {
         AnyBytes(bytes.into())
     }
 
@@ -104,11 +104,7 @@ fn message(of: &Message, bytes: &[u8], record: bool, with: &dyn Edit, out: &mut 
                 list.push((whole, pair));
             }
             (Some(Field { kind: Kind::Message(inner), item, .. }), Raw::Len(content)) => {
-                put_varint(out, u64::from(number << 3 | 2));
-                let at = out.len();
-                out.push(0);
-                message(inner, content, *item, with, out);
-                close(out, at);
+                put_message(out, number, |out| message(inner, content, *item, with, out));
             }
             _ => out.extend_from_slice(whole),
         }
@@ -124,12 +120,10 @@ fn message(of: &Message, bytes: &[u8], record: bool, with: &dyn Edit, out: &mut 
         .collect();
     with.edit(&mut pairs, record);
     for (key, value) in pairs {
-        put_varint(out, u64::from(own.number << 3 | 2));
-        let at = out.len();
-        out.push(0);
-        put_bytes(out, 1, key.as_bytes());
-        put_bytes(out, 2, &value.0);
-        close(out, at);
+        put_message(out, own.number, |out| {
+            put_bytes(out, 1, key.as_bytes());
+            put_bytes(out, 2, &value.0);
+        });
     }
 }
 

@@ -9,7 +9,7 @@ use crate::edit::{AnyBytes, Edit, is_attributes};
 use crate::inline::inlined;
 use crate::raw::of_resource;
 use crate::schema::{ANY_VALUE, DICTIONARY, Field, Kind, Message, Table};
-use crate::walk::{Fields, Raw, close, numbers, put_bytes, put_varint};
+use crate::walk::{Fields, Raw, numbers, put_bytes, put_message, put_varint};
 
 /// Numbers of the dictionary's tables.
 const STRINGS: u32 = 5;
@@ -23,15 +23,11 @@ pub(crate) fn edit_profiles(records: &RawRecords, with: &dyn Edit) -> Option<Raw
     if !named && !with.touches_records() && !inline(of_resource(Signal::Profiles), &records.body, with) {
         return None;
     }
+    let known = tables.read();
     let mut body = Vec::with_capacity(records.body.len() + 64);
-    message(
-        of_resource(Signal::Profiles),
-        &records.body,
-        false,
-        &mut Editor { tables: &mut tables, with },
-        &mut body,
-    );
-    let dictionary = rewritten(&records.dictionary, &mut tables, with, &body);
+    let mut editor = Editor { tables: &mut tables, known: &known, with };
+    message(of_resource(Signal::Profiles), &records.body, false, &mut editor, &mut body);
+    let dictionary = rewritten(&records.dictionary, &mut editor, &body);
     Some(RawRecords { body: body.into(), dictionary: dictionary.into(), ..records.clone() })
 }
 
@@ -67,7 +63,16 @@ struct Tables<'a> {
 
 struct Editor<'t, 'a> {
     tables: &'t mut Tables<'a>,
+    /// The attributes that were there, read once: many lists point at each.
+    known: &'t [Attribute],
     with: &'t dyn Edit,
+}
+
+/// An entry of the attribute table.
+struct Attribute {
+    key: Cow<'static, str>,
+    value: AnyBytes<'static>,
+    unit: u64,
 }
 
 impl<'a> Tables<'a> {
@@ -94,12 +99,15 @@ impl<'a> Tables<'a> {
 
     /// A value without indices: equal ones are equal bytes.
     fn value(&self, bytes: &[u8]) -> AnyBytes<'static> {
-        AnyBytes::owned(inlined(&ANY_VALUE, bytes, &|at| self.string(at)))
+        AnyBytes::new(inlined(&ANY_VALUE, bytes, &|at| self.string(at)))
     }
 
-    /// Key, value and unit of an entry of the attribute table.
-    fn attribute(&self, at: u64) -> (Cow<'static, str>, AnyBytes<'static>, u64) {
-        let entry = usize::try_from(at).ok().and_then(|at| self.attributes.get(at)).map_or(&[][..], |e| e);
+    /// The attribute table; the last entry is what an index that points nowhere stands for.
+    fn read(&self) -> Vec<Attribute> {
+        self.attributes.iter().copied().chain([&[][..]]).map(|entry| self.attribute(entry)).collect()
+    }
+
+    fn attribute(&self, entry: &[u8]) -> Attribute {
         let (mut key, mut value, mut unit) = (0, &[][..], 0);
         let mut fields = Fields::of(entry);
         while let Ok(Some((number, found, _))) = fields.next() {
@@ -110,7 +118,7 @@ impl<'a> Tables<'a> {
                 _ => {}
             }
         }
-        (self.text(key), self.value(value), unit)
+        Attribute { key: self.text(key), value: self.value(value), unit }
     }
 
     fn put_string(&mut self, text: &str) -> i32 {
@@ -150,26 +158,36 @@ impl<'a> Tables<'a> {
     }
 }
 
+/// Where a pair's texts lie. A list may be long and a value too: what was not changed is known by its place.
+type Place = [usize; 4];
+
+fn place(key: &str, value: &AnyBytes<'_>) -> Place {
+    let value = value.bytes();
+    [key.as_ptr() as usize, key.len(), value.as_ptr() as usize, value.len()]
+}
+
 impl Editor<'_, '_> {
     /// The list of indices as it is to be.
     fn indices(&mut self, list: &[u64], record: bool) -> Option<Vec<u64>> {
-        let had: Vec<_> = list.iter().map(|at| self.tables.attribute(*at)).collect();
-        let edits =
-            (record && self.with.touches_records()) || had.iter().any(|(key, ..)| self.with.touches(key));
+        let nothing = self.known.len() - 1;
+        let at = |at: &u64| usize::try_from(*at).map_or(nothing, |at| at.min(nothing));
+        let had: Vec<&Attribute> = list.iter().map(|i| &self.known[at(i)]).collect();
+        let edits = (record && self.with.touches_records()) || had.iter().any(|a| self.with.touches(&a.key));
         if !edits {
             return None;
         }
         let mut pairs: Vec<(Cow<'_, str>, AnyBytes<'_>)> =
-            had.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect();
+            had.iter().map(|a| (Cow::Borrowed(&*a.key), AnyBytes::new(a.value.bytes()))).collect();
+        let indices: HashMap<Place, u64> =
+            pairs.iter().zip(list).map(|((key, value), at)| (place(key, value), *at)).collect();
         self.with.edit(&mut pairs, record);
         let indices = pairs.into_iter().map(|(key, value)| {
-            if let Some(same) = had.iter().position(|(k, v, _)| *k == key && *v == value) {
-                return list[same];
+            if let Some(same) = indices.get(&place(&key, &value)) {
+                return *same;
             }
             // A unit goes with its value, else with its name.
-            let unit =
-                had.iter().find(|(_, v, _)| *v == value).or_else(|| had.iter().find(|(k, ..)| *k == key));
-            self.tables.put_attribute(&key, &value, unit.map_or(0, |(.., unit)| *unit)) as u64
+            let unit = had.iter().find(|a| a.value == value).or_else(|| had.iter().find(|a| a.key == key));
+            self.tables.put_attribute(&key, &value, unit.map_or(0, |a| a.unit)) as u64
         });
         Some(indices.collect())
     }
@@ -208,11 +226,7 @@ fn message(of: &Message, bytes: &[u8], record: bool, editor: &mut Editor<'_, '_>
                 });
             }
             (Some(Field { kind: Kind::Message(inner), item, .. }), Raw::Len(content)) => {
-                put_varint(out, u64::from(number << 3 | 2));
-                let at = out.len();
-                out.push(0);
-                message(inner, content, *item, editor, out);
-                close(out, at);
+                put_message(out, number, |out| message(inner, content, *item, editor, out));
             }
             _ => out.extend_from_slice(whole),
         }
@@ -233,36 +247,31 @@ fn message(of: &Message, bytes: &[u8], record: bool, editor: &mut Editor<'_, '_>
     }
     editor.with.edit(&mut list, false);
     for (key, value) in list {
-        put_varint(out, u64::from(own.number << 3 | 2));
-        let at = out.len();
-        out.push(0);
-        put_bytes(out, 1, key.as_bytes());
-        put_bytes(out, 2, value.bytes());
-        close(out, at);
+        put_message(out, own.number, |out| {
+            put_bytes(out, 1, key.as_bytes());
+            put_bytes(out, 2, value.bytes());
+        });
     }
 }
 
 /// The dictionary with its own lists changed, entries that must not leave emptied, and what was added.
-fn rewritten(dictionary: &[u8], tables: &mut Tables<'_>, with: &dyn Edit, body: &[u8]) -> Vec<u8> {
+fn rewritten(dictionary: &[u8], editor: &mut Editor<'_, '_>, body: &[u8]) -> Vec<u8> {
     let mut rest = Vec::with_capacity(dictionary.len() + 64);
     let (mut fields, mut attributes) = (Fields::of(dictionary), Vec::new());
     while let Ok(Some((number, value, whole))) = fields.next() {
         match (number, value, DICTIONARY.field(number)) {
             (STRINGS, ..) => {}
             (ATTRIBUTES, Raw::Len(entry), _) => {
-                let (key, ..) = tables.attribute(attributes.len() as u64);
-                attributes.push(if with.touches(&key) { &[][..] } else { entry });
+                let key = &editor.known[attributes.len()].key;
+                attributes.push(if editor.with.touches(key) { &[][..] } else { entry });
             }
             (_, Raw::Len(content), Some(Field { kind: Kind::Message(inner), .. })) => {
-                put_varint(&mut rest, u64::from(number << 3 | 2));
-                let at = rest.len();
-                rest.push(0);
-                message(inner, content, false, &mut Editor { tables, with }, &mut rest);
-                close(&mut rest, at);
+                put_message(&mut rest, number, |out| message(inner, content, false, editor, out));
             }
             _ => rest.extend_from_slice(whole),
         }
     }
+    let tables = &editor.tables;
     if attributes.is_empty() && !tables.added.is_empty() {
         attributes.push(&[]);
     }

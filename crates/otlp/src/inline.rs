@@ -1,7 +1,7 @@
 //! Attributes that point into a dictionary of texts, with the texts in their place.
 
 use crate::schema::{ANY_VALUE, KEY_VALUE, Kind, Message, Table};
-use crate::walk::{Fields, Raw, close, put_bytes, put_varint};
+use crate::walk::{Fields, Raw, put_bytes, put_message};
 
 /// The texts of a profiles dictionary.
 pub(crate) fn strings(dictionary: &[u8]) -> Vec<&[u8]> {
@@ -28,11 +28,7 @@ fn copy<'s>(of: &Message, bytes: &[u8], text: &dyn Fn(u64) -> &'s [u8], out: &mu
     while let Ok(Some((number, value, whole))) = fields.next() {
         match (of.field(number).map(|f| f.kind), value) {
             (Some(Kind::Message(inner)), Raw::Len(content)) => {
-                put_varint(out, u64::from(number << 3 | 2));
-                let at = out.len();
-                out.push(0);
-                copy(inner, content, text, out);
-                close(out, at);
+                put_message(out, number, |out| copy(inner, content, text, out));
             }
             (Some(Kind::Index(Table::String)), Raw::Varint(at)) if holds_text => put_bytes(out, 1, text(at)),
             _ => out.extend_from_slice(whole),

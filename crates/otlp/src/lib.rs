@@ -8,6 +8,7 @@ mod count;
 pub mod decode;
 mod edit;
 mod edit_profiles;
+mod expansion;
 mod inline;
 pub mod json;
 mod merge;

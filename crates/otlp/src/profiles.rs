@@ -7,7 +7,7 @@ use telegen_model::{RawRecords, Signal};
 
 use crate::raw::of_resource;
 use crate::schema::{DICTIONARY, Kind, Message, Table};
-use crate::walk::{Fields, Raw, close, numbers, put_bytes, put_varint};
+use crate::walk::{Fields, Raw, numbers, put_bytes, put_message, put_varint};
 
 /// The tables in the order of their field numbers, 1 to 7.
 const TABLES: [Table; 7] = [
@@ -123,11 +123,7 @@ fn moved(of: &Message, bytes: &[u8], map: &Map, out: &mut Vec<u8>) {
         };
         match (field.kind, value) {
             (Kind::Message(inner), Raw::Len(content)) => {
-                put_varint(out, u64::from(number << 3 | 2));
-                let at = out.len();
-                out.push(0);
-                moved(inner, content, map, out);
-                close(out, at);
+                put_message(out, number, |out| moved(inner, content, map, out));
             }
             (Kind::Index(table), Raw::Varint(v)) => {
                 put_varint(out, u64::from(number << 3));

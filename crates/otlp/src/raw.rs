@@ -5,6 +5,7 @@ use prost::Message as _;
 use telegen_model::{RawRecords, Resource, Signal};
 
 use crate::decode;
+use crate::expansion::Expansion;
 use crate::inline::{inlined, strings};
 use crate::message as m;
 use crate::schema::{Kind, Message, RESOURCE, request};
@@ -19,7 +20,8 @@ pub struct RawGroup {
     pub records: RawRecords,
 }
 
-/// Takes an `Export*ServiceRequest` apart. The whole request is checked: types, lengths, text, nesting (100 deep).
+/// Takes an `Export*ServiceRequest` apart. The whole request is checked: types, lengths, text, nesting (100 deep), and
+/// how much its indices stand for.
 /// Resources without items are left out, and so are fields of the request itself that no table has.
 pub fn raw_groups(signal: Signal, bytes: &Bytes) -> Result<Vec<RawGroup>, Malformed> {
     let (mut resources, mut dictionaries, mut fields) = (Vec::new(), Vec::new(), Fields::of(bytes));
@@ -40,16 +42,35 @@ pub fn raw_groups(signal: Signal, bytes: &Bytes) -> Result<Vec<RawGroup>, Malfor
     if !dictionary.is_empty() {
         check(&crate::schema::DICTIONARY, &dictionary, 1)?;
     }
-    let mut out = Vec::with_capacity(resources.len());
-    for of_resource in resources {
-        out.extend(group(signal, bytes.slice_ref(of_resource), &dictionary)?);
+    let mut expansion = (!dictionary.is_empty())
+        .then(|| Expansion::of(&dictionary, bytes.len(), resources.len()))
+        .transpose()?;
+    let dictionary = Dictionary { texts: strings(&dictionary), bytes: dictionary.clone() };
+    let (of, mut out) = (of_resource(signal), Vec::with_capacity(resources.len()));
+    for resource in resources {
+        let items = check(of, resource, 1)?;
+        if let Some(expansion) = &mut expansion {
+            expansion.take(of, resource)?;
+        }
+        if items > 0 {
+            out.push(group(signal, items, bytes.slice_ref(resource), &dictionary)?);
+        }
     }
     Ok(out)
 }
 
-fn group(signal: Signal, bytes: Bytes, dictionary: &Bytes) -> Result<Option<RawGroup>, Malformed> {
-    let of = of_resource(signal);
-    let items = check(of, &bytes, 1)?;
+/// What profiles point into.
+struct Dictionary<'a> {
+    bytes: Bytes,
+    texts: Vec<&'a [u8]>,
+}
+
+fn group(
+    signal: Signal,
+    items: usize,
+    bytes: Bytes,
+    dictionary: &Dictionary<'_>,
+) -> Result<RawGroup, Malformed> {
     let (mut resources, mut body): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
     let mut fields = Fields::of(&bytes);
     while let Some((number, value, whole)) = fields.next()? {
@@ -58,11 +79,8 @@ fn group(signal: Signal, bytes: Bytes, dictionary: &Bytes) -> Result<Option<RawG
             _ => body.push(whole),
         }
     }
-    if items == 0 {
-        return Ok(None);
-    }
     // The resource is rewritten: it must not depend on the dictionary.
-    let texts = strings(dictionary);
+    let texts = &dictionary.texts;
     let text = |at: u64| usize::try_from(at).ok().and_then(|at| texts.get(at).copied()).unwrap_or_default();
     let inline: Vec<Vec<u8>> = match texts.is_empty() {
         true => Vec::new(),
@@ -72,9 +90,9 @@ fn group(signal: Signal, bytes: Bytes, dictionary: &Bytes) -> Result<Option<RawG
         resources = inline.iter().map(Vec::as_slice).collect();
     }
     let (resource, resource_rest) = resource(&resources)?;
-    let (body, dictionary) = (joined(&bytes, &body), dictionary.clone());
+    let (body, dictionary) = (joined(&bytes, &body), dictionary.bytes.clone());
     let records = RawRecords { signal, items, body, resource_rest, dictionary };
-    Ok(Some(RawGroup { resource, records }))
+    Ok(RawGroup { resource, records })
 }
 
 /// The parts as one; without a copy when they lie side by side.

@@ -23,6 +23,9 @@ pub enum Malformed {
     /// Nested deeper than 100 messages.
     #[error("nested too deeply")]
     TooDeep,
+    /// Its indices stand for far more than it holds.
+    #[error("its indices stand for far more than it holds")]
+    Expands,
 }
 
 /// A field's value as it stands.
@@ -168,8 +171,18 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut v: u64) {
     out.push(v as u8);
 }
 
+/// Appends a message as a field; `write` appends what it holds.
+pub(crate) fn put_message<T>(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    put_varint(out, u64::from(number << 3 | 2));
+    let at = out.len();
+    out.push(0);
+    let written = write(out);
+    close(out, at);
+    written
+}
+
 /// Writes the length of what stands behind the one byte at `at`.
-pub(crate) fn close(out: &mut Vec<u8>, at: usize) {
+fn close(out: &mut Vec<u8>, at: usize) {
     let len = out.len() - at - 1;
     if len < 0x80 {
         out[at] = len as u8;

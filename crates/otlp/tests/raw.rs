@@ -399,3 +399,86 @@ fn a_resource_of_profiles_that_points_into_the_dictionary_is_read() {
     let own = attributes.iter().find(|a| a.starts_with("own=")).unwrap();
     assert!(own.contains("thread.name") && own.contains("main"), "{own}");
 }
+
+/// A request with a text of `length` and this done to it.
+fn bomb(length: usize, change: impl FnOnce(&mut ExportProfilesServiceRequest)) -> Bytes {
+    let mut request = profile("a.rs", 1);
+    request.dictionary.as_mut().unwrap().string_table[6] = "m".repeat(length);
+    change(&mut request);
+    request.encode_to_vec().into()
+}
+
+#[test]
+fn indices_that_stand_for_far_more_than_the_request_holds_are_refused() {
+    let text = || AnyValue { value: Some(V::StringValueStrindex(6)) };
+    let pair = || KeyValue { key_strindex: 5, value: Some(text()), ..Default::default() };
+    // A thousand attributes of a resource, values of one attribute, attributes of a scope.
+    let of_resource = |r: &mut ExportProfilesServiceRequest, n| {
+        r.resource_profiles[0].resource.as_mut().unwrap().attributes = (0..n).map(|_| pair()).collect();
+    };
+    let of_value = |r: &mut ExportProfilesServiceRequest| {
+        let values = (0..1000).map(|_| text()).collect();
+        let list = opentelemetry_proto::tonic::common::v1::ArrayValue { values };
+        r.dictionary.as_mut().unwrap().attribute_table[1].value =
+            Some(AnyValue { value: Some(V::ArrayValue(list)) });
+    };
+    let of_scope = |r: &mut ExportProfilesServiceRequest| {
+        let attributes = (0..1000).map(|_| pair()).collect();
+        let scope = InstrumentationScope { attributes, ..Default::default() };
+        r.resource_profiles[0].scope_profiles[0].scope = Some(scope);
+    };
+    // Samples, and locations of the dictionary, that point at one attribute again and again.
+    let of_samples = |r: &mut ExportProfilesServiceRequest, n| {
+        let profile = &mut r.resource_profiles[0].scope_profiles[0].profiles[0];
+        profile.samples[0].attribute_indices = vec![1; n];
+    };
+    let of_locations = |r: &mut ExportProfilesServiceRequest| {
+        r.dictionary.as_mut().unwrap().location_table[1].attribute_indices = vec![1; 100_000];
+    };
+    let resources = |r: &mut ExportProfilesServiceRequest| {
+        r.resource_profiles = vec![r.resource_profiles[0].clone(); 2000];
+    };
+    let refused = |bytes: Bytes| raw_groups(Signal::Profiles, &bytes) == Err(Malformed::Expands);
+    assert!(refused(bomb(100_000, |r| of_resource(r, 1000))));
+    assert!(refused(bomb(100_000, of_value)));
+    assert!(refused(bomb(100_000, of_scope)));
+    assert!(refused(bomb(100_000, |r| of_samples(r, 100_000))));
+    assert!(refused(bomb(100_000, of_locations)));
+    assert!(refused(bomb(1_000_000, resources)));
+    // As much as an agent may well send.
+    for bytes in [
+        bomb(100, |r| of_resource(r, 1000)),
+        bomb(100, of_value),
+        bomb(100, |r| of_samples(r, 100_000)),
+        bomb(1000, resources),
+    ] {
+        assert!(!refused(bytes));
+    }
+}
+
+#[test]
+fn a_list_of_a_hundred_thousand_attributes_is_edited_in_one_pass() {
+    let rule = Rule { to: Some(("thread.name", "REDACTED")), set: false };
+    let bytes = bomb(100, |r| {
+        let d = r.dictionary.as_mut().unwrap();
+        let other = d.attribute_table[1].clone();
+        d.attribute_table.extend((0..50_000).map(|i| {
+            let value = AnyValue { value: Some(V::IntValue(i)) };
+            p::KeyValueAndUnit { key_strindex: 4, value: Some(value), ..other.clone() }
+        }));
+        let profile = &mut r.resource_profiles[0].scope_profiles[0].profiles[0];
+        profile.samples[0].attribute_indices = (1..50_002).chain(2..50_002).collect();
+    });
+    let group = groups(Signal::Profiles, &bytes).remove(0);
+    let Records::Raw(raw) = &group.records else { panic!("raw") };
+    let edited = edit_raw(raw, &rule).unwrap();
+    let request = ExportProfilesServiceRequest::decode(encode_request(&[ResourceGroup {
+        records: Records::Raw(edited),
+        ..group.clone()
+    }]))
+    .unwrap();
+    let indices = &request.resource_profiles[0].scope_profiles[0].profiles[0].samples[0].attribute_indices;
+    let want: Vec<i32> = [50_002].into_iter().chain(2..50_002).chain(2..50_002).collect();
+    assert_eq!(*indices, want);
+    assert!(!request.dictionary.unwrap().string_table.iter().any(|s| s.starts_with("mm")));
+}

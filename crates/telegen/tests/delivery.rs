@@ -162,9 +162,9 @@ async fn what_stays_on_disk_is_said_at_the_end_and_is_recovered() {
         Command::new(env!("CARGO_BIN_EXE_telegen")).args(["queue", "inspect"]).arg(&folder).output().unwrap();
     let table = String::from_utf8(inspected.stdout).unwrap();
     assert!(inspected.status.success() && table.contains("(500 items)"), "{table}");
-    let said = telegen.said.clone();
-    assert_eq!(telegen.stop(), Some(0));
-    wait("it says what it leaves", || said.lock().unwrap().contains("left in the queue on disk: 500 logs"));
+    let (code, said) = telegen.stop_saying();
+    assert_eq!(code, Some(0));
+    assert!(said.contains("left in the queue on disk: 500 logs"), "{said}");
     sink.always(Reply::Ok);
     let telegen = Telegen::start(&setup.config());
     wait("it arrives", || sink.taken(Signal::Logs) == 500);

@@ -9,13 +9,13 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use common::program::Said;
 use common::{batch, counts, exporter, long, port, send, wait};
 use telegen_model::Signal;
 use telegen_testkit::sink::{OtlpSink, Reply};
@@ -63,6 +63,21 @@ impl Machine {
 
     /// Switches it on and waits until the program in it is ready. Its port 4317 is `port` here.
     fn start(&self, acknowledge: &str, port: u16, sink: u16) -> Guest {
+        // An emulated processor may run an instruction that another is just rewriting, as kernels do while they start:
+        // a panic before the program is there says nothing of it.
+        for _ in 0..2 {
+            let guest = self.switch_on(acknowledge, port, sink);
+            if guest.comes_up() {
+                return guest;
+            }
+            eprintln!("the guest's kernel did not start:\n{}", guest.said.text());
+        }
+        let guest = self.switch_on(acknowledge, port, sink);
+        assert!(guest.comes_up(), "its kernel did not start three times");
+        guest
+    }
+
+    fn switch_on(&self, acknowledge: &str, port: u16, sink: u16) -> Guest {
         let mut child = Command::new("qemu-system-x86_64")
             .args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "Nehalem", "-smp", "2", "-m", "768M"])
             .args(["-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"])
@@ -81,35 +96,34 @@ impl Machine {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let (heard, lines) = (said.clone(), BufReader::new(child.stdout.take().unwrap()));
-        std::thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                let mut said = heard.lock().unwrap();
-                said.push_str(&line);
-                said.push('\n');
-            }
-        });
-        let guest = Guest { child, said };
-        let end = Instant::now() + Duration::from_secs(180);
-        loop {
-            let said = guest.said.lock().unwrap().clone();
-            if said.contains(" ready ") {
-                return guest;
-            }
-            assert!(!said.contains("guest failed") && Instant::now() < end, "it does not come up:\n{said}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let said = Said::of(child.stdout.take().unwrap());
+        Guest { child, said }
     }
 }
 
 /// A machine that runs.
 struct Guest {
     child: Child,
-    said: Arc<Mutex<String>>,
+    said: Said,
 }
 
 impl Guest {
+    /// Waits until the program in it is ready: false where its kernel died before.
+    fn comes_up(&self) -> bool {
+        let end = Instant::now() + Duration::from_secs(180);
+        loop {
+            let said = self.said.text();
+            if said.contains(" ready ") {
+                return true;
+            }
+            if said.contains("Kernel panic") && !said.contains("guest ") {
+                return false;
+            }
+            assert!(!said.contains("guest failed") && Instant::now() < end, "it does not come up:\n{said}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// As when the power fails: what its kernel had not written is gone.
     fn stop(mut self) {
         self.child.kill().unwrap();
@@ -120,7 +134,7 @@ impl Guest {
 impl Drop for Guest {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", self.said.lock().unwrap());
+            eprintln!("{}", self.said.text());
         }
         let _ended = self.child.kill();
         let _reaped = self.child.wait();

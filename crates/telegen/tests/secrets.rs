@@ -10,11 +10,10 @@
 mod common;
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write as _};
+use std::io::{Read, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
 
 use common::{Telegen, batch, exporter, port, send, wait};
 use telegen_testkit::sink::{OtlpSink, Reply};
@@ -226,19 +225,7 @@ async fn two_hundred_planted_secrets_are_in_no_log_metric_page_command_or_file_n
     std::fs::write(&good, &text).unwrap();
     std::fs::write(&bad, &wrong).unwrap();
 
-    let mut child =
-        telegen(&planted).args(["collector", "--config"]).arg(&good).stderr(Stdio::piped()).spawn().unwrap();
-    let said = Arc::new(Mutex::new(String::new()));
-    let (heard, lines) = (said.clone(), BufReader::new(child.stderr.take().unwrap()));
-    let reading = std::thread::spawn(move || {
-        for line in lines.lines().map_while(Result::ok) {
-            let mut said = heard.lock().unwrap();
-            said.push_str(&line);
-            said.push('\n');
-        }
-    });
-    let running = Telegen { child, said };
-    running.wait_said(" ready ");
+    let running = Telegen::spawn(telegen(&planted).args(["collector", "--config"]).arg(&good));
 
     let mut seen = String::new();
     send(&exporter(ports.otlp), batch(0..100)).await;
@@ -282,10 +269,9 @@ async fn two_hundred_planted_secrets_are_in_no_log_metric_page_command_or_file_n
         }
         seen.push_str(&text);
     }
-    let said = running.said.clone();
-    assert_eq!(running.stop(), Some(0));
-    reading.join().unwrap();
-    seen.push_str(&said.lock().unwrap());
+    let (code, said) = running.stop_saying();
+    assert_eq!(code, Some(0));
+    seen.push_str(&said);
     // The one that they are for has them.
     let requests = sink.requests();
     let given = requests.iter().flat_map(|r| r.headers.values());

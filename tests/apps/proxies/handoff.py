@@ -1,24 +1,15 @@
 """PORT BACKEND: an acceptor thread reads the requests, a pool passes them on and answers, a timer thread calls by itself."""
-import http.client, queue, socket, sys, threading, time
+import queue, socket, sys, threading, time
+
+import passing
 
 port, backend = int(sys.argv[1]), int(sys.argv[2])
 work = queue.Queue()
 
 
-def call(path):
-    c = http.client.HTTPConnection("127.0.0.1", backend)
-    c.request("GET", path)
-    body = c.getresponse().read()
-    c.close()
-    return body
-
-
 def answer():
     while True:
-        s, path = work.get()
-        body = call(path.replace("/up/", "/down/"))
-        s.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-        s.close()
+        passing.answer(*work.get(), backend)
 
 
 def timer():
@@ -26,7 +17,7 @@ def timer():
     while True:
         time.sleep(0.02)
         n += 1
-        call(f"/timer/{n}")
+        passing.call(backend, f"/timer/{n}")
 
 
 for _ in range(32):
@@ -36,17 +27,12 @@ listener = socket.create_server(("127.0.0.1", port), backlog=512)
 n = 0
 while True:
     s = listener.accept()[0]
-    head = b""
-    while b"\r\n\r\n" not in head:
-        more = s.recv(65536)
-        if not more:
-            break
-        head += more
-    if not head:
+    path = passing.read(s)
+    if not path:
         s.close()
         continue
-    work.put((s, head.split(b" ")[1].decode()))
+    work.put((s, path))
     n += 1
     if n % 10 == 0:
         # The acceptor also calls for itself, with the request that it read last in other hands.
-        call(f"/acceptor/{n}")
+        passing.call(backend, f"/acceptor/{n}")

@@ -6,39 +6,20 @@ fork    a child for every connection, which reads, calls and answers
 late    a child for every request that was read, which calls and answers
 share   two processes listen on one port (SO_REUSEPORT)
 """
-import http.client, os, signal, socket, sys, threading
+import os, signal, socket, sys, threading
+
+import passing
 
 mode, port, backend = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
 
-def read(s):
-    head = b""
-    while b"\r\n\r\n" not in head:
-        more = s.recv(65536)
-        if not more:
-            return None
-        head += more
-    return head.split(b" ")[1].decode()
-
-
-def call(path):
-    c = http.client.HTTPConnection("127.0.0.1", backend)
-    c.request("GET", path)
-    body = c.getresponse().read()
-    c.close()
-    return body
-
-
 def answer(s, path):
-    if path:
-        body = call(path.replace("/up/", "/down/"))
-        s.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-    s.close()
+    passing.answer(s, path, backend) if path else s.close()
 
 
 def serve(s):
-    answer(s, read(s))
+    answer(s, passing.read(s))
 
 
 def worker(box):
@@ -90,7 +71,7 @@ if mode in ("read", "unread"):
 listener = listen()
 while True:
     s = listener.accept()[0]
-    path = read(s) if mode in ("read", "late") else "?"
+    path = passing.read(s) if mode in ("read", "late") else "?"
     if path and box:
         socket.send_fds(box, [path.encode()], [s.fileno()])
     elif path and os.fork() == 0:

@@ -7,7 +7,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqA
 use telegen_model::Signal;
 
 use crate::schema::{Field, Kind, Message, request};
-use crate::walk::{close, put_bytes, put_varint};
+use crate::walk::{put_bytes, put_message, put_varint};
 
 /// Why a text is no request in OTLP/JSON; says where.
 #[derive(Debug, thiserror::Error)]
@@ -269,12 +269,7 @@ impl<'de> Visitor<'de> for Member<'_> {
         if self.field.repeated && !self.element {
             return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
         }
-        put_varint(self.out, u64::from(self.field.number << 3 | 2));
-        let at = self.out.len();
-        self.out.push(0);
-        Members { of, out: &mut *self.out }.visit_map(map)?;
-        close(self.out, at);
-        Ok(())
+        put_message(self.out, self.field.number, |out| Members { of, out }.visit_map(map))
     }
 }
 

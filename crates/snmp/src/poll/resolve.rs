@@ -41,18 +41,17 @@ impl Resolver {
         let found: Arc<Mutex<Vec<Found>>> = Arc::default();
         for _ in 0..THREADS {
             let (asked, found) = (asked.clone(), found.clone());
-            std::thread::Builder::new().name("telegen-dns".into()).stack_size(128 << 10).spawn(
-                move || {
-                    loop {
-                        let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                        let Ok((at, generation, target)) = next else { return };
-                        let address = target.resolve();
-                        let stream = address.filter(|_| target.is_tcp()).and_then(|a| connect(a).ok());
-                        let answer = Found { at: (at, generation), address, stream };
-                        found.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
-                    }
-                },
-            )?;
+            // The host's name service runs on this stack, with whatever modules it has.
+            std::thread::Builder::new().name("telegen-dns".into()).stack_size(1 << 20).spawn(move || {
+                loop {
+                    let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok((at, generation, target)) = next else { return };
+                    let address = target.resolve();
+                    let stream = address.filter(|_| target.is_tcp()).and_then(|a| connect(a).ok());
+                    let answer = Found { at: (at, generation), address, stream };
+                    found.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+                }
+            })?;
         }
         Ok(Resolver { ask, found })
     }

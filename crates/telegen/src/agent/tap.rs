@@ -199,6 +199,13 @@ impl Fill {
     }
 }
 
+/// How long the turn after one of this length may take that brought so many records.
+fn next_turn(last: Duration, read: usize) -> Duration {
+    // A turn of a fifth of the length brings a fifth of the records.
+    let much = if last == SHORT_TURN { MUCH / 5 } else { MUCH };
+    if read >= much { SHORT_TURN } else { TURN }
+}
+
 fn turn(_tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (ties, fill): (&Ties, &Fill)) {
     let mut told: Option<Instant> = None;
     let mut wait = TURN;
@@ -209,9 +216,7 @@ fn turn(_tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (tie
             told = Some(Instant::now());
         }
         match pump.turn(wait) {
-            // A turn of a fifth of the length brings a fifth of the records.
-            Ok(read) if read >= MUCH || (wait == SHORT_TURN && read >= MUCH / 5) => wait = SHORT_TURN,
-            Ok(_) => wait = TURN,
+            Ok(read) => wait = next_turn(wait, read),
             Err(error) => {
                 tracing::error!(%error, "reading the rings");
                 std::thread::sleep(TURN);
@@ -258,4 +263,23 @@ fn kernel_counters(tap: &Tap, mon: &SelfMon) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_short_while_they_bring_much_and_long_again_after() {
+        let rates = [0, 511, 512, 110, 102, 101, 511];
+        let mut last = TURN;
+        let turns: Vec<Duration> = rates
+            .iter()
+            .map(|read| {
+                last = next_turn(last, *read);
+                last
+            })
+            .collect();
+        assert_eq!(turns, [TURN, TURN, SHORT_TURN, SHORT_TURN, SHORT_TURN, TURN, TURN]);
+    }
 }

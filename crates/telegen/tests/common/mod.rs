@@ -1,12 +1,10 @@
 //! What tests of the whole program share: the program itself, a sender, and the judge of what arrived.
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test uses a part of it")]
+
+pub(crate) mod program;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use telegen_export::{Compression, Endpoint, OtlpConfig, OtlpSink as Exporter, OtlpTarget, Protocol};
@@ -15,84 +13,7 @@ use telegen_pipeline::{Batch, Outcome, SignalSet, Sink};
 use telegen_testkit::records;
 use telegen_testkit::sink::OtlpSink;
 
-/// A port that is free now.
-pub(crate) fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-pub(crate) struct Telegen {
-    pub(crate) child: Child,
-    pub(crate) said: Arc<Mutex<String>>,
-}
-
-impl Telegen {
-    /// Starts it and waits until it is ready.
-    pub(crate) fn start(config: &Path) -> Telegen {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_telegen"))
-            .args(["collector", "--config"])
-            .arg(config)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let (heard, lines) = (said.clone(), BufReader::new(child.stderr.take().unwrap()));
-        std::thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                let mut said = heard.lock().unwrap();
-                said.push_str(&line);
-                said.push('\n');
-            }
-        });
-        let telegen = Telegen { child, said };
-        telegen.wait_said(" ready ");
-        telegen
-    }
-
-    pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
-    }
-
-    pub(crate) fn wait_said(&self, what: &str) {
-        let end = Instant::now() + Duration::from_secs(30);
-        while !self.said().contains(what) {
-            assert!(Instant::now() < end, "`{what}` was never said:\n{}", self.said());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-
-    /// SIGTERM; gives the exit code.
-    pub(crate) fn stop(mut self) -> Option<i32> {
-        self.signal(rustix::process::Signal::TERM);
-        self.child.wait().unwrap().code()
-    }
-}
-
-/// A test that fails leaves nothing behind.
-impl Drop for Telegen {
-    fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-/// `GET` on the program's own server.
-pub(crate) fn get(port: u16, path: &str) -> String {
-    let mut tcp = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    write!(tcp, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    tcp.read_to_string(&mut text).unwrap();
-    text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
-}
+pub(crate) use program::{Telegen, get, port, wait};
 
 /// The ledger of logs.
 pub(crate) fn ledger(port: u16) -> serde_json::Value {
@@ -150,14 +71,6 @@ pub(crate) fn counts(sink: &OtlpSink, of: u64) -> Vec<u32> {
         }
     }
     seen
-}
-
-pub(crate) fn wait(what: &str, done: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < end, "{what}: never");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Long form: `TELEGEN_LONG=1`.

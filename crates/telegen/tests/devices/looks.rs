@@ -1,7 +1,6 @@
 //! A device over TCP, whose notifications name the interface and have it looked at again.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
@@ -9,16 +8,7 @@ use telegen_model::{MetricData, NumberValue, Records};
 use telegen_testkit::sink::OtlpSink;
 
 use super::notifications::Daemon;
-use super::{Telegen, tcp_port, udp_port, wait};
-
-/// `GET` on the program's own server.
-fn get(port: u16, path: &str) -> String {
-    let mut tcp = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    write!(tcp, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    tcp.read_to_string(&mut text).unwrap();
-    text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
-}
+use super::{Telegen, get, tcp_port, udp_port, wait};
 
 fn counter(text: &str, name: &str) -> u64 {
     let lines = text.lines().filter(|l| l.starts_with(name));

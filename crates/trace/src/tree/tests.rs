@@ -507,32 +507,65 @@ fn too_many_are_spans_by_themselves_and_counted() {
 
 /// Printed by `bench/joins.sh`: what finding other ends and parents takes, beside requests that have neither.
 #[test]
-#[ignore = "a measurement, not a test"]
 #[allow(clippy::print_stdout, reason = "it prints what it measured")]
-fn cost() {
+fn of_many_requests_each_finds_its_other_end_and_its_parent() {
     const TURN: u32 = 500;
-    const TURNS: u32 = 200;
+    const TURNS: u32 = 100;
     // Of each three requests one is served, one is the call that it makes, one is that call's other end.
     let run = |linked: bool| {
         let mut h = Host::new(EVERYTHING);
-        let begun = std::time::Instant::now();
+        let mut methods: HashMap<String, u32> = HashMap::new();
+        let mut count = |left: Vec<Left>| {
+            for left in left {
+                let Left::Span(finished) = left else { continue };
+                let span = finished.span.unwrap();
+                let method = span.attrs.iter().find(|kv| kv.key == s::TELEGEN_LINK_METHOD);
+                let method = method.and_then(|kv| kv.value.as_str()).unwrap_or("none");
+                *methods.entry(method.to_owned()).or_default() += 1;
+            }
+        };
+        let mut spent = std::time::Duration::ZERO;
         for turn in 0..TURNS {
+            let begun = std::time::Instant::now();
             for i in 0..TURN {
                 let n = turn * TURN + i;
-                let (thread, seq) = (u64::from(n % 64) + 1, n * 2 + 1);
-                h.open(Req { start: u64::from(n), ..served("a", thread, seq) });
+                let (thread, seq, t) = (u64::from(n % 64) + 1, n * 2 + 1, u64::from(n) * 1000);
+                h.open(Req { start: t, ..served("a", thread, seq) });
                 let caller = if linked { token("a") } else { 0 };
-                h.open(Req { start: u64::from(n), caller, ..call("b", thread, "a", seq + 1) });
-                h.open(Req { start: u64::from(n), ..served("c", 99, if linked { seq + 1 } else { seq }) });
-                h.end("c", 99, false).end("b", thread, false).end("a", thread, false);
+                h.open(Req { start: t + 10, caller, ..call("b", thread, "a", seq + 1) });
+                h.open(Req { start: t + 20, ..served("c", 99, if linked { seq + 1 } else { seq }) });
+                h.end_at("c", 99, false, t + 30).end_at("b", thread, false, t + 40);
+                h.end_at("a", thread, false, t + 50);
             }
             h.turns(1);
-            h.left.clear();
+            spent += begun.elapsed();
+            count(std::mem::take(&mut h.left));
         }
         h.turns(3);
-        begun.elapsed().as_nanos() / u128::from(TURN * TURNS * 3)
+        count(std::mem::take(&mut h.left));
+        assert_eq!(h.trees.len(), 0);
+        let mut methods: Vec<(String, u32)> = methods.into_iter().collect();
+        methods.sort();
+        (spent.as_nanos() / u128::from(TURN * TURNS * 3), methods)
     };
-    run(true);
-    let (alone, linked) = (run(false), run(true));
+    let all = TURN * TURNS;
+    let ((alone, without), (linked, with)) = (run(false), run(true));
+    assert_eq!(without, [("none".to_owned(), 3 * all)]);
+    assert_eq!(with, ["none", "tcp_seq", "thread"].map(|m| (m.to_owned(), all)));
     println!("trees: {alone} ns a request alone, {linked} ns a request linked and joined");
+}
+
+#[test]
+fn what_waits_for_others_is_looked_at_every_20_ms_however_short_the_turns() {
+    let mut h = Host::new(EVERYTHING);
+    h.open(served("a", 1, 5)).open(call("b", 1, "a", 6)).end("b", 1, false).turns(3);
+    let over = h.now + WINDOW_NS;
+    let mut at = |ns: u64| {
+        h.trees.turn(over + ns, &mut h.left);
+        h.spans().len()
+    };
+    // Looked at just before its time is over, then not before 20 ms have passed.
+    assert_eq!(at(0), 0);
+    let times: Vec<u64> = (1..=25).filter(|ms| at(ms * 1_000_000) > 0).collect();
+    assert_eq!(times.first(), Some(&20));
 }

@@ -15,6 +15,10 @@ const RATES: usize = 30;
 /// Notifications of one device.
 const MOST_TRAPS: usize = 50;
 
+/// Bytes of a text of a device, of a notification: a device may send 64 KiB as a name.
+const MOST_TEXT: usize = 256;
+const MOST_TRAP_TEXT: usize = 600;
+
 /// Names of the number of an interface, after both namings.
 const INDEX: [&str; 2] = ["snmp.if_index", "ifIndex"];
 /// Metrics of sensors.
@@ -102,9 +106,14 @@ pub(super) struct Trap {
     pub(super) text: String,
 }
 
+/// The begin of a text.
+fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
 fn text(value: &Value) -> String {
     match value {
-        Value::Str(s) => s.to_string(),
+        Value::Str(s) => cut(s, MOST_TEXT).to_owned(),
         Value::Int(i) => i.to_string(),
         Value::Double(d) => d.to_string(),
         Value::Bool(b) => b.to_string(),
@@ -113,7 +122,8 @@ fn text(value: &Value) -> String {
 }
 
 fn get<'a>(attrs: &'a [KeyValue], names: &[&str]) -> Option<&'a str> {
-    attrs.iter().find(|kv| names.contains(&&*kv.key)).and_then(|kv| kv.value.as_str())
+    let found = attrs.iter().find(|kv| names.contains(&&*kv.key)).and_then(|kv| kv.value.as_str());
+    found.map(|text| cut(text, MOST_TEXT))
 }
 
 fn number(point: &NumberPoint) -> f64 {
@@ -183,12 +193,7 @@ impl Store {
                     let shown = log.attrs.iter().filter(|kv| !kv.key.starts_with("1.3.6.1.2.1.1.3"));
                     let text: Vec<String> =
                         shown.map(|kv| format!("{} {}", kv.key, text(&kv.value))).collect();
-                    let mut text = text.join(", ");
-                    let mut end = text.len().min(600);
-                    while !text.is_char_boundary(end) {
-                        end -= 1;
-                    }
-                    text.truncate(end);
+                    let text = cut(&text.join(", "), MOST_TRAP_TEXT).to_owned();
                     let name = self::text(&log.body);
                     device.traps.push_front(Trap { time: log.observed, name, text });
                 }
@@ -268,5 +273,62 @@ impl Interface {
             What::Errors => self.errors[usize::from(received)].take(point),
             What::Status => self.status = Some(number(point) as i64),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use telegen_model::{LogRecord, Resource, Scope, Severity, SpanId, TraceId};
+
+    use super::*;
+
+    #[test]
+    fn what_a_device_calls_itself_is_cut() {
+        // A letter of two bytes would be cut in its middle.
+        let long = format!("x{}", "\u{e9}".repeat(32_000));
+        let kv = |key, value: &str| KeyValue::new(key, value);
+        let resource = Arc::new(Resource::new(vec![kv("snmp.target", "core-1"), kv("hw.model", &long)]));
+        let point = |attrs: Vec<KeyValue>| NumberPoint {
+            attrs: attrs.into(),
+            start: 1,
+            time: 2,
+            value: NumberValue::Int(3),
+            exemplars: Vec::new(),
+        };
+        let metric = |name: &'static str, attrs| Metric {
+            name: name.into(),
+            description: "".into(),
+            unit: "".into(),
+            data: MetricData::Gauge(vec![point(attrs)]),
+        };
+        let metrics = vec![
+            metric("snmp_ifOperStatus", vec![kv("ifIndex", "1"), kv("ifName", &long), kv("ifAlias", &long)]),
+            metric("hw.temperature", vec![kv("hw.name", &long)]),
+        ];
+        let trap = LogRecord {
+            event_name: "snmp.trap".into(),
+            body: Value::from(long.as_str()),
+            attrs: vec![kv("1.3.6.1.4.1.1", &long), kv("1.3.6.1.4.1.2", &long), kv("1.3.6.1.4.1.3", &long)],
+            time: 0,
+            observed: 2,
+            severity: Severity(0),
+            severity_text: "".into(),
+            trace_id: TraceId::ZERO,
+            span_id: SpanId::ZERO,
+        };
+        let mut store = Store::default();
+        for records in [Records::Metrics(metrics), Records::Logs(vec![trap])] {
+            let scope = Scope { name: "telegen/snmp".into(), version: "1".into() };
+            store.take(&ResourceGroup { resource: resource.clone(), scope, records });
+        }
+        let device = &store.devices["core-1"];
+        let (interface, trap) = (&device.interfaces[&1], &device.traps[0]);
+        let sensor = device.sensors.keys().next().unwrap();
+        let model = device.attrs.iter().find(|(k, _)| k == "hw.model").unwrap();
+        let lengths = [&interface.name, &interface.alias, &sensor.1, &model.1, &trap.name].map(String::len);
+        assert_eq!(lengths, [255; 5]);
+        assert!(trap.text.len() <= MOST_TRAP_TEXT && trap.text.len() > 500);
     }
 }
