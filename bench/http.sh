@@ -3,7 +3,7 @@
 source "$(dirname "$0")/lib.sh"
 rounds=${ROUNDS:-6}
 cargo build --release --locked -q -p telegen
-cargo build --release --locked -q -p telegen-bpf --example discard
+cargo build --release --locked -q -p telegen-bpf --example discard --example toggle
 port=$(free_port); start_nginx "$port"; nginx_url=http://127.0.0.1:$port/index.html; nginx_pid=$server_pid
 port=$(free_port); start_go "$port"; go_url=http://127.0.0.1:$port/echo; go_pid=$server_pid
 settings=('agent.traces.capture_budget=0' 'agent.discovery.exclude=[{exe: "*/wrk"}, {exe: "*/h2load"}]')
@@ -14,6 +14,14 @@ with_kernel_half() { # URL
   # Until it is attached the verifier has a processor to itself.
   until grep -q attached "$work/discard"; do sleep 0.05; done
   sleep 0.3; rate "$1"; kill "$pid"; wait "$pid" 2>/dev/null || true
+}
+# The kernel half attached and detached in turn within one run: what differs from run to run falls on both.
+in_turn() { # SECONDS
+  : > "$work/toggle"
+  "$target/release/examples/toggle" "$1" "${nginx_url:7:-11}" /wrk > "$work/toggle" & local pid=$!
+  until grep -q attached "$work/toggle"; do sleep 0.05; done
+  sleep 0.3; wrk -t1 -c32 -d"$(($1 + 2))" "$nginx_url" > /dev/null; wait "$pid"
+  tail -n 1 "$work/toggle" | awk '{print $4, $6}'
 }
 with_agent() { # URL
   start_agent "${settings[@]}"
@@ -60,6 +68,10 @@ for server in nginx go; do
   done
   row "$server" "requests/s without" "$(median < "$work/plain")" 1
   row "$server" "  kernel half only" "$(median < "$work/kernel.rate")" "$(median < "$work/kernel")"
+  if [[ $server == nginx ]]; then
+    read -r turns turns_ratio < <(in_turn "${TURNS_SECONDS:-20}")
+    row "$server" "  kernel half, on and off" "${turns%/s}" "$turns_ratio"
+  fi
   row "$server" "  whole agent" "$(median < "$work/whole.rate")" "$(median < "$work/whole")"
   row "$server" "half rate: p99, us, without" "$(median < "$work/p99")" 1
   row "$server" "  whole agent" "$(echo "$(median < "$work/p99") $(median < "$work/p99.with")" | awk '{print $1 * $2}')" "$(median < "$work/p99.with")"

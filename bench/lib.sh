@@ -62,8 +62,9 @@ cpu_ms() { # PID...
   done 2>/dev/null | awk '{s += $1} END {printf "%.1f\n", s / 1e6}'
 }
 
-# Requests a second of one round of wrk.
-rate() { wrk -t2 -c32 -d"${SECONDS_A_ROUND:-3}" "$1" | awk '/Requests\/sec/ {print $2}'; }
+# Requests a second of one round of wrk. One thread: with two beside two workers on two processors the scheduler falls
+# into one of two habits for a while (many events a wake-up, or one), which differ by a third and hide all else.
+rate() { wrk -t1 -c32 -d"${SECONDS_A_ROUND:-3}" "$1" | awk '/Requests\/sec/ {print $2}'; }
 
 median() { sort -n | awk '{v[NR] = $1} END {print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
 ratio() { echo "$1 $2" | awk '{print $1 / $2}'; }

@@ -8,6 +8,11 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 
+/* Kernel 6.2: memory seen as this kernel type, read as such, without a call. */
+extern void *bpf_rdonly_cast(const void *obj, u32 btf_id) __ksym __weak;
+
+#define seen_as(type, p) ((type *)bpf_rdonly_cast((const void *)(p), bpf_core_type_id_kernel(type)))
+
 struct ring_template {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
@@ -104,7 +109,7 @@ static __always_inline struct live_settings *live_settings(void)
  */
 static __always_inline bool emit(const struct live_settings *settings, void *record, u64 size, u32 number)
 {
-	u32 which = (bpf_get_smp_processor_id() >> 2) & settings->ring_mask;
+	u32 which = bpf_get_smp_processor_id() & settings->ring_mask;
 	void *ring = bpf_map_lookup_elem(&rings, &which);
 
 	if (!ring)

@@ -29,7 +29,7 @@ __noinline u32 ring_is_short(void)
 
 	if (!settings)
 		return 0;
-	u32 which = (bpf_get_smp_processor_id() >> 2) & settings->ring_mask;
+	u32 which = bpf_get_smp_processor_id() & settings->ring_mask;
 	void *ring = bpf_map_lookup_elem(&rings, &which);
 
 	/* A reader is woken at a quarter. */

@@ -109,6 +109,18 @@ __noinline u32 look_at(const struct prefix *prefix, u32 n)
 	return look_at_method(p, n);
 }
 
+/* The same of PREFIX_MAX bytes: the two that nearly all messages begin with are told without a call. */
+static __always_inline u32 look_at_begin(const u8 *p, u32 n)
+{
+	u64 w = *(const u64 *)p;
+
+	if ((w & 0xffffffffffull) == (FOUR('G', 'E', 'T', ' ') | (u64)'/' << 32))
+		return LOOK_REQUEST;
+	if ((w & 0xffffffffffffffull) == (FOUR('H', 'T', 'T', 'P') | (u64)FOUR('/', '1', '.', 0) << 32))
+		return LOOK_RESPONSE;
+	return look_at((const struct prefix *)p, n);
+}
+
 /* A PROXY protocol prefix (v1 text, v2 signature) stands before the first message of a connection. */
 static __always_inline bool look_at_proxy(const u8 *p, u32 n)
 {

@@ -77,7 +77,8 @@ struct conn {
 	u8 tries;
 	u8 last_dir;
 	u8 asked; /* a request was begun and nothing has come back */
-	u8 pad[7];
+	u8 pad[3];
+	u32 exec; /* task_struct::self_exec_id of the owner */
 	struct dir_state dir[2];
 };
 
@@ -96,29 +97,61 @@ const volatile u64 budget_per_second = 20000;       /* heads a second and proces
 const volatile u64 budget_brief_per_second = 200000; /* brief heads a second and process */
 
 /* Whether a verdict is about the program that the current task runs. */
-static __always_inline bool verdict_holds(const struct verdict *v)
+static __always_inline bool verdict_holds(const struct verdict *v, struct task_struct *task)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-
 	return (!v->start || v->start == task->group_leader->start_boottime) &&
 	       (v->exec == EXEC_ANY || v->exec == task->self_exec_id);
 }
 
-static __always_inline void conn_owner(struct conn *c, u32 tgid, u32 generation)
+/*
+ * Executions known to be excluded, by their process: what they do costs no look-up. Bound: SKIPPED_MAX, of which the
+ * last with a place stays; the others are found excluded by their connections.
+ */
+#define SKIPPED_MAX 256
+struct execution {
+	u64 start; /* of the process, with the generation of the verdicts in its high bits */
+	u64 id;	   /* process and execution */
+};
+static struct execution skipped[SKIPPED_MAX];
+
+static __always_inline struct execution execution_of(struct task_struct *task, u32 generation)
 {
+	struct execution e = {
+		.start = task->group_leader->start_boottime ^ ((u64)generation << 44),
+		.id = (u64)task->self_exec_id << 32 | (u32)task->tgid,
+	};
+
+	return e;
+}
+
+static __always_inline bool is_skipped(struct task_struct *task, u32 generation)
+{
+	const struct execution *known = &skipped[(u32)task->tgid & (SKIPPED_MAX - 1)];
+	u64 id = (u64)task->self_exec_id << 32 | (u32)task->tgid;
+
+	/* Nearly all are told by the first comparison. */
+	return known->id == id && known->start == execution_of(task, generation).start;
+}
+
+static __always_inline void conn_owner(struct conn *c, struct task_struct *task, u32 generation)
+{
+	u32 tgid = task->tgid;
 	struct verdict *v = bpf_map_lookup_elem(&verdicts, &tgid);
 
 	c->generation = generation;
 	if (c->tgid != tgid)
 		c->flags &= ~CONN_ANNOUNCED;
 	c->tgid = tgid;
-	if (tgid == self_tgid || (v && (v->flags & VERDICT_EXCLUDED) && verdict_holds(v)))
+	c->exec = task->self_exec_id;
+	if (tgid == self_tgid || (v && (v->flags & VERDICT_EXCLUDED) && verdict_holds(v, task))) {
 		c->flags |= CONN_IGNORED;
-	else
+		skipped[tgid & (SKIPPED_MAX - 1)] = execution_of(task, generation);
+	} else {
 		c->flags &= ~CONN_IGNORED;
+	}
 }
 
-static __always_inline struct conn *conn_make(struct sock *sk, u32 tgid, u32 generation)
+static __always_inline struct conn *conn_make(struct sock *sk, struct task_struct *task, u32 generation)
 {
 	u16 family = sk->__sk_common.skc_family, protocol = sk->sk_protocol, type = sk->sk_type;
 
@@ -143,7 +176,7 @@ static __always_inline struct conn *conn_make(struct sock *sk, u32 tgid, u32 gen
 		c->flags |= CONN_UDP;
 	if (type != SOCK_STREAM)
 		c->protocol = PROTO_OTHER;
-	conn_owner(c, tgid, generation);
+	conn_owner(c, task, generation);
 	return c;
 }
 
@@ -154,7 +187,8 @@ static __always_inline u64 conn_advance(struct conn *c, struct sock *sk, u32 dir
 	u64 pos = d->pos;
 
 	if (c->flags & CONN_TCP) {
-		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+		struct tcp_sock *tp = bpf_ksym_exists(bpf_rdonly_cast) ? seen_as(struct tcp_sock, sk) :
+									bpf_skc_to_tcp_sock(sk);
 
 		if (tp) {
 			u32 seq = dir == DIR_TX ? tp->write_seq : tp->copied_seq;

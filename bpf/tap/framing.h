@@ -15,13 +15,14 @@ struct chunk {
 	struct source src;
 	u64 now;
 	u64 pos;
-	u32 dir;
 	u32 len;
 	u32 seq;
-	u16 have;     /* src is filled */
-	u16 dontwait; /* a read that would not have waited */
+	u32 tid;
+	u8 dir;
+	u8 have;     /* src is filled */
+	u8 dontwait; /* a read that would not have waited */
+	u8 pad;
 };
-
 
 #define EIGHT(a, b, c, d, e, f, g, h) ((u64)FOUR(a, b, c, d) | (u64)FOUR(e, f, g, h) << 32)
 #define LOWER 0x2020202020202020ull
@@ -116,9 +117,10 @@ __noinline int scan_head(struct dir_state *d, struct scratch *s, u32 got)
 
 			keep(where);
 			where &= OFFSET_MASK;
-			u8 letter = s->payload[where] | 0x20;
+			u64 name = *(const u64 *)(s->payload + where) | LOWER;
 
-			if (letter == 'c' || letter == 't')
+			if (name == EIGHT('c', 'o', 'n', 't', 'e', 'n', 't', '-') ||
+			    name == EIGHT('t', 'r', 'a', 'n', 's', 'f', 'e', 'r'))
 				look_at_header(d, s, line);
 		}
 		before = at;
@@ -281,7 +283,7 @@ static __always_inline bool take_response(struct conn *c, struct scratch *s, str
 	d->held_length = d->left;
 	d->held_status = (u16)status;
 	d->held_head = (u16)d->end;
-	d->held_tid = (u32)bpf_get_current_pid_tgid();
+	d->held_tid = k->tid;
 	d->held_dontwait = !!k->dontwait;
 	d->left -= body;
 	d->phase = PHASE_BODY;

@@ -47,12 +47,16 @@ static __always_inline bool descriptor_is(struct task_struct *task, u32 fd, stru
 	struct file **slot = table->fd + fd;
 	struct file *file = NULL;
 
-	if (bpf_probe_read_kernel(&file, sizeof(file), slot))
+	/* A pointer like the table's own: read as that, its offset taken off before. */
+	if (bpf_ksym_exists(bpf_rdonly_cast))
+		file = (struct file *)seen_as(struct fdtable,
+					      (u64)slot - bpf_core_field_offset(struct fdtable, fd))->fd;
+	else if (bpf_probe_read_kernel(&file, sizeof(file), slot))
 		return false;
 	return file && file == socket->file;
 }
 
-static __always_inline bool read_iov(struct source *src, struct scratch *s, u64 from, u64 count)
+static __always_inline bool read_iov(struct source *src, struct scratch *s, u64 from, u64 count, u32 len)
 {
 	u64 n = count > IOV_WALK ? IOV_WALK : count;
 
@@ -60,16 +64,21 @@ static __always_inline bool read_iov(struct source *src, struct scratch *s, u64 
 	keep(n);
 	if (n > IOV_WALK || !n)
 		return false;
-	return !bpf_probe_read_user(s->iov, n * sizeof(struct user_iovec), (void *)from);
+	if (bpf_probe_read_user(s->iov, n * sizeof(struct user_iovec), (void *)from))
+		return false;
+	/* All that moved lies in the first: read as one buffer. */
+	if (len <= s->iov[0].len)
+		src->flat = s->iov[0].base;
+	return true;
 }
 
-static __always_inline bool read_message(struct source *src, struct scratch *s, u64 from)
+static __always_inline bool read_message(struct source *src, struct scratch *s, u64 from, u32 len)
 {
 	struct user_message m;
 
 	if (bpf_probe_read_user(&m, sizeof(m), (void *)from))
 		return false;
-	return read_iov(src, s, m.iov, m.iov_len);
+	return read_iov(src, s, m.iov, m.iov_len, len);
 }
 
 #define MANY_WALK 8 /* elements of a sendmmsg or recvmmsg looked at */
@@ -128,9 +137,9 @@ static __always_inline bool may_be_partly(struct sock *sk, const struct call *ca
 }
 
 /* Fills `src` for a call that moved `len` bytes; a false answer is counted by its cause. */
-static __always_inline bool find_source(struct sock *sk, bool sending, u32 len, struct source *src, struct scratch *s)
+static __always_inline bool find_source(struct task_struct *task, struct sock *sk, bool sending, u32 len,
+					struct source *src, struct scratch *s)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct call call = {};
 
 	if (task->flags & (PF_KTHREAD | PF_IO_WORKER | PF_USER_WORKER)) {
@@ -152,14 +161,14 @@ static __always_inline bool find_source(struct sock *sk, bool sending, u32 len, 
 		src->flat = call.arg1;
 		return src->flat != 0;
 	case CALL_IOV:
-		return read_iov(src, s, call.arg1, call.arg2);
+		return read_iov(src, s, call.arg1, call.arg2, len);
 	case CALL_MESSAGE:
-		return read_message(src, s, call.arg1);
+		return read_message(src, s, call.arg1, len);
 	case CALL_MANY:
 		call.arg1 = find_element(s, call.arg1, call.arg2, len,
 					 (sending ? MANY_SENT : 0) | (may_be_partly(sk, &call) ? MANY_PARTLY : 0));
 		if (call.arg1)
-			return read_message(src, s, call.arg1);
+			return read_message(src, s, call.arg1, len);
 	}
 	count(COUNT_NO_PAYLOAD_CALL);
 	return false;

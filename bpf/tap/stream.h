@@ -37,7 +37,6 @@ __noinline int send_data(struct conn *c, struct scratch *s, const struct chunk *
 		return 0;
 	struct record_data *r = &s->r;
 	const struct dir_state *o = &c->dir[!(k->dir & 1)];
-	u64 id = bpf_get_current_pid_tgid();
 	u32 cap = p->cap > CHUNK_MAX ? CHUNK_MAX : p->cap;
 
 	r->type = REC_DATA;
@@ -52,8 +51,8 @@ __noinline int send_data(struct conn *c, struct scratch *s, const struct chunk *
 	r->len = p->len;
 	r->cap = cap;
 	r->lost = c->lost;
-	r->tgid = id >> 32;
-	r->tid = (u32)id;
+	r->tgid = c->tgid;
+	r->tid = k->tid;
 	r->token = c->token;
 	r->caller = p->flags & DATA_REQUEST ? c->caller : 0;
 	r->other_pos = o->pos;
@@ -99,12 +98,17 @@ __noinline int thread_meets(struct conn *c, u32 dir)
 	return 0;
 }
 
+#define TOKEN_STEP 0x9e3779b97f4a7c15ull /* odd: a connection's tokens come back after 2^64 requests */
+
 /* A request begins: draws its token, and sets how much of it and of its response is passed. */
 static __always_inline void begin_request(struct conn *c, struct scratch *s, u32 dir, u64 now)
 {
 	u32 method = *(const u32 *)s->payload;
 
-	c->token = ((u64)bpf_get_prandom_u32() << 32) | bpf_get_prandom_u32();
+	if (!c->token)
+		c->token = ((u64)bpf_get_prandom_u32() << 32) | bpf_get_prandom_u32();
+	else
+		c->token += TOKEN_STEP;
 	c->role = dir == DIR_RX ? ROLE_SERVER : ROLE_CLIENT;
 	count(COUNT_REQUESTS);
 	thread_meets(c, dir);
@@ -123,7 +127,7 @@ static __always_inline void begin_request(struct conn *c, struct scratch *s, u32
 	answer->framing = FRAMING_UNKNOWN;
 	if (answer->held_ts)
 		tell_response(c, s, !(dir & 1));
-	u32 over = take_budget(c->tgid, now);
+	u32 over = budget_per_second ? take_budget(c->tgid, now) : 0;
 
 	if (over == 1)
 		c->flags |= CONN_BRIEF;
@@ -199,7 +203,7 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 		bool more = left > got;
 		bool whole = c->flags & CONN_PIPELINED;
 
-		if (end && message_follows(s, end, got)) {
+		if (end && end < got && message_follows(s, end, got)) {
 			c->flags |= CONN_PIPELINED;
 			whole = true;
 		}
@@ -359,7 +363,7 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 			/* A pipelining connection: does this call begin with a message? */
 			*(u64 *)s->payload = 0;
 			got = copy_bytes(&k->src, s, 0, 0, n);
-			u32 look = look_at((struct prefix *)s->payload, got);
+			u32 look = look_at_begin(s->payload, got);
 
 			d->head_len = 0;
 			d->tail = 0;
@@ -393,7 +397,7 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 	if (going) {
 		look = look_further(d, (struct prefix *)s->payload, shown);
 	} else {
-		look = look_at((struct prefix *)s->payload, shown);
+		look = look_at_begin(s->payload, shown);
 		if (look == LOOK_MORE) {
 			__builtin_memset(d->prefix, 0, PREFIX_MAX);
 			d->prefix_len = 0;
@@ -457,17 +461,21 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 
 	if (!settings)
 		return 0;
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct task_struct *task = bpf_get_current_task_btf();
+	u32 tgid = task->tgid;
+
+	if (is_skipped(task, settings->filter_generation))
+		return 0;
 	struct conn *c = bpf_sk_storage_get(&conns, sk, NULL, 0);
 
 	if (!c) {
 		if (ret <= 0)
 			return 0;
-		c = conn_make(sk, tgid, settings->filter_generation);
+		c = conn_make(sk, task, settings->filter_generation);
 		if (!c)
 			return 0;
-	} else if (c->tgid != tgid || c->generation != settings->filter_generation) {
-		conn_owner(c, tgid, settings->filter_generation);
+	} else if (c->tgid != tgid || c->exec != task->self_exec_id || c->generation != settings->filter_generation) {
+		conn_owner(c, task, settings->filter_generation);
 	}
 	if (c->flags & CONN_IGNORED)
 		return 0;
@@ -492,7 +500,11 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 	}
 
 	struct chunk k = {
-		.now = bpf_ktime_get_ns(), .dir = dir, .len = ret, .dontwait = dir == DIR_RX && (msg_flags & MSG_DONTWAIT)
+		.now = bpf_ktime_get_ns(),
+		.len = ret,
+		.tid = task->pid,
+		.dir = dir,
+		.dontwait = dir == DIR_RX && (msg_flags & MSG_DONTWAIT),
 	};
 
 	k.pos = conn_advance(c, sk, dir, ret, k.now, &k.seq);
@@ -519,7 +531,7 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 
 	/* Inside a body of known length nothing is looked at. */
 	if (!(msg_flags & MSG_TRUNC) && !(d->phase == PHASE_BODY && d->framing == FRAMING_LENGTH && (u64)ret <= d->left))
-		k.have = find_source(sk, dir == DIR_TX, (u32)ret, &k.src, s);
+		k.have = find_source(task, sk, dir == DIR_TX, (u32)ret, &k.src, s);
 	if (c->protocol > PROTO_HTTP1)
 		pass_unread(c, s, &k);
 	else

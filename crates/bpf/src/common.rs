@@ -15,7 +15,10 @@ mod skel {
 
 /// The shared tables: created once, handed to every other object.
 pub(crate) struct Common {
+    /// One a processor, as far as there are places: no two processors write one line of memory.
     pub(crate) rings: Vec<MapHandle>,
+    /// Bytes of each.
+    pub(crate) ring_bytes: u64,
     pub(crate) ring_table: MapHandle,
     pub(crate) control: MapHandle,
     pub(crate) verdicts: MapHandle,
@@ -35,7 +38,7 @@ impl Common {
         let handle = |m: &dyn MapCore| MapHandle::from_map_id(m.info().map_or(0, |i| i.info.id));
         let ring_table = handle(&loaded.maps.rings).context("rings")?;
 
-        let count = processors.div_ceil(4).next_power_of_two().min(RINGS_MAX as usize);
+        let count = processors.next_power_of_two().min(RINGS_MAX as usize);
         let mut size = (ring_bytes / count as u64).max(4096);
         size = 1 << size.ilog2();
         let mut rings = Vec::new();
@@ -58,6 +61,7 @@ impl Common {
         live.update(&0u32.to_ne_bytes(), bytes_of(&settings), MapFlags::ANY).context("live settings")?;
         Ok(Common {
             rings,
+            ring_bytes: size,
             ring_table,
             control: handle(&loaded.maps.control).context("control ring")?,
             verdicts: handle(&loaded.maps.verdicts).context("verdicts")?,

@@ -14,6 +14,7 @@ mod error;
 mod probe;
 mod pump;
 mod record;
+mod ring;
 mod tap;
 
 pub use common::{Counters, ProcTable};

@@ -3,29 +3,39 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use libbpf_rs::{AsRawLibbpf, RingBuffer, RingBufferBuilder, libbpf_sys};
+use libbpf_rs::{RingBuffer, RingBufferBuilder};
 use rustix::event::epoll;
+use rustix::time::{ClockId, clock_gettime};
 
+use crate::abi::kind;
 use crate::common::Common;
 use crate::error::{Context, Error};
 use crate::record::Record;
+use crate::ring::{Ring, Rings};
+
+/// How long a record may take from its time stamp until it is whole in its ring; what is younger is left to the next
+/// turn, so that records of several processors come in the order of their time.
+const SETTLE: Duration = Duration::from_millis(1);
+
+type Handler = dyn FnMut(Record<'_>);
 
 /// Reads all rings on one thread. Not `Send`: it is made on the thread that runs it.
 pub struct Pump {
-    control: Rc<RingBuffer<'static>>,
-    streams: RingBuffer<'static>,
-    /// Number of stream rings.
-    rings: u32,
+    control: RingBuffer<'static>,
+    streams: RefCell<Rings>,
+    handler: Rc<RefCell<Handler>>,
+    /// Bytes of the stream rings together.
+    size: u64,
     /// Most bytes that waited in them when they were read.
     most: Cell<u64>,
     waiter: OwnedFd,
-    unknown: Rc<RefCell<u64>>,
+    unknown: Rc<Cell<u64>>,
 }
 
 impl Pump {
     pub(crate) fn new<H: FnMut(Record<'_>) + 'static>(common: &Common, handler: H) -> Result<Pump, Error> {
-        let handler = Rc::new(RefCell::new(handler));
-        let unknown = Rc::new(RefCell::new(0));
+        let handler: Rc<RefCell<Handler>> = Rc::new(RefCell::new(handler));
+        let unknown = Rc::new(Cell::new(0));
         // Edge-triggered on purpose: a ring that holds records is always readable, and the kernel half signals only
         // when a ring fills up; a level-triggered wait would turn the timer into a busy loop.
         let waiter = epoll::create(epoll::CreateFlags::CLOEXEC).context("epoll_create")?;
@@ -38,41 +48,29 @@ impl Pump {
             )
             .context("epoll_ctl")
         };
-        let callback = |handler: &Rc<RefCell<H>>, unknown: &Rc<RefCell<u64>>| {
-            let (handler, unknown) = (handler.clone(), unknown.clone());
-            move |bytes: &[u8]| {
-                match Record::parse(bytes) {
-                    Some(record) => (handler.borrow_mut())(record),
-                    None => *unknown.borrow_mut() += 1,
-                }
-                0
-            }
-        };
         let mut control = RingBufferBuilder::new();
-        control.add(&common.control, callback(&handler, &unknown)).context("control ring")?;
+        let (to, strange) = (handler.clone(), unknown.clone());
+        control
+            .add(&common.control, move |bytes: &[u8]| {
+                hand(&to, &strange, bytes);
+                0
+            })
+            .context("control ring")?;
         watch(&common.control)?;
-        let control = Rc::new(control.build().context("control ring")?);
-        let mut streams = RingBufferBuilder::new();
+        let control = control.build().context("control ring")?;
+        let mut rings = Vec::new();
         for ring in &common.rings {
-            let (take, first) = (callback(&handler, &unknown), control.clone());
-            let stream = move |bytes: &[u8]| {
-                // Its owner may have been born since the control ring was read: a connection is told after its
-                // process, so reading that ring again finds it.
-                if bytes.first() == Some(&crate::abi::kind::CONN) && first.consume().is_err() {
-                    tracing::debug!("the control ring could not be read");
-                }
-                take(bytes)
-            };
-            streams.add(ring, stream).context("stream ring")?;
+            rings.push(Ring::new(ring, common.ring_bytes)?);
             watch(ring)?;
         }
-        let streams = streams.build().context("stream rings")?;
-        let rings = u32::try_from(common.rings.len()).unwrap_or(u32::MAX);
-        Ok(Pump { control, streams, rings, most: Cell::new(0), waiter, unknown })
+        let streams = Rings::new(rings);
+        let size = streams.size();
+        let streams = RefCell::new(streams);
+        Ok(Pump { control, streams, handler, size, most: Cell::new(0), waiter, unknown })
     }
 
-    /// Waits until a ring fills up, a process record arrives or `timeout` has passed; then reads everything. Gives the
-    /// number of stream records.
+    /// Waits until a ring fills up, a process record arrives or `timeout` has passed; then reads everything that is
+    /// older than a millisecond, in the order of its time. Gives the number of stream records.
     pub fn turn(&self, timeout: Duration) -> Result<usize, Error> {
         let mut events =
             [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 32];
@@ -84,26 +82,34 @@ impl Pump {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(e).context("epoll_wait"),
         }
-        self.drain()
+        let now = Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default();
+        let horizon = now.saturating_sub(SETTLE).as_nanos();
+        self.read(u64::try_from(horizon).unwrap_or(u64::MAX))
     }
 
-    /// Reads everything without waiting. Process records come first: the streams' owners are among them.
+    /// Reads everything without waiting.
     pub fn drain(&self) -> Result<usize, Error> {
-        self.most.set(self.most.get().max(self.sum(|ring| {
-            // SAFETY: `ring` is one of this pump's, see `sum`.
-            unsafe { libbpf_sys::ring__avail_data_size(ring) }
-        })));
+        self.read(u64::MAX)
+    }
+
+    /// Process records come first: the streams' owners are among them.
+    fn read(&self, horizon: u64) -> Result<usize, Error> {
         self.control.consume().context("reading the control ring")?;
-        let read = self.streams.consume_raw();
-        usize::try_from(read)
-            .map_err(|_| libbpf_rs::Error::from_raw_os_error(-read))
-            .context("reading the stream rings")
+        let (count, waited) = self.streams.borrow_mut().read(horizon, stamp, |bytes| {
+            // Its owner may have been born since the control ring was read: a connection is told after its process,
+            // so reading that ring again finds it.
+            if bytes.first() == Some(&kind::CONN) && self.control.consume().is_err() {
+                tracing::debug!("the control ring could not be read");
+            }
+            hand(&self.handler, &self.unknown, bytes);
+        });
+        self.most.set(self.most.get().max(waited));
+        Ok(count)
     }
 
     /// Bytes that the stream rings hold together.
     pub fn size(&self) -> u64 {
-        // SAFETY: as in `drain`.
-        self.sum(|ring| unsafe { libbpf_sys::ring__size(ring) })
+        self.size
     }
 
     /// Most bytes that waited in them when they were read, since this was last asked.
@@ -111,19 +117,24 @@ impl Pump {
         self.most.take()
     }
 
-    fn sum(&self, of: impl Fn(*const libbpf_sys::ring) -> libbpf_sys::size_t) -> u64 {
-        let all = self.streams.as_libbpf_object();
-        (0..self.rings)
-            .map(|i| {
-                // SAFETY: the buffer lives as long as `self`, and gives null for a ring that it does not have.
-                let ring = unsafe { libbpf_sys::ring_buffer__ring(all.as_ptr(), i) };
-                if ring.is_null() { 0 } else { of(ring) as u64 }
-            })
-            .sum()
-    }
-
     /// Records of no known type or cut short: always 0 unless the two halves do not fit together.
     pub fn unknown(&self) -> u64 {
-        *self.unknown.borrow()
+        self.unknown.get()
     }
+}
+
+fn hand(handler: &RefCell<Handler>, unknown: &Cell<u64>, bytes: &[u8]) {
+    match Record::parse(bytes) {
+        Some(record) => (handler.borrow_mut())(record),
+        None => unknown.set(unknown.get() + 1),
+    }
+}
+
+/// When a stream record was made, ns on the monotonic clock: `ts` of each of them.
+fn stamp(bytes: &[u8]) -> u64 {
+    let at = match bytes.first() {
+        Some(&kind::CONN) => std::mem::offset_of!(crate::abi::ConnRecord, ts),
+        _ => std::mem::offset_of!(crate::abi::DataRecord, ts),
+    };
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes)
 }

@@ -49,7 +49,7 @@ impl Tap {
         libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Warn, |_, text| {
             tracing::warn!(target: "libbpf", "{}", text.trim_end());
         })));
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = libbpf_rs::num_possible_cpus().context("counting processors")?;
         let common = Common::load(settings.ring_bytes, processors)?;
 
         // The skeletons borrow their object; both live as long as the program does.
@@ -103,6 +103,19 @@ impl Tap {
             rest = more;
         }
         Ok(found)
+    }
+
+    /// Detaches from the sockets: for measuring what being attached costs.
+    pub fn pause(&mut self) {
+        self.tap.links.tap_send = None;
+        self.tap.links.tap_recv = None;
+    }
+
+    /// Attaches to the sockets again after [`pause`](Tap::pause).
+    pub fn resume(&mut self) -> Result<(), Error> {
+        self.tap.links.tap_send = Some(self.tap.progs.tap_send.attach().context("attaching to sends")?);
+        self.tap.links.tap_recv = Some(self.tap.progs.tap_recv.attach().context("attaching to receives")?);
+        Ok(())
     }
 
     /// A reader of all rings that hands every record to `handler`.

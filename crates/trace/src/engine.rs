@@ -35,6 +35,8 @@ const IDLE_NS: u64 = 900_000_000_000;
 const SWEEP_NS: u64 = 60_000_000_000;
 /// How often the kernel half's counts are brought in, ns.
 const ACCOUNT_NS: u64 = 200_000_000;
+/// Ends of turns that a record waits for an earlier one: each turn reads every ring, but a writer may be slow.
+const TURNS_WAITED: u64 = 2;
 /// Spans gathered before they are pushed within one turn.
 pub(crate) const SPANS_MAX: usize = 4096;
 
@@ -155,8 +157,10 @@ pub struct Engine {
     procs: ProcTable,
     counts: KernelCounts,
     pub(crate) conns: HashMap<u64, Conn, RandomState>,
-    /// Connections with held records, and how long they have waited (turns).
-    waiting: Vec<u64>,
+    /// Connections of which a record waits for an earlier one, and the turn since which it does.
+    waiting: Vec<(u64, u64)>,
+    /// Number of this turn.
+    turns: u64,
     /// (deadline, cookie), in no order: few at a time.
     deadlines: Vec<(u64, u64)>,
     done: Vec<Exchange>,
@@ -195,6 +199,7 @@ impl Engine {
             counts: KernelCounts::new(kernel.1),
             conns: HashMap::default(),
             waiting: Vec::new(),
+            turns: TURNS_WAITED + 1,
             deadlines: Vec::new(),
             done: Vec::new(),
             groups: HashMap::default(),
@@ -276,7 +281,10 @@ impl Engine {
     /// `now` is monotonic.
     pub fn turn(&mut self, now: u64) {
         self.clock.tick(now);
-        for cookie in std::mem::take(&mut self.waiting) {
+        // An earlier record may be in a ring that was read before the one of the later: it comes with the next turn.
+        let given_up = self.turns - TURNS_WAITED;
+        self.turns += 1;
+        for (_, cookie) in self.waiting.extract_if(.., |(since, _)| *since <= given_up).collect::<Vec<_>>() {
             self.release(cookie, true);
         }
         self.expire(now);
@@ -307,7 +315,7 @@ impl Engine {
 
     /// Ends everything: what is open is told as lost, the last losses are brought in, spans are pushed.
     pub fn finish(&mut self, now: u64) {
-        for cookie in std::mem::take(&mut self.waiting) {
+        for (_, cookie) in std::mem::take(&mut self.waiting) {
             self.release(cookie, true);
         }
         self.expire(now.saturating_add(2_000_000_000));
@@ -371,7 +379,7 @@ impl Engine {
         match conn.place(r.record, 0) {
             Place::Early => {
                 conn.held.push(Held::Passed(r.record, 0));
-                self.waiting.push(r.cookie);
+                self.waiting.push((self.turns, r.cookie));
             }
             Place::Next | Place::AfterGap | Place::Late => self.release(r.cookie, false),
         }
@@ -390,11 +398,15 @@ impl Engine {
             Place::AfterGap => self.data_in_order(r, bytes, true),
             Place::Early => {
                 conn.held.push(Held::Data(*r, bytes.to_vec()));
-                self.waiting.push(r.cookie);
+                self.waiting.push((self.turns, r.cookie));
                 return;
             }
             Place::Late => {
                 self.meters.late.inc();
+                if r.flags & data::REQUEST != 0 {
+                    self.selfmon.ledger.produced(Signal::Traces, "trace", 1);
+                    self.selfmon.ledger.lost(Signal::Traces, "tap", "late", 1);
+                }
                 return;
             }
         }
@@ -410,7 +422,7 @@ impl Engine {
             Place::AfterGap => self.end_in_order(r, true),
             Place::Early => {
                 conn.held.push(Held::End(*r));
-                self.waiting.push(r.cookie);
+                self.waiting.push((self.turns, r.cookie));
                 return;
             }
             Place::Late => {
@@ -628,7 +640,7 @@ impl Engine {
         let Some(conn) = self.conn(r.cookie, r.ts) else { return };
         if conn.place(r.record, 0) == Place::Early {
             conn.held.push(Held::Passed(r.record, 0));
-            self.waiting.push(r.cookie);
+            self.waiting.push((self.turns, r.cookie));
         }
         let Some(conn) = self.conns.get_mut(&r.cookie) else { return };
         let known = match r.protocol {
