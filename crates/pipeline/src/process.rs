@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use telegen_model::{Attrs, KeyValue, Metric, MetricData, Records, Resource, ResourceGroup, Str, Value};
+use telegen_otlp::pack::unpack_all;
 use telegen_otlp::{AnyBytes, Edit, edit_raw};
 
 use crate::settings::{AttributeAction, AttributeProcessor, ProcessSettings};
@@ -67,7 +68,12 @@ impl Processors {
             return group;
         }
         group.resource = self.resource(group.resource);
+        if let Records::Packed(packed) = &group.records {
+            group.records = Records::Spans(unpack_all(packed));
+        }
         match &mut group.records {
+            // Was read above.
+            Records::Packed(_) => {}
             Records::Spans(spans) => {
                 for span in spans {
                     self.list(&mut span.attrs, true);

@@ -121,6 +121,8 @@ pub(crate) enum Place {
 pub(crate) struct Conn {
     pub(crate) ends: Option<Endpoints>,
     pub(crate) owner: ProcessKey,
+    /// How often its ends and its owner were told.
+    pub(crate) introduced: u32,
     pub(crate) http: Option<Box<http1::Connection>>,
     /// What it speaks, once a sample named it.
     pub(crate) traffic: Option<Traffic>,
@@ -143,6 +145,7 @@ impl Conn {
         Conn {
             ends: None,
             owner: ProcessKey { pid: 0, start: 0 },
+            introduced: 0,
             http: None,
             traffic: None,
             unread: 0,
@@ -160,6 +163,7 @@ impl Conn {
 
     pub(crate) fn introduce(&mut self, r: &ConnRecord) {
         self.ends = Some(Endpoints::of(r));
+        self.introduced = self.introduced.wrapping_add(1);
         self.owner = ProcessKey { pid: r.tgid, start: r.start / TICK_NS };
     }
 

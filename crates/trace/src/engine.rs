@@ -8,7 +8,7 @@ use telegen_bpf::abi::{
     ConnRecord, DataRecord, EndRecord, SampleRecord, TrafficRecord, Verdict, data, end, protocol,
 };
 use telegen_bpf::{Counters, ProcTable, Record};
-use telegen_model::{ProcessKey, Resource, ResourceGroup, Scope, Signal, Span, Str};
+use telegen_model::{ProcessKey, ResourceGroup, Scope, Signal, Str};
 use telegen_processes::{Exec, Execution, Process, Table};
 use telegen_selfmon::{Counter, Gauge, SelfMon};
 use telegen_sys::{Clock, TICK_NS};
@@ -16,7 +16,9 @@ use telegen_wire::classify;
 use telegen_wire::http1::{self, Dir, End, Exchange, Limits, Segment};
 use telegen_wire::proxy_protocol;
 
+use crate::common::Commons;
 use crate::conn::{Conn, Held, Place};
+use crate::finish::Group;
 use crate::graph::Graph;
 use crate::kernel::{Books, KernelCounts};
 use crate::red::Red;
@@ -160,13 +162,16 @@ pub struct Engine {
     /// (deadline, cookie), in no order: few at a time.
     deadlines: Vec<(u64, u64)>,
     done: Vec<Exchange>,
-    pub(crate) groups: HashMap<usize, (Arc<Resource>, Vec<Span>), RandomState>,
+    pub(crate) groups: HashMap<usize, Group, RandomState>,
     pub(crate) gathered: usize,
     pub(crate) out: Outputs,
     pub(crate) selfmon: SelfMon,
     pub(crate) trees: Trees,
     pub(crate) left: Vec<Left>,
     pub(crate) routes: Routes,
+    pub(crate) commons: Commons,
+    /// Requests that were made and are not in the ledger yet.
+    pub(crate) produced: u64,
     /// For hashing heads alike at both ends.
     pub(crate) hasher: RandomState,
     meters: Meters,
@@ -204,6 +209,8 @@ impl Engine {
             trees,
             left: Vec::new(),
             routes,
+            commons: Commons::new(),
+            produced: 0,
             hasher: RandomState::default(),
             meters,
             swept: 0,
@@ -280,6 +287,7 @@ impl Engine {
             self.release(cookie, true);
         }
         self.expire(now);
+        self.settle();
         self.trees.turn(now, &mut self.left);
         self.take_left(now);
         self.flush();
@@ -321,6 +329,7 @@ impl Engine {
         }
         self.conns.clear();
         self.account(now);
+        self.settle();
         self.trees.flush(&mut self.left);
         self.take_left(now);
         self.flush();
@@ -688,13 +697,18 @@ fn name_of(bytes: &[u8]) -> Option<Traffic> {
 }
 
 /// The part of a text that every string from the wire is cut to.
-pub(crate) fn bounded(text: &str, max: usize) -> Str {
+pub(crate) fn cut(text: &str, max: usize) -> &str {
     if text.len() <= max {
-        return Str::from(text);
+        return text;
     }
     let mut end = max;
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    Str::from(&text[..end])
+    &text[..end]
+}
+
+/// The same as a text of its own.
+pub(crate) fn bounded(text: &str, max: usize) -> Str {
+    Str::from(cut(text, max))
 }

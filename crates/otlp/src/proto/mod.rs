@@ -11,7 +11,7 @@ pub(crate) use metrics::code as temporality_code;
 use std::borrow::Borrow;
 
 use bytes::Bytes;
-use telegen_model::{RawRecords, Records, ResourceGroup, Signal, Value};
+use telegen_model::{RawRecords, Records, ResourceGroup, Signal, Span, Value};
 
 use crate::merge::{Merged, merged};
 use crate::size::measure;
@@ -76,9 +76,22 @@ fn profiles(w: &mut Writer, merged: &[Merged<'_>]) -> Option<Vec<Bytes>> {
     Some(bodies)
 }
 
+/// Spans as `ScopeSpans.spans`, and the offset behind each.
+pub(crate) fn spans(spans: &[Span]) -> (Bytes, Vec<usize>) {
+    let mut w = Writer::with_capacity(spans.len() * 512);
+    let mut before: Vec<usize> = Vec::with_capacity(spans.len());
+    for span in spans.iter().rev() {
+        before.push(w.mark());
+        trace::span(&mut w, 2, span);
+    }
+    let bytes = w.finish();
+    (bytes.clone(), before.iter().rev().map(|behind| bytes.len() - behind).collect())
+}
+
 fn encode_records(w: &mut Writer, records: &Records) {
     match records {
         Records::Spans(spans) => spans.iter().rev().for_each(|s| trace::span(w, 2, s)),
+        Records::Packed(packed) => w.raw(&packed.bytes),
         Records::Metrics(metrics) => metrics.iter().rev().for_each(|m| metrics::metric(w, 2, m)),
         Records::Logs(logs) => logs.iter().rev().for_each(|l| logs::record(w, 2, l)),
         // Written by the caller: they bring their scopes.
