@@ -245,13 +245,44 @@ pub fn unpack_all(packed: &PackedSpans) -> Vec<Span> {
 
 /// Reads a span back from its bytes, tag and length included.
 pub fn unpack(bytes: &[u8]) -> Option<Span> {
+    span(content(bytes)?, true).ok()
+}
+
+/// A span without its attributes, and these one by one as key and `AnyValue`.
+pub(crate) fn apart(bytes: &[u8]) -> Option<(Span, impl Iterator<Item = (&str, &[u8])>)> {
+    let content = content(bytes)?;
+    let mut fields = Fields::of(content);
+    let attributes = std::iter::from_fn(move || {
+        while let Ok(Some((number, value, _))) = fields.next() {
+            if let (9, Raw::Len(b)) = (number, value) {
+                return Some(b);
+            }
+        }
+        None
+    });
+    Some((span(content, false).ok()?, attributes.filter_map(|b| key_and_value(b).ok())))
+}
+
+fn content(bytes: &[u8]) -> Option<&[u8]> {
     match Fields::of(bytes).next() {
-        Ok(Some((_, Raw::Len(content), _))) => span(content).ok(),
+        Ok(Some((_, Raw::Len(content), _))) => Some(content),
         _ => None,
     }
 }
 
-fn span(bytes: &[u8]) -> Result<Span, Malformed> {
+fn key_and_value(bytes: &[u8]) -> Result<(&str, &[u8]), Malformed> {
+    let (mut key, mut any, mut fields) = ("", &b""[..], Fields::of(bytes));
+    while let Some((number, value, _)) = fields.next()? {
+        match (number, value) {
+            (1, Raw::Len(b)) => key = std::str::from_utf8(b).map_err(|_| Malformed::Text)?,
+            (2, Raw::Len(b)) => any = b,
+            _ => {}
+        }
+    }
+    Ok((key, any))
+}
+
+fn span(bytes: &[u8], attributes: bool) -> Result<Span, Malformed> {
     let mut s = Span {
         trace_id: TraceId::ZERO,
         span_id: SpanId::ZERO,
@@ -262,7 +293,7 @@ fn span(bytes: &[u8]) -> Result<Span, Malformed> {
         kind: SpanKind::Internal,
         start: 0,
         end: 0,
-        attrs: Vec::with_capacity(20),
+        attrs: Vec::with_capacity(if attributes { 20 } else { 0 }),
         events: Vec::new(),
         links: Vec::new(),
         status: SpanStatus::Unset,
@@ -287,7 +318,7 @@ fn span(bytes: &[u8]) -> Result<Span, Malformed> {
             }
             (7, Raw::Fixed64(n)) => s.start = n,
             (8, Raw::Fixed64(n)) => s.end = n,
-            (9, Raw::Len(b)) => s.attrs.push(pair(b, 0)?),
+            (9, Raw::Len(b)) if attributes => s.attrs.push(pair(b, 0)?),
             (11, Raw::Len(b)) => s.events.push(event(b)?),
             (13, Raw::Len(b)) => s.links.push(link(b)?),
             (15, Raw::Len(b)) => (s.status, s.status_message) = status(b)?,
@@ -353,7 +384,7 @@ fn pair(bytes: &[u8], depth: u32) -> Result<KeyValue, Malformed> {
     Ok(kv)
 }
 
-fn any(bytes: &[u8], depth: u32) -> Result<Value, Malformed> {
+pub(crate) fn any(bytes: &[u8], depth: u32) -> Result<Value, Malformed> {
     if depth > MAX_DEPTH {
         return Err(Malformed::TooDeep);
     }
@@ -418,6 +449,16 @@ mod tests {
         assert_eq!(heads, spans.iter().map(Span::head).collect::<Vec<_>>());
         let typed = [records::group(&resource, Records::Spans(spans))];
         let packed = [records::group(&resource, Records::Packed(packed))];
+        // Of several resources and scopes, and of one again; packed alone and with others.
+        let other = records::resource("other");
+        let several = |g: &telegen_model::ResourceGroup, last: &telegen_model::ResourceGroup| {
+            let mut scope = g.clone();
+            scope.scope.name = "another".into();
+            [g.clone(), records::group(&other, g.records.clone()), scope, last.clone()]
+        };
+        let expect = crate::encode_request(&several(&typed[0], &typed[0]));
+        assert_eq!(crate::encode_request(&several(&packed[0], &packed[0])), expect);
+        assert_eq!(crate::encode_request(&several(&packed[0], &typed[0])), expect);
         assert_eq!(crate::encode_request(&packed), crate::encode_request(&typed));
         let json = |groups| crate::json::encode_request(Signal::Traces, groups);
         assert_eq!(json(&packed), json(&typed));
@@ -486,6 +527,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_span_give_none() {
+        assert_eq!(unpack(b""), None);
         let whole = pack(&[records::full_span()]).bytes;
         for len in 0..whole.len() {
             assert_eq!(unpack(&whole[..len]), None, "{len}");

@@ -243,6 +243,10 @@ mod tests {
         assert_eq!(get("client.address"), Some(hashed.into()));
         assert_eq!(get("env"), None);
 
+        let Records::Spans(spans) = &group.records else { panic!("spans") };
+        let packed = Records::Packed(telegen_otlp::pack::pack(spans));
+        assert_eq!(rules.apply(ResourceGroup { records: packed, ..group.clone() }), typed);
+
         let bytes = encode_request(&[group]);
         let raw = raw_groups(Signal::Traces, &bytes).unwrap().remove(0);
         let raw = ResourceGroup {

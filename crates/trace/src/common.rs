@@ -186,3 +186,120 @@ fn forwarded_for(x: &Exchange) -> Option<&str> {
     let (host, _) = split_port(first);
     (!host.is_empty() && host.len() <= HOST_MAX && !host.eq_ignore_ascii_case("unknown")).then_some(host)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::Endpoints;
+    use crate::engine::EngineConfig;
+    use crate::sample::Sampling;
+    use crate::settings::Instrumented;
+    use telegen_model::Scope;
+
+    fn config() -> EngineConfig {
+        EngineConfig {
+            sampling: Sampling::default(),
+            mask_keys: Vec::new(),
+            headers: Vec::new(),
+            spans: true,
+            instrumented: Instrumented::All,
+            max_routes: 1,
+            scope: Scope { name: "s".into(), version: "1".into() },
+        }
+    }
+
+    fn ends() -> Endpoints {
+        Endpoints {
+            transport: "tcp",
+            local: "10.0.0.1".into(),
+            local_port: 8080,
+            peer: "10.0.0.2".into(),
+            peer_port: 40_000,
+            ..Endpoints::default()
+        }
+    }
+
+    fn request() -> Exchange {
+        Exchange {
+            method: "GET".into(),
+            target: "/a".into(),
+            version: 1,
+            host: "shop:80".into(),
+            user_agent: "curl".into(),
+            ..Exchange::default()
+        }
+    }
+
+    /// What a table that knows one request says of another, and what one says that knows nothing.
+    fn after(first: &Exchange, x: &Exchange, c: &Context<'_>, introduced: u32) -> [(Vec<u8>, String); 2] {
+        let known = &mut Commons::new();
+        known.of((1, 0), first, c);
+        [known, &mut Commons::new()].map(|commons| {
+            let common = commons.of((1, introduced), x, c);
+            (common.attributes().to_vec(), common.full_url("/a", Some("b")))
+        })
+    }
+
+    #[test]
+    fn what_a_request_says_itself_is_never_that_of_the_one_before() {
+        let (config, ends) = (config(), ends());
+        for is_server in [false, true] {
+            let context = Context { ends: Some(&ends), proxied: None, is_server, config: &config };
+            let changed: [fn(&mut Exchange); 7] = [
+                |x| x.host = "other".into(),
+                |x| x.user_agent = "wget".into(),
+                |x| x.version = 0,
+                |x| x.head_brief = true,
+                |x| x.forwarded_for = "192.0.2.1".into(),
+                |x| x.forwarded = "for=192.0.2.2".into(),
+                |x| x.target = "http://absolute:81/a".into(),
+            ];
+            for (i, change) in changed.into_iter().enumerate() {
+                let mut other = request();
+                change(&mut other);
+                for (first, x) in [(&request(), &other), (&other, &request())] {
+                    let [known, fresh] = after(first, x, &context, 0);
+                    assert_eq!(known, fresh, "{is_server} {i}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_that_changed_hands_begins_anew_and_another_one_is_another() {
+        let (config, mut ends) = (config(), ends());
+        let mut commons = Commons::new();
+        let mut of = |key, ends: &Endpoints, is_server, proxied| {
+            let context = Context { ends: Some(ends), proxied, is_server, config: &config };
+            commons.of(key, &request(), &context).attributes().to_vec()
+        };
+        let before = of((1, 0), &ends, true, None);
+        // It is remembered: nobody looks at the ends of a connection that was not introduced again.
+        ends.peer = "10.0.0.3".into();
+        assert_eq!(of((1, 0), &ends, true, None), before);
+        let after = of((1, 1), &ends, true, None);
+        assert_ne!(after, before);
+        ends.peer = "10.0.0.4".into();
+        let place_taken = of((1 + REMEMBERED as u64, 1), &ends, true, None);
+        assert_ne!(place_taken, after);
+        let client = of((1, 1), &ends, false, None);
+        assert_ne!(of((1, 1), &ends, true, None), client);
+        let proxied = ("192.0.2.9".into(), 1);
+        let prefixed = of((1, 1), &ends, true, Some(&proxied));
+        assert!(prefixed.windows(9).any(|w| w == b"192.0.2.9"));
+    }
+
+    #[test]
+    fn a_url_names_the_port_unless_it_is_80() {
+        let (config, ends) = (config(), ends());
+        let context = Context { ends: Some(&ends), proxied: None, is_server: false, config: &config };
+        let url = |host: &str| {
+            let mut commons = Commons::new();
+            let x = Exchange { host: host.into(), ..request() };
+            commons.of((1, 0), &x, &context).full_url("/a", None)
+        };
+        assert_eq!(url("shop:80"), "http://shop/a");
+        assert_eq!(url("shop:81"), "http://shop:81/a");
+        assert_eq!(url("[::1]:81"), "http://[::1]:81/a");
+    }
+}

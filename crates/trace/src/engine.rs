@@ -18,14 +18,14 @@ use telegen_wire::proxy_protocol;
 
 use crate::common::Commons;
 use crate::conn::{Conn, Held, Place};
-use crate::finish::Group;
+use crate::finish::{self, Group};
 use crate::graph::Graph;
 use crate::kernel::{Books, KernelCounts};
 use crate::red::Red;
 use crate::route::{Overflows, Routes};
 use crate::sample::Sampling;
 use crate::settings::Instrumented;
-use crate::tree::{Lapses, Left, Trees};
+use crate::tree::{Edge, Lapses, Left, Trees};
 use crate::unlinked::Unlinked;
 use crate::unread::{Traffic, Unread};
 
@@ -168,6 +168,7 @@ pub struct Engine {
     pub(crate) selfmon: SelfMon,
     pub(crate) trees: Trees,
     pub(crate) left: Vec<Left>,
+    pub(crate) edges: Vec<Edge>,
     pub(crate) routes: Routes,
     pub(crate) commons: Commons,
     /// Requests that were made and are not in the ledger yet.
@@ -208,6 +209,7 @@ impl Engine {
             selfmon,
             trees,
             left: Vec::new(),
+            edges: Vec::new(),
             routes,
             commons: Commons::new(),
             produced: 0,
@@ -394,6 +396,7 @@ impl Engine {
             }
             return;
         };
+        let holds = !conn.held.is_empty();
         match conn.place(r.record, r.lost) {
             Place::Next => self.data_in_order(r, bytes, false),
             Place::AfterGap => self.data_in_order(r, bytes, true),
@@ -407,7 +410,7 @@ impl Engine {
                 return;
             }
         }
-        if self.conns.get(&r.cookie).is_some_and(|c| !c.held.is_empty()) {
+        if holds {
             self.release(r.cookie, false);
         }
     }
@@ -533,14 +536,15 @@ impl Engine {
         }
         let cookie = r.cookie;
         let opened = http.opened().wrapping_sub(opened) as usize;
+        if opened > 0 {
+            let end = finish::End { cookie, server, ends: conn.ends.as_ref(), seq: conn.seq };
+            finish::open_requests(&mut self.trees, &self.hasher, &end, http.newest(opened));
+        }
         let garbage = http.garbage().is_some();
         let deadline = http.next_deadline().unwrap_or(0);
         if deadline != 0 && (conn.deadline == 0 || deadline < conn.deadline) {
             conn.deadline = deadline;
             self.deadlines.push((deadline, cookie));
-        }
-        if opened > 0 {
-            self.open_requests(cookie, opened);
         }
         self.finish_exchanges(cookie, &mut done);
         self.done = done;

@@ -3,45 +3,56 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use telegen_model::{Exemplar, NumberValue, PackedSpans, Records, Resource, ResourceGroup, Signal, Str};
 use telegen_otlp::pack::Packer;
 use telegen_wire::http1::{Exchange, Outcome};
 
+use crate::conn::{self, Endpoints};
 use crate::engine::{Engine, SPANS_MAX};
 use crate::red::Side;
 use crate::settings::Instrumented;
 use crate::span::{self, Context, Draft, Measured};
-use crate::tree::{Finished, Left, Opened};
+use crate::tree::{Finished, Left, Opened, Trees};
 
 /// Where SDKs send their spans.
 const TRACES_PATH: &str = "/v1/traces";
 
-impl Engine {
-    /// Names the requests of a connection whose heads were just read.
-    pub(crate) fn open_requests(&mut self, cookie: u64, n: usize) {
-        let Some(conn) = self.conns.get_mut(&cookie) else { return };
-        let (is_server, mut http) = (conn.is_server, conn.http.take());
-        if let Some(http) = &mut http {
-            for x in http.newest(n) {
-                let opened = Opened {
-                    side: if is_server { Side::Server } else { Side::Client },
-                    cookie,
-                    exec: x.request_head_exec,
-                    token: x.token,
-                    caller: x.caller,
-                    start: x.request_start,
-                    head_end: x.request_head_end,
-                    blocking: x.request_blocking,
-                    context: x.context.as_ref(),
-                    place: conn.place_of(x.request_pos),
-                    head: self.hasher.hash_one((x.method.as_str(), x.target.as_str())),
-                };
-                x.id = self.trees.open(&opened);
-            }
-        }
-        conn.http = http;
-    }
+/// The end of a connection that requests were read or sent at.
+pub(crate) struct End<'a> {
+    pub(crate) cookie: u64,
+    pub(crate) server: bool,
+    pub(crate) ends: Option<&'a Endpoints>,
+    /// TCP's number of position 0 of the request direction.
+    pub(crate) seq: Option<u32>,
+}
 
+/// Names the requests of a connection whose heads were just read.
+pub(crate) fn open_requests<'a>(
+    trees: &mut Trees,
+    hasher: &RandomState,
+    end: &End<'_>,
+    newest: impl Iterator<Item = &'a mut Exchange>,
+) {
+    for x in newest {
+        let opened = Opened {
+            side: if end.server { Side::Server } else { Side::Client },
+            cookie: end.cookie,
+            exec: x.request_head_exec,
+            token: x.token,
+            caller: x.caller,
+            start: x.request_start,
+            head_end: x.request_head_end,
+            blocking: x.request_blocking,
+            context: x.context.as_ref(),
+            place: conn::place_of(end.ends, end.seq, x.request_pos),
+            head: hasher.hash_one((x.method.as_str(), x.target.as_str())),
+        };
+        x.id = trees.open(&opened);
+    }
+}
+
+impl Engine {
     pub(crate) fn finish_exchanges(&mut self, cookie: u64, done: &mut Vec<Exchange>) {
         for exchange in done.iter() {
             if !self.finish_exchange(cookie, exchange) {
@@ -122,7 +133,7 @@ impl Engine {
             Side::Server => conn.ends.as_ref().map(|e| e.peer.clone()).unwrap_or_default(),
         };
         let finished = Finished {
-            draft: Draft::new(&context, &measured, attributes),
+            draft: Draft::new(&context, &mut measured, attributes),
             without,
             resource: process.resource.clone(),
             instance: process.instance_resource.clone(),
@@ -163,19 +174,20 @@ impl Engine {
     /// Takes what the trees have let go.
     pub(crate) fn take_left(&mut self, now: u64) {
         let now = self.clock.wall(now);
-        let mut edges = Vec::new();
-        for left in std::mem::take(&mut self.left) {
+        let mut all = std::mem::take(&mut self.left);
+        for left in all.drain(..) {
             match left {
                 Left::Span(f) => self.push_span(f),
                 // It was told as lost when it ended.
                 Left::Discarded("over_budget") => {}
                 Left::Discarded(reason) => self.selfmon.ledger.discarded(Signal::Traces, reason, 1),
-                Left::Edge(edge) => edges.push(edge),
+                Left::Edge(edge) => self.edges.push(edge),
                 Left::Unlinked(instance, reason) => self.out.unlinked.add(&instance, reason, now),
             }
         }
-        if !edges.is_empty() {
-            self.out.graph.record(edges.into_iter(), now);
+        self.left = all;
+        if !self.edges.is_empty() {
+            self.out.graph.record(self.edges.drain(..), now);
         }
     }
 

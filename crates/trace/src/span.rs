@@ -162,8 +162,8 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// A span without attributes.
-    pub(crate) fn new(c: &Context<'_>, m: &Measured, attributes: Attributes) -> Draft {
+    /// A span with attributes that were laid down; takes the route.
+    pub(crate) fn new(c: &Context<'_>, m: &mut Measured, attributes: Attributes) -> Draft {
         Draft {
             head: SpanHead {
                 trace_id: TraceId::ZERO,
@@ -177,7 +177,7 @@ impl Draft {
             trace_state: Str::default(),
             flags: 0,
             method: if m.method == "_OTHER" { "HTTP" } else { m.method },
-            route: m.route.clone(),
+            route: m.route.take(),
             attributes,
         }
     }

@@ -186,6 +186,14 @@ mod tests {
     }
 
     #[test]
+    fn packed_spans_are_lines_as_others_are() {
+        let spans = vec![records::http_span(1), records::full_span()];
+        let of = |records| lines(&records::group(&records::resource("shop"), records));
+        let packed = Records::Packed(telegen_otlp::pack::pack(&spans));
+        assert_eq!(of(packed), of(Records::Spans(spans)));
+    }
+
+    #[test]
     fn every_point_of_every_kind_of_metric_is_a_line() {
         let out = lines(&records::group(&records::resource("shop"), Records::Metrics(records::metrics())));
         assert_eq!(out.lines().count(), 8);

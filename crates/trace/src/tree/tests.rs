@@ -574,3 +574,26 @@ fn what_waits_for_others_is_looked_at_every_20_ms_however_short_the_turns() {
     let times: Vec<u64> = (1..=25).filter(|ms| at(ms * 1_000_000) > 0).collect();
     assert_eq!(times.first(), Some(&20));
 }
+
+#[test]
+fn what_has_left_serves_another_request_and_brings_nothing_along() {
+    let mut h = Host::new(EVERYTHING);
+    h.open(Req { caller: 3, ..call("a", 1, "z", 6) }).open(served("b", 1, 7));
+    h.end("a", 1, false).end("b", 1, false).turns(4);
+    assert!(h.trees.blank().is_none());
+    for left in std::mem::take(&mut h.left) {
+        if let Left::Span(f) = left {
+            h.trees.recycle(f);
+        }
+    }
+    for _ in 0..2 {
+        let f = h.trees.blank().unwrap();
+        assert_eq!(f.draft.attributes.as_bytes(), b"");
+    }
+    assert!(h.trees.blank().is_none());
+    // What is not kept comes back by itself.
+    let mut h = Host::new(Sampling { ratio: 1e-15, ..EVERYTHING });
+    h.open(served("a", 1, 5)).end("a", 1, false).turns(4);
+    assert!(h.spans().is_empty());
+    assert!(h.trees.blank().is_some());
+}
