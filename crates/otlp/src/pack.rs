@@ -1,7 +1,8 @@
 //! Spans that are written where they are made, and read back where one is looked at.
 
 use telegen_model::{
-    KeyValue, PackedSpans, Span, SpanEvent, SpanHead, SpanId, SpanKind, SpanLink, SpanStatus, Str, TraceId, Value,
+    KeyValue, PackedSpans, Span, SpanEvent, SpanHead, SpanId, SpanKind, SpanLink, SpanStatus, Str, TraceId,
+    Value,
 };
 
 use crate::proto::varint_len;
@@ -177,7 +178,14 @@ impl Packer {
         let parent = head.parent_id.is_valid();
         let status = head.status != SpanStatus::Unset;
         let flags = o.flags != 0;
-        let content = 18 + 10 + field(o.trace_state.len()) + if parent { 10 } else { 0 } + field(name) + 2 + 9 + 9
+        let content = 18
+            + 10
+            + field(o.trace_state.len())
+            + if parent { 10 } else { 0 }
+            + field(name)
+            + 2
+            + 9
+            + 9
             + o.attributes.len()
             + if status { 4 } else { 0 }
             + if flags { 6 } else { 0 };

@@ -55,7 +55,9 @@ fn pieces(group: ResourceGroup, limits: Limits) -> Vec<ResourceGroup> {
         Records::Spans(spans) => {
             runs(spans, limits, size::span, |_| 1).into_iter().map(Records::Spans).map(with).collect()
         }
-        Records::Packed(packed) => packed_runs(&packed, limits).into_iter().map(Records::Packed).map(with).collect(),
+        Records::Packed(packed) => {
+            packed_runs(&packed, limits).into_iter().map(Records::Packed).map(with).collect()
+        }
         Records::Logs(logs) => {
             runs(logs, limits, size::log, |_| 1).into_iter().map(Records::Logs).map(with).collect()
         }

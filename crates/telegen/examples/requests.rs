@@ -17,7 +17,8 @@ use telegen_bpf::abi::{ConnRecord, DataRecord, data, kind};
 use telegen_bpf::{Record, Tap, TapSettings};
 use telegen_model::{ResourceGroup, Scope, Signal};
 use telegen_pipeline::{
-    Batch, BoxFuture, MetricSource, Outcome, Pipeline, PipelineConfig, Reader, Role, SignalSet, Sink, SinkConfig,
+    Batch, BoxFuture, MetricSource, Outcome, Pipeline, PipelineConfig, Reader, Role, SignalSet, Sink,
+    SinkConfig,
 };
 use telegen_processes::{Discovery, HostIdentity, Table};
 use telegen_selfmon::{BuildInfo, SelfMon};
@@ -30,7 +31,8 @@ use telegen_view::{About, View};
 const TURN: u32 = 128;
 /// Connections.
 const CONNS: u32 = 32;
-const REQUEST: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: h2load nghttp2/1.52.0\r\n\r\n";
+const REQUEST: &[u8] =
+    b"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: h2load nghttp2/1.52.0\r\n\r\n";
 
 /// Encodes what it is given, and no more.
 struct Encoder {
@@ -152,10 +154,16 @@ fn main() {
     let seconds: f64 = arg(1, "5").parse().unwrap();
     let (ends, sink) = (arg(2, "served"), arg(3, "view"));
     let both = ends == "both";
-    let settings =
-        TapSettings { ring_bytes: 1 << 20, first_request: 512, first_response: 256, budget: 0, brief_budget: 0 };
+    let settings = TapSettings {
+        ring_bytes: 1 << 20,
+        first_request: 512,
+        first_response: 256,
+        budget: 0,
+        brief_budget: 0,
+    };
     let tap = Tap::load(settings).unwrap();
-    let mut children: Vec<_> = (0..2).map(|_| std::process::Command::new("sleep").arg("1000").spawn().unwrap()).collect();
+    let mut children: Vec<_> =
+        (0..2).map(|_| std::process::Command::new("sleep").arg("1000").spawn().unwrap()).collect();
     let pids: Vec<u32> = children.iter().map(std::process::Child::id).collect();
     std::thread::sleep(Duration::from_millis(50));
     let mut table = Table::new(HostIdentity::new(&Host::read(), "0", &[]), Discovery::default());

@@ -64,9 +64,7 @@ impl Endpoints {
 /// Where a request that begins at `pos` stands, for finding its other end; `seq`: TCP's number of position 0.
 pub(crate) fn place_of(ends: Option<&Endpoints>, seq: Option<u32>, pos: u64) -> tree::Place {
     match (ends, seq) {
-        (Some(e), _) if e.transport == "unix" => {
-            tree::Place::Unix { cookie: e.cookie, peer: e.peer_cookie }
-        }
+        (Some(e), _) if e.transport == "unix" => tree::Place::Unix { cookie: e.cookie, peer: e.peer_cookie },
         (Some(e), Some(base)) => tree::Place::Tcp {
             // Positions and sequence numbers move together; the latter wrap.
             seq: base.wrapping_add(pos as u32),

@@ -117,7 +117,8 @@ impl Engine {
             None
         };
         let mut spare = self.trees.blank();
-        let mut attributes = spare.as_mut().map(|f| std::mem::take(&mut f.draft.attributes)).unwrap_or_default();
+        let mut attributes =
+            spare.as_mut().map(|f| std::mem::take(&mut f.draft.attributes)).unwrap_or_default();
         if without.is_none() {
             span::attributes(&mut attributes, x, &context, &measured, common);
         }

@@ -69,7 +69,8 @@ fn packed_request(merged: &[Merged<'_>]) -> Option<Bytes> {
             let mut w = Writer::with_capacity(64);
             common::scope(&mut w, 1, of);
             let scope = w.finish();
-            let spans = records.iter().map(|r| if let Records::Packed(p) = r { Some(p.bytes.len()) } else { None });
+            let spans =
+                records.iter().map(|r| if let Records::Packed(p) = r { Some(p.bytes.len()) } else { None });
             let length = scope.len() + spans.sum::<Option<usize>>()?;
             content += around(length);
             scopes.push((scope, records.as_slice(), length));
