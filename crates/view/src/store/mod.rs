@@ -147,7 +147,14 @@ impl<'a> Spans<'a> {
         match self {
             Spans::Typed(spans) => spans.iter().for_each(|s| take(&s.head(), &|| Some(s.clone()))),
             Spans::Packed(packed) => {
-                packed.iter().for_each(|(head, bytes)| take(head, &|| telegen_otlp::pack::unpack(bytes)));
+                packed.iter().for_each(|(head, bytes)| {
+                    take(head, &|| {
+                        let mut span = telegen_otlp::pack::unpack(bytes)?;
+                        // It stays long, and its memory is counted without what is free in it.
+                        span.attrs.shrink_to_fit();
+                        Some(span)
+                    });
+                });
             }
         }
     }
