@@ -271,6 +271,10 @@ pub(crate) struct Trees {
     /// Edges whose other end was lost after the first had left.
     owed: Vec<Edge>,
     /// Requests that have left, to be used again.
+    #[expect(
+        clippy::vec_box,
+        reason = "the boxes are what is used again: they move between lists as they are"
+    )]
     spare: Vec<Box<Finished>>,
     turn: u64,
     ids: Ids,
