@@ -26,4 +26,4 @@ pub use records::{LogRecord, RawRecords, Records, ResourceGroup, Scope, Severity
 pub use resource::Resource;
 pub use secret::Secret;
 pub use signal::Signal;
-pub use span::{Span, SpanEvent, SpanKind, SpanLink, SpanStatus};
+pub use span::{PackedSpans, Span, SpanEvent, SpanHead, SpanKind, SpanLink, SpanStatus};

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{KeyValue, Metric, Resource, Signal, Span, SpanId, Str, TraceId, Value};
+use crate::{KeyValue, Metric, PackedSpans, Resource, Signal, Span, SpanId, Str, TraceId, Value};
 
 /// Which part of Telegen made a record: `telegen/<source>` and the program's version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +16,8 @@ pub struct Scope {
 pub enum Records {
     /// Spans.
     Spans(Vec<Span>),
+    /// Spans that were encoded where they were made.
+    Packed(PackedSpans),
     /// Metrics with their points.
     Metrics(Vec<Metric>),
     /// Log records.
@@ -44,7 +46,7 @@ impl Records {
     /// The signal of these records.
     pub fn signal(&self) -> Signal {
         match self {
-            Records::Spans(_) => Signal::Traces,
+            Records::Spans(_) | Records::Packed(_) => Signal::Traces,
             Records::Metrics(_) => Signal::Metrics,
             Records::Logs(_) => Signal::Logs,
             Records::Raw(r) => r.signal,
@@ -56,6 +58,7 @@ impl Records {
         use crate::MetricData::{ExponentialHistogram, Gauge, Histogram, Sum};
         match self {
             Records::Spans(s) => s.len(),
+            Records::Packed(p) => p.heads.len(),
             Records::Logs(l) => l.len(),
             Records::Raw(r) => r.items,
             Records::Metrics(m) => m

@@ -61,6 +61,47 @@ pub struct Span {
     pub status_message: Str,
 }
 
+/// What is asked of a span most often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanHead {
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// Its own id.
+    pub span_id: SpanId,
+    /// Its parent, or zero.
+    pub parent_id: SpanId,
+    /// First byte of the request, ns since 1970.
+    pub start: u64,
+    /// Last byte of the response, ns since 1970.
+    pub end: u64,
+    /// Who it speaks for.
+    pub kind: SpanKind,
+    /// Outcome.
+    pub status: SpanStatus,
+}
+
+/// Spans in the protobuf form of OTLP: a span that was made to leave is written once, and costs nothing more on its way
+/// than its bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PackedSpans {
+    /// `ScopeSpans.spans`, one after another, each with its tag and length.
+    pub bytes: bytes::Bytes,
+    /// Of each span its head, and the offset behind its last byte.
+    pub heads: Vec<(SpanHead, usize)>,
+}
+
+impl PackedSpans {
+    /// Heads and bytes of the spans.
+    pub fn iter(&self) -> impl Iterator<Item = (&SpanHead, &[u8])> {
+        let mut from = 0;
+        self.heads.iter().map(move |(head, until)| {
+            let bytes = self.bytes.get(from..*until).unwrap_or_default();
+            from = *until;
+            (head, bytes)
+        })
+    }
+}
+
 /// Something that happened during a span.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpanEvent {
@@ -86,6 +127,19 @@ pub struct SpanLink {
 }
 
 impl Span {
+    /// What is asked of it most often.
+    pub fn head(&self) -> SpanHead {
+        SpanHead {
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            parent_id: self.parent_id,
+            start: self.start,
+            end: self.end,
+            kind: self.kind,
+            status: self.status,
+        }
+    }
+
     /// The value of an attribute.
     pub fn attr(&self, key: &str) -> Option<&crate::Value> {
         self.attrs.iter().find(|kv| kv.key == key).map(|kv| &kv.value)

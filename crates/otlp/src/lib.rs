@@ -13,6 +13,7 @@ mod inline;
 pub mod json;
 mod merge;
 pub mod message;
+pub mod pack;
 mod profiles;
 mod proto;
 mod raw;

@@ -43,6 +43,10 @@ pub fn measure(group: &ResourceGroup) -> Size {
     let mut memory = size_of::<ResourceGroup>();
     let records: usize = match &group.records {
         Records::Spans(spans) => spans.iter().map(|s| span(s, &mut memory)).sum(),
+        Records::Packed(packed) => {
+            memory += packed.bytes.len() + size_of_val(packed.heads.as_slice());
+            packed.bytes.len()
+        }
         Records::Metrics(metrics) => metrics.iter().map(|m| metric(m, &mut memory)).sum(),
         Records::Logs(logs) => logs.iter().map(|l| log(l, &mut memory)).sum(),
         Records::Raw(raw) => {

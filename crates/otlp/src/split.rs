@@ -1,6 +1,6 @@
 use std::mem;
 
-use telegen_model::{Metric, MetricData, RawRecords, Records, ResourceGroup, Signal};
+use telegen_model::{Metric, MetricData, PackedSpans, RawRecords, Records, ResourceGroup, Signal};
 
 use crate::size::{self, Size, measure};
 
@@ -55,6 +55,9 @@ fn pieces(group: ResourceGroup, limits: Limits) -> Vec<ResourceGroup> {
         Records::Spans(spans) => {
             runs(spans, limits, size::span, |_| 1).into_iter().map(Records::Spans).map(with).collect()
         }
+        Records::Packed(packed) => {
+            packed_runs(&packed, limits).into_iter().map(Records::Packed).map(with).collect()
+        }
         Records::Logs(logs) => {
             runs(logs, limits, size::log, |_| 1).into_iter().map(Records::Logs).map(with).collect()
         }
@@ -80,6 +83,25 @@ fn typed(group: ResourceGroup, limits: Limits) -> Vec<ResourceGroup> {
         Ok(read) if read.skipped == 0 => read.groups.into_iter().flat_map(|g| pieces(g, limits)).collect(),
         _ => vec![group],
     }
+}
+
+/// Cuts packed spans into runs within the limits, each at least one long.
+fn packed_runs(packed: &PackedSpans, limits: Limits) -> Vec<PackedSpans> {
+    let mut out: Vec<PackedSpans> = Vec::new();
+    let (mut begin, mut from) = (0, 0);
+    for (head, until) in &packed.heads {
+        let fits = |p: &PackedSpans| p.heads.len() < limits.items && until - begin <= limits.wire;
+        if !out.last().is_some_and(fits) {
+            begin = from;
+            out.push(PackedSpans::default());
+        }
+        if let Some(last) = out.last_mut() {
+            last.bytes = packed.bytes.slice(begin..*until);
+            last.heads.push((*head, until - begin));
+        }
+        from = *until;
+    }
+    out
 }
 
 /// Cuts a list into runs within the limits, each at least one long.

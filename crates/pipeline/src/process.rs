@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use telegen_model::{Attrs, KeyValue, Metric, MetricData, Records, Resource, ResourceGroup, Str, Value};
+use telegen_otlp::pack::unpack_all;
 use telegen_otlp::{AnyBytes, Edit, edit_raw};
 
 use crate::settings::{AttributeAction, AttributeProcessor, ProcessSettings};
@@ -67,7 +68,12 @@ impl Processors {
             return group;
         }
         group.resource = self.resource(group.resource);
+        if let Records::Packed(packed) = &group.records {
+            group.records = Records::Spans(unpack_all(packed));
+        }
         match &mut group.records {
+            // Was read above.
+            Records::Packed(_) => {}
             Records::Spans(spans) => {
                 for span in spans {
                     self.list(&mut span.attrs, true);
@@ -236,6 +242,10 @@ mod tests {
         let hashed = "8e099943f7370d7ecd46ad56442e02670e8ed1a8b2ba5c42a69f06f1c050189b";
         assert_eq!(get("client.address"), Some(hashed.into()));
         assert_eq!(get("env"), None);
+
+        let Records::Spans(spans) = &group.records else { panic!("spans") };
+        let packed = Records::Packed(telegen_otlp::pack::pack(spans));
+        assert_eq!(rules.apply(ResourceGroup { records: packed, ..group.clone() }), typed);
 
         let bytes = encode_request(&[group]);
         let raw = raw_groups(Signal::Traces, &bytes).unwrap().remove(0);

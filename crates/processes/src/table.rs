@@ -2,6 +2,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use telegen_model::{KeyValue, ProcessKey, Resource, semconv as s};
 use telegen_sys::{Cgroup, ProcInfo, cgroup_of, environment, process, read_foreign};
 
@@ -113,7 +114,8 @@ pub struct Table {
     discovery: Discovery,
     own_unit: Cgroup,
     own_pid: u32,
-    live: HashMap<u32, Process>,
+    /// Asked once a request.
+    live: HashMap<u32, Process, RandomState>,
     ended: VecDeque<Process>,
     instances: HashMap<String, Arc<Resource>>,
     refused: u64,
@@ -128,7 +130,7 @@ impl Table {
             discovery,
             own_unit: cgroup_of(own_pid),
             own_pid,
-            live: HashMap::new(),
+            live: HashMap::default(),
             ended: VecDeque::new(),
             instances: HashMap::new(),
             refused: 0,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use telegen_bpf::{Tap, TapSettings};
 use telegen_model::{Records, Scope, Value};
+use telegen_otlp::pack::unpack_all;
 use telegen_pipeline::{MetricSource, Reader};
 use telegen_processes::{Discovery, HostIdentity, Table};
 use telegen_selfmon::{BuildInfo, SelfMon};
@@ -49,7 +50,8 @@ fn main() {
         (tap.procs().unwrap(), tap.counters().unwrap()),
         Outputs {
             spans: Box::new(move |group| {
-                let Records::Spans(spans) = group.records else { return };
+                let Records::Packed(spans) = group.records else { return };
+                let spans = unpack_all(&spans);
                 seen.fetch_add(spans.len(), Ordering::Relaxed);
                 for s in spans.iter().filter(|_| !quiet) {
                     let text = |key: &str| match s.attr(key) {

@@ -61,6 +61,20 @@ impl Endpoints {
     }
 }
 
+/// Where a request that begins at `pos` stands, for finding its other end; `seq`: TCP's number of position 0.
+pub(crate) fn place_of(ends: Option<&Endpoints>, seq: Option<u32>, pos: u64) -> tree::Place {
+    match (ends, seq) {
+        (Some(e), _) if e.transport == "unix" => tree::Place::Unix { cookie: e.cookie, peer: e.peer_cookie },
+        (Some(e), Some(base)) => tree::Place::Tcp {
+            // Positions and sequence numbers move together; the latter wrap.
+            seq: base.wrapping_add(pos as u32),
+            local: e.local_port,
+            peer: e.peer_port,
+        },
+        _ => tree::Place::None,
+    }
+}
+
 /// Text of an address; IPv4 in its own form however it was carried.
 fn address(bytes: &[u8; 16]) -> Str {
     let v6 = Ipv6Addr::from(*bytes);
@@ -121,6 +135,8 @@ pub(crate) enum Place {
 pub(crate) struct Conn {
     pub(crate) ends: Option<Endpoints>,
     pub(crate) owner: ProcessKey,
+    /// How often its ends and its owner were told.
+    pub(crate) introduced: u32,
     pub(crate) http: Option<Box<http1::Connection>>,
     /// What it speaks, once a sample named it.
     pub(crate) traffic: Option<Traffic>,
@@ -143,6 +159,7 @@ impl Conn {
         Conn {
             ends: None,
             owner: ProcessKey { pid: 0, start: 0 },
+            introduced: 0,
             http: None,
             traffic: None,
             unread: 0,
@@ -160,23 +177,8 @@ impl Conn {
 
     pub(crate) fn introduce(&mut self, r: &ConnRecord) {
         self.ends = Some(Endpoints::of(r));
+        self.introduced = self.introduced.wrapping_add(1);
         self.owner = ProcessKey { pid: r.tgid, start: r.start / TICK_NS };
-    }
-
-    /// Where a request that begins at `pos` stands, for finding its other end.
-    pub(crate) fn place_of(&self, pos: u64) -> tree::Place {
-        match (&self.ends, self.seq) {
-            (Some(e), _) if e.transport == "unix" => {
-                tree::Place::Unix { cookie: e.cookie, peer: e.peer_cookie }
-            }
-            (Some(e), Some(base)) => tree::Place::Tcp {
-                // Positions and sequence numbers move together; the latter wrap.
-                seq: base.wrapping_add(pos as u32),
-                local: e.local_port,
-                peer: e.peer_port,
-            },
-            _ => tree::Place::None,
-        }
     }
 
     /// Decides on a record by its number and the number of records lost before it.

@@ -8,7 +8,7 @@ use telegen_bpf::abi::{
     ConnRecord, DataRecord, EndRecord, SampleRecord, TrafficRecord, Verdict, data, end, protocol,
 };
 use telegen_bpf::{Counters, ProcTable, Record};
-use telegen_model::{ProcessKey, Resource, ResourceGroup, Scope, Signal, Span, Str};
+use telegen_model::{ProcessKey, ResourceGroup, Scope, Signal, Str};
 use telegen_processes::{Exec, Execution, Process, Table};
 use telegen_selfmon::{Counter, Gauge, SelfMon};
 use telegen_sys::{Clock, TICK_NS};
@@ -16,14 +16,16 @@ use telegen_wire::classify;
 use telegen_wire::http1::{self, Dir, End, Exchange, Limits, Segment};
 use telegen_wire::proxy_protocol;
 
+use crate::common::Commons;
 use crate::conn::{Conn, Held, Place};
+use crate::finish::{self, Group};
 use crate::graph::Graph;
 use crate::kernel::{Books, KernelCounts};
 use crate::red::Red;
 use crate::route::{Overflows, Routes};
 use crate::sample::Sampling;
 use crate::settings::Instrumented;
-use crate::tree::{Lapses, Left, Trees};
+use crate::tree::{Edge, Lapses, Left, Trees};
 use crate::unlinked::Unlinked;
 use crate::unread::{Traffic, Unread};
 
@@ -164,13 +166,17 @@ pub struct Engine {
     /// (deadline, cookie), in no order: few at a time.
     deadlines: Vec<(u64, u64)>,
     done: Vec<Exchange>,
-    pub(crate) groups: HashMap<usize, (Arc<Resource>, Vec<Span>), RandomState>,
+    pub(crate) groups: HashMap<usize, Group, RandomState>,
     pub(crate) gathered: usize,
     pub(crate) out: Outputs,
     pub(crate) selfmon: SelfMon,
     pub(crate) trees: Trees,
     pub(crate) left: Vec<Left>,
+    pub(crate) edges: Vec<Edge>,
     pub(crate) routes: Routes,
+    pub(crate) commons: Commons,
+    /// Requests that were made and are not in the ledger yet.
+    pub(crate) produced: u64,
     /// For hashing heads alike at both ends.
     pub(crate) hasher: RandomState,
     meters: Meters,
@@ -208,7 +214,10 @@ impl Engine {
             selfmon,
             trees,
             left: Vec::new(),
+            edges: Vec::new(),
             routes,
+            commons: Commons::new(),
+            produced: 0,
             hasher: RandomState::default(),
             meters,
             swept: 0,
@@ -288,6 +297,7 @@ impl Engine {
             self.release(cookie, true);
         }
         self.expire(now);
+        self.settle();
         self.trees.turn(now, &mut self.left);
         self.take_left(now);
         self.flush();
@@ -329,6 +339,7 @@ impl Engine {
         }
         self.conns.clear();
         self.account(now);
+        self.settle();
         self.trees.flush(&mut self.left);
         self.take_left(now);
         self.flush();
@@ -393,6 +404,7 @@ impl Engine {
             }
             return;
         };
+        let holds = !conn.held.is_empty();
         match conn.place(r.record, r.lost) {
             Place::Next => self.data_in_order(r, bytes, false),
             Place::AfterGap => self.data_in_order(r, bytes, true),
@@ -410,7 +422,7 @@ impl Engine {
                 return;
             }
         }
-        if self.conns.get(&r.cookie).is_some_and(|c| !c.held.is_empty()) {
+        if holds {
             self.release(r.cookie, false);
         }
     }
@@ -536,14 +548,15 @@ impl Engine {
         }
         let cookie = r.cookie;
         let opened = http.opened().wrapping_sub(opened) as usize;
+        if opened > 0 {
+            let end = finish::End { cookie, server, ends: conn.ends.as_ref(), seq: conn.seq };
+            finish::open_requests(&mut self.trees, &self.hasher, &end, http.newest(opened));
+        }
         let garbage = http.garbage().is_some();
         let deadline = http.next_deadline().unwrap_or(0);
         if deadline != 0 && (conn.deadline == 0 || deadline < conn.deadline) {
             conn.deadline = deadline;
             self.deadlines.push((deadline, cookie));
-        }
-        if opened > 0 {
-            self.open_requests(cookie, opened);
         }
         self.finish_exchanges(cookie, &mut done);
         self.done = done;
@@ -700,13 +713,18 @@ fn name_of(bytes: &[u8]) -> Option<Traffic> {
 }
 
 /// The part of a text that every string from the wire is cut to.
-pub(crate) fn bounded(text: &str, max: usize) -> Str {
+pub(crate) fn cut(text: &str, max: usize) -> &str {
     if text.len() <= max {
-        return Str::from(text);
+        return text;
     }
     let mut end = max;
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    Str::from(&text[..end])
+    &text[..end]
+}
+
+/// The same as a text of its own.
+pub(crate) fn bounded(text: &str, max: usize) -> Str {
+    Str::from(cut(text, max))
 }

@@ -3,44 +3,56 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use telegen_model::{Exemplar, NumberValue, Records, ResourceGroup, Signal, Str};
+use foldhash::fast::RandomState;
+use telegen_model::{Exemplar, NumberValue, PackedSpans, Records, Resource, ResourceGroup, Signal, Str};
+use telegen_otlp::pack::Packer;
 use telegen_wire::http1::{Exchange, Outcome};
 
+use crate::conn::{self, Endpoints};
 use crate::engine::{Engine, SPANS_MAX};
 use crate::red::Side;
 use crate::settings::Instrumented;
-use crate::span::{self, Context, Measured};
-use crate::tree::{Finished, Left, Opened};
+use crate::span::{self, Context, Draft, Measured};
+use crate::tree::{Finished, Left, Opened, Trees};
 
 /// Where SDKs send their spans.
 const TRACES_PATH: &str = "/v1/traces";
 
-impl Engine {
-    /// Names the requests of a connection whose heads were just read.
-    pub(crate) fn open_requests(&mut self, cookie: u64, n: usize) {
-        let Some(conn) = self.conns.get_mut(&cookie) else { return };
-        let (is_server, mut http) = (conn.is_server, conn.http.take());
-        if let Some(http) = &mut http {
-            for x in http.newest(n) {
-                let opened = Opened {
-                    side: if is_server { Side::Server } else { Side::Client },
-                    cookie,
-                    exec: x.request_head_exec,
-                    token: x.token,
-                    caller: x.caller,
-                    start: x.request_start,
-                    head_end: x.request_head_end,
-                    blocking: x.request_blocking,
-                    context: x.context.as_ref(),
-                    place: conn.place_of(x.request_pos),
-                    head: self.hasher.hash_one((x.method.as_str(), x.target.as_str())),
-                };
-                x.id = self.trees.open(&opened);
-            }
-        }
-        conn.http = http;
-    }
+/// The end of a connection that requests were read or sent at.
+pub(crate) struct End<'a> {
+    pub(crate) cookie: u64,
+    pub(crate) server: bool,
+    pub(crate) ends: Option<&'a Endpoints>,
+    /// TCP's number of position 0 of the request direction.
+    pub(crate) seq: Option<u32>,
+}
 
+/// Names the requests of a connection whose heads were just read.
+pub(crate) fn open_requests<'a>(
+    trees: &mut Trees,
+    hasher: &RandomState,
+    end: &End<'_>,
+    newest: impl Iterator<Item = &'a mut Exchange>,
+) {
+    for x in newest {
+        let opened = Opened {
+            side: if end.server { Side::Server } else { Side::Client },
+            cookie: end.cookie,
+            exec: x.request_head_exec,
+            token: x.token,
+            caller: x.caller,
+            start: x.request_start,
+            head_end: x.request_head_end,
+            blocking: x.request_blocking,
+            context: x.context.as_ref(),
+            place: conn::place_of(end.ends, end.seq, x.request_pos),
+            head: hasher.hash_one((x.method.as_str(), x.target.as_str())),
+        };
+        x.id = trees.open(&opened);
+    }
+}
+
+impl Engine {
     pub(crate) fn finish_exchanges(&mut self, cookie: u64, done: &mut Vec<Exchange>) {
         for exchange in done.iter() {
             if !self.finish_exchange(cookie, exchange) {
@@ -71,7 +83,7 @@ impl Engine {
             return false;
         }
         let ledger = &self.selfmon.ledger;
-        ledger.produced(Signal::Traces, "trace", 1);
+        self.produced += 1;
         if let Outcome::Lost = x.outcome {
             // Without a record lost, what is missing is bytes whose place in memory is not known.
             let why = if conn.has_lost() { "ring_full" } else { "no_payload" };
@@ -85,24 +97,31 @@ impl Engine {
             config: &self.config,
         };
         let exports_traces = process.exports_traces;
-        let mut measured = Measured::of(x, &context);
+        let common = self.commons.of((cookie, conn.introduced), x, &context);
+        let mut measured = Measured::of(x, &context, common);
         if conn.is_server && !x.head_brief && !x.is_otlp {
             let (path, _) = span::path_and_query(&x.target);
             let found = !matches!(measured.status, 0 | 404);
             measured.route = self.routes.of(Arc::as_ptr(&process.instance_resource) as usize, path, found);
         }
-        let span = if x.head_brief {
+        let without = if x.head_brief {
             ledger.lost(Signal::Traces, "tap", "over_budget", 1);
-            Err("over_budget")
+            Some("over_budget")
         } else if x.is_otlp {
-            Err("otlp")
+            Some("otlp")
         } else if !self.config.spans {
-            Err("traces_disabled")
+            Some("traces_disabled")
         } else if exports_traces && self.config.instrumented != Instrumented::All {
-            Err("instrumented")
+            Some("instrumented")
         } else {
-            Ok(span::build(x, &context, &measured))
+            None
         };
+        let mut spare = self.trees.blank();
+        let mut attributes =
+            spare.as_mut().map(|f| std::mem::take(&mut f.draft.attributes)).unwrap_or_default();
+        if without.is_none() {
+            span::attributes(&mut attributes, x, &context, &measured, common);
+        }
         let unwanted = exports_traces && self.config.instrumented == Instrumented::None;
         let exemplar = if unwanted {
             None
@@ -115,7 +134,8 @@ impl Engine {
             Side::Server => conn.ends.as_ref().map(|e| e.peer.clone()).unwrap_or_default(),
         };
         let finished = Finished {
-            span,
+            draft: Draft::new(&context, &mut measured, attributes),
+            without,
             resource: process.resource.clone(),
             instance: process.instance_resource.clone(),
             exemplar,
@@ -134,6 +154,13 @@ impl Engine {
         if exports {
             self.mark_exporter(pid);
         }
+        let finished = match spare {
+            Some(mut spare) => {
+                *spare = finished;
+                spare
+            }
+            None => Box::new(finished),
+        };
         self.trees.finish(x.id, x.context.as_ref(), finished);
         true
     }
@@ -148,44 +175,51 @@ impl Engine {
     /// Takes what the trees have let go.
     pub(crate) fn take_left(&mut self, now: u64) {
         let now = self.clock.wall(now);
-        let mut edges = Vec::new();
-        for left in std::mem::take(&mut self.left) {
+        let mut all = std::mem::take(&mut self.left);
+        for left in all.drain(..) {
             match left {
-                Left::Span(f) => self.push_span(*f),
+                Left::Span(f) => self.push_span(f),
                 // It was told as lost when it ended.
                 Left::Discarded("over_budget") => {}
                 Left::Discarded(reason) => self.selfmon.ledger.discarded(Signal::Traces, reason, 1),
-                Left::Edge(edge) => edges.push(edge),
+                Left::Edge(edge) => self.edges.push(edge),
                 Left::Unlinked(instance, reason) => self.out.unlinked.add(&instance, reason, now),
             }
         }
-        if !edges.is_empty() {
-            self.out.graph.record(edges.into_iter(), now);
+        self.left = all;
+        if !self.edges.is_empty() {
+            self.out.graph.record(self.edges.drain(..), now);
         }
     }
 
-    fn push_span(&mut self, f: Finished) {
-        let Ok(mut span) = f.span else { return };
-        span.start = self.clock.wall(span.start);
-        span.end = self.clock.wall(span.end);
-        if let Some(key) = f.exemplar {
+    fn push_span(&mut self, mut f: Box<Finished>) {
+        let head = &mut f.draft.head;
+        head.start = self.clock.wall(head.start);
+        head.end = self.clock.wall(head.end);
+        if let Some(key) = &f.exemplar {
             let exemplar = Exemplar {
-                time: span.end,
+                time: head.end,
                 value: NumberValue::Double(f.nanos as f64 / 1e9),
-                trace_id: span.trace_id,
-                span_id: span.span_id,
+                trace_id: head.trace_id,
+                span_id: head.span_id,
             };
-            self.out.red.exemplify(&f.instance, &key, exemplar);
+            self.out.red.exemplify(&f.instance, key, exemplar);
         }
         let group = self
             .groups
             .entry(Arc::as_ptr(&f.resource) as usize)
-            .or_insert_with(|| (f.resource.clone(), Vec::new()));
-        group.1.push(span);
+            .or_insert_with(|| Group::new(f.resource.clone()));
+        group.push(&f.draft);
+        self.trees.recycle(f);
         self.gathered += 1;
         if self.gathered >= SPANS_MAX {
             self.flush();
         }
+    }
+
+    /// Brings what was produced into the ledger.
+    pub(crate) fn settle(&mut self) {
+        self.selfmon.ledger.produced(Signal::Traces, "trace", std::mem::take(&mut self.produced));
     }
 
     /// Pushes the spans gathered so far.
@@ -193,13 +227,50 @@ impl Engine {
         if self.gathered == 0 {
             return;
         }
+        self.settle();
         self.gathered = 0;
-        for (_, (resource, spans)) in self.groups.drain() {
-            (self.out.spans)(ResourceGroup {
-                resource,
-                scope: self.config.scope.clone(),
-                records: Records::Spans(spans),
-            });
+        let (out, scope) = (&mut self.out.spans, &self.config.scope);
+        // A process that was silent is forgotten.
+        self.groups.retain(|_, group| match group.take() {
+            Some(spans) => {
+                out(ResourceGroup {
+                    resource: group.resource.clone(),
+                    scope: scope.clone(),
+                    records: Records::Packed(spans),
+                });
+                true
+            }
+            None => false,
+        });
+    }
+}
+
+/// The spans of one resource, gathered to be pushed together.
+pub(crate) struct Group {
+    resource: Arc<Resource>,
+    spans: Packer,
+    /// Bytes and number of those that were pushed last: the next ones take about as much room.
+    last: (usize, usize),
+}
+
+impl Group {
+    fn new(resource: Arc<Resource>) -> Group {
+        Group { resource, spans: Packer::default(), last: (0, 0) }
+    }
+
+    fn push(&mut self, draft: &Draft) {
+        if self.spans.is_empty() {
+            let (bytes, spans) = self.last;
+            self.spans = Packer::with_capacity(bytes + bytes / 8, spans + spans / 8);
         }
+        self.spans.push(draft.head, &draft.outline());
+    }
+
+    fn take(&mut self) -> Option<PackedSpans> {
+        if self.spans.is_empty() {
+            return None;
+        }
+        self.last = self.spans.size();
+        Some(std::mem::take(&mut self.spans).finish())
     }
 }

@@ -31,6 +31,15 @@ struct Stats {
     delta: Option<Counts>,
 }
 
+impl Stats {
+    fn add(&mut self, edge: &Edge) {
+        self.total.add(edge);
+        if let Some(delta) = &mut self.delta {
+            delta.add(edge);
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Counts {
     requests: u64,
@@ -100,14 +109,27 @@ impl Graph {
 
     pub(crate) fn record(&self, edges: impl Iterator<Item = Edge>, now: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        for edge in edges {
-            state.record(edge, now);
+        let mut edges = edges.peekable();
+        while let Some(mut edge) = edges.next() {
+            let as_told = (edge.client.clone(), edge.server.clone());
+            let stats = state.stats(&mut edge, now);
+            stats.add(&edge);
+            // Most come in runs of the same two services.
+            let same = |e: &Edge| {
+                (&e.client, &e.server) == (&as_told.0, &as_told.1)
+                    && e.client_seconds.is_some() == edge.client_seconds.is_some()
+                    && e.server_seconds.is_some() == edge.server_seconds.is_some()
+            };
+            while let Some(more) = edges.next_if(same) {
+                stats.add(&more);
+            }
         }
     }
 }
 
 impl State {
-    fn record(&mut self, mut edge: Edge, now: u64) {
+    /// Where a request between two services is counted; a peer beyond the most that are told apart loses its name.
+    fn stats(&mut self, edge: &mut Edge, now: u64) -> &mut Stats {
         let both = edge.client_seconds.is_some() && edge.server_seconds.is_some();
         if edge.client_seconds.is_none() {
             self.bound(&edge.server.clone(), true, &mut edge.client);
@@ -133,10 +155,7 @@ impl State {
             delta: None,
         });
         stats.used = now;
-        stats.total.add(&edge);
-        if let Some(delta) = &mut stats.delta {
-            delta.add(&edge);
-        }
+        stats
     }
 
     /// Replaces the name of a peer beyond the most that are told apart.
@@ -320,6 +339,17 @@ mod tests {
         ];
         assert_eq!(lines(&g, export), expect);
         assert_eq!(lines(&g, Reader::Peek), expect);
+    }
+
+    #[test]
+    fn a_run_of_edges_ends_where_another_end_was_seen() {
+        let g = graph();
+        let ends = [(true, true), (true, true), (true, false), (false, true), (true, true)];
+        let edges = ends.map(|ends| edge("a", "b", ends, false)).into_iter();
+        g.record(edges.chain([edge("a", "c", (true, true), true), edge("d", "c", (true, true), false)]), 1);
+        let totals: Vec<String> =
+            lines(&g, Reader::Peek).into_iter().filter(|l| l.starts_with("total")).collect();
+        assert_eq!(totals, ["total a>b  3", "total a>b virtual_node 2", "total a>c  1", "total d>c  1"]);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! feature `engine` only the settings are here, so that a program without the kernel half knows the same keys.
 
 #[cfg(feature = "engine")]
+mod common;
+#[cfg(feature = "engine")]
 mod conn;
 #[cfg(feature = "engine")]
 mod engine;

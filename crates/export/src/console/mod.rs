@@ -7,6 +7,7 @@ use std::sync::Arc;
 use telegen_model::{
     KeyValue, LogRecord, Metric, MetricData, NumberValue, Records, ResourceGroup, Span, Value, semconv,
 };
+use telegen_otlp::pack::unpack_all;
 use telegen_pipeline::{Batch, BoxFuture, Outcome, SignalSet, Sink};
 use tokio::sync::Mutex;
 
@@ -58,6 +59,7 @@ fn lines(group: &ResourceGroup) -> String {
     let mut out = String::new();
     match &group.records {
         Records::Spans(spans) => spans.iter().for_each(|s| span(&mut out, service, s)),
+        Records::Packed(packed) => unpack_all(packed).iter().for_each(|s| span(&mut out, service, s)),
         Records::Metrics(metrics) => metrics.iter().for_each(|m| metric(&mut out, service, m)),
         Records::Logs(logs) => logs.iter().for_each(|l| log(&mut out, service, l)),
         // Only profiles come here as they are.
@@ -181,6 +183,14 @@ mod tests {
             "span shop GET \\u{1b}[2J\\n Server Unset 500us trace=00000000000000000000000000000002 \
              span=0000000000000002 url.path=\"/\\u{1b}]0;x\\u{7}\\n\" n=3\n"
         );
+    }
+
+    #[test]
+    fn packed_spans_are_lines_as_others_are() {
+        let spans = vec![records::http_span(1), records::full_span()];
+        let of = |records| lines(&records::group(&records::resource("shop"), records));
+        let packed = Records::Packed(telegen_otlp::pack::pack(&spans));
+        assert_eq!(of(packed), of(Records::Spans(spans)));
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub fn encode_request<G: Borrow<ResourceGroup>>(signal: Signal, groups: &[G]) ->
 fn records(w: &mut Writer, records: &Records) {
     match records {
         Records::Spans(spans) => spans.iter().for_each(|s| w.element(|w| trace::span(w, s))),
+        Records::Packed(packed) => packed.iter().for_each(|(_, bytes)| trace::packed(w, bytes)),
         Records::Metrics(metrics) => metrics.iter().for_each(|m| w.element(|w| metrics::metric(w, m))),
         Records::Logs(logs) => logs.iter().for_each(|l| w.element(|w| logs::record(w, l))),
         // Translated as a whole, before.

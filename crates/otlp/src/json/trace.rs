@@ -1,9 +1,48 @@
-use telegen_model::{Span, SpanEvent, SpanLink};
+use telegen_model::{Span, SpanEvent, SpanLink, Value};
 
-use super::attributes;
 use super::writer::Writer;
+use super::{attributes, value};
+use crate::pack::apart;
+use crate::walk::{Fields, Raw};
 
 pub(super) fn span(w: &mut Writer, s: &Span) {
+    around(w, s, |w| attributes(w, "attributes", &s.attrs));
+}
+
+/// A packed span as an element: its attributes are written as they are read.
+pub(super) fn packed(w: &mut Writer, bytes: &[u8]) {
+    let Some((s, attributes)) = apart(bytes) else { return };
+    let mut attributes = attributes.peekable();
+    w.element(|w| {
+        around(w, &s, |w| {
+            if attributes.peek().is_some() {
+                w.list("attributes", attributes, |w, (key, any)| {
+                    w.object(|w| {
+                        w.key("key");
+                        w.string(key);
+                        w.key("value");
+                        any_value(w, any);
+                    });
+                });
+            }
+        });
+    });
+}
+
+fn any_value(w: &mut Writer, any: &[u8]) {
+    if let Ok(Some((1, Raw::Len(text), whole))) = Fields::of(any).next()
+        && whole.len() == any.len()
+        && let Ok(text) = std::str::from_utf8(text)
+    {
+        return w.object(|w| {
+            w.key("stringValue");
+            w.string(text);
+        });
+    }
+    value(w, &crate::pack::any(any, 0).unwrap_or(Value::constant("")));
+}
+
+fn around(w: &mut Writer, s: &Span, attributes: impl FnOnce(&mut Writer)) {
     w.object(|w| {
         w.key("traceId");
         w.hex(&s.trace_id.0);
@@ -18,7 +57,7 @@ pub(super) fn span(w: &mut Writer, s: &Span) {
         w.number("kind", s.kind as i64);
         w.long("startTimeUnixNano", s.start);
         w.long("endTimeUnixNano", s.end);
-        attributes(w, "attributes", &s.attrs);
+        attributes(w);
         if !s.events.is_empty() {
             w.list("events", &s.events, event);
         }

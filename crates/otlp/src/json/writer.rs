@@ -125,6 +125,11 @@ impl Writer {
     pub(super) fn string(&mut self, s: &str) {
         self.out.push(b'"');
         let bytes = s.as_bytes();
+        // Nearly all texts need no escapes. Without an early exit many bytes are looked at at once.
+        if !bytes.iter().fold(false, |any, b| any | (*b < 0x20) | (*b == b'"') | (*b == b'\\')) {
+            self.out.extend_from_slice(bytes);
+            return self.out.push(b'"');
+        }
         let mut plain = 0;
         for (i, b) in bytes.iter().enumerate() {
             let escape: &[u8] = match b {

@@ -23,6 +23,10 @@ use crate::settings::Settings;
 const TURN: Duration = Duration::from_millis(20);
 /// ... and this often while they bring much: what waits for its tree is then still in the processor's cache.
 const SHORT_TURN: Duration = Duration::from_millis(4);
+/// ... and this often while they bring nothing: then a wakeup is all that a turn costs.
+const LONG_TURN: Duration = Duration::from_millis(100);
+/// Turns without a record before they become long.
+const SILENT: u32 = 10;
 /// Records of a turn from which the next one is short.
 const MUCH: usize = 512;
 /// Over the capture budget this many times as many requests still pass as 16 bytes.
@@ -199,24 +203,44 @@ impl Fill {
     }
 }
 
-/// How long the turn after one of this length may take that brought so many records.
-fn next_turn(last: Duration, read: usize) -> Duration {
-    // A turn of a fifth of the length brings a fifth of the records.
-    let much = if last == SHORT_TURN { MUCH / 5 } else { MUCH };
-    if read >= much { SHORT_TURN } else { TURN }
+/// How long turns take: by what they bring.
+struct Pace {
+    turn: Duration,
+    /// Turns without a record, one after the other.
+    silent: u32,
+}
+
+impl Pace {
+    fn new() -> Pace {
+        Pace { turn: TURN, silent: 0 }
+    }
+
+    /// A turn brought so many records.
+    fn brought(&mut self, read: usize) {
+        self.silent = if read == 0 { self.silent.saturating_add(1) } else { 0 };
+        // A turn of a fifth of the length brings a fifth of the records.
+        let much = if self.turn == SHORT_TURN { MUCH / 5 } else { MUCH };
+        self.turn = if read >= much {
+            SHORT_TURN
+        } else if self.silent >= SILENT {
+            LONG_TURN
+        } else {
+            TURN
+        };
+    }
 }
 
 fn turn(_tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (ties, fill): (&Ties, &Fill)) {
     let mut told: Option<Instant> = None;
-    let mut wait = TURN;
+    let mut pace = Pace::new();
     while !ties.stop.load(Ordering::Acquire) {
         if told.is_none_or(|t| t.elapsed() >= TELL) {
             (ties.tell)(&mut engine.borrow().processes());
             fill.used.set(i64::try_from(pump.take_most()).unwrap_or(i64::MAX));
             told = Some(Instant::now());
         }
-        match pump.turn(wait) {
-            Ok(read) => wait = next_turn(wait, read),
+        match pump.turn(pace.turn) {
+            Ok(read) => pace.brought(read),
             Err(error) => {
                 tracing::error!(%error, "reading the rings");
                 std::thread::sleep(TURN);
@@ -269,17 +293,28 @@ fn kernel_counters(tap: &Tap, mon: &SelfMon) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    fn turns(rates: &[usize]) -> Vec<Duration> {
+        let mut pace = Pace::new();
+        let turn = |read: &usize| {
+            pace.brought(*read);
+            pace.turn
+        };
+        rates.iter().map(turn).collect()
+    }
+
     #[test]
     fn turns_are_short_while_they_bring_much_and_long_again_after() {
-        let rates = [0, 511, 512, 110, 102, 101, 511];
-        let mut last = TURN;
-        let turns: Vec<Duration> = rates
-            .iter()
-            .map(|read| {
-                last = next_turn(last, *read);
-                last
-            })
-            .collect();
+        let turns = turns(&[0, 511, 512, 110, 102, 101, 511]);
         assert_eq!(turns, [TURN, TURN, SHORT_TURN, SHORT_TURN, SHORT_TURN, TURN, TURN]);
+    }
+
+    #[test]
+    fn after_some_silence_turns_are_long_until_the_first_record() {
+        let silent = SILENT as usize;
+        let mut rates = vec![0; silent + 2];
+        rates.extend([1, 0, MUCH]);
+        let mut expect = vec![TURN; silent - 1];
+        expect.extend([LONG_TURN, LONG_TURN, LONG_TURN, TURN, TURN, SHORT_TURN]);
+        assert_eq!(turns(&rates), expect);
     }
 }

@@ -15,12 +15,13 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use slotmap::{Key, KeyData, SlotMap};
-use telegen_model::{KeyValue, Resource, Span, SpanId, Str, TraceId, semconv as s};
+use telegen_model::{Resource, SpanId, Str, TraceId, semconv as s};
 use telegen_wire::context::TraceContext;
 
 use crate::ids::Ids;
 use crate::red::{SeriesKey, Side};
 use crate::sample::Sampling;
+use crate::span::Draft;
 
 pub(crate) use join::Place;
 pub(crate) use judge::Reason;
@@ -44,6 +45,9 @@ const THREADS_MAX: usize = 65_536;
 const OPEN_MAX: usize = 4;
 /// Processes at most whose habit is known.
 const HABITS_MAX: usize = 32_768;
+/// Requests that have left and whose memory is kept for others, at most; and bytes of attributes that one may keep.
+const SPARE_MAX: usize = 1024;
+const SPARE_BYTES: usize = 2048;
 /// Links between a node and the root that are followed.
 const DEPTH_MAX: usize = 64;
 
@@ -69,8 +73,10 @@ pub(crate) struct Opened<'a> {
 
 /// A request that has ended.
 pub(crate) struct Finished {
-    /// The span without ids and in monotonic time, or why there is none.
-    pub(crate) span: Result<Span, &'static str>,
+    /// The span.
+    pub(crate) draft: Draft,
+    /// Why there is none.
+    pub(crate) without: Option<&'static str>,
     pub(crate) resource: Arc<Resource>,
     /// Whose metrics it is counted in.
     pub(crate) instance: Arc<Resource>,
@@ -264,6 +270,12 @@ pub(crate) struct Trees {
     now: u64,
     /// Edges whose other end was lost after the first had left.
     owed: Vec<Edge>,
+    /// Requests that have left, to be used again.
+    #[expect(
+        clippy::vec_box,
+        reason = "the boxes are what is used again: they move between lists as they are"
+    )]
+    spare: Vec<Box<Finished>>,
     turn: u64,
     ids: Ids,
     sampling: Sampling,
@@ -286,6 +298,7 @@ impl Trees {
             gone: VecDeque::new(),
             now: 0,
             owed: Vec::new(),
+            spare: Vec::new(),
             turn: 0,
             ids: Ids::new(),
             sampling,
@@ -371,7 +384,7 @@ impl Trees {
     }
 
     /// Takes the end of a request; `context` is the caller's where the request has no name.
-    pub(crate) fn finish(&mut self, id: u64, context: Option<&TraceContext>, f: Finished) {
+    pub(crate) fn finish(&mut self, id: u64, context: Option<&TraceContext>, f: Box<Finished>) {
         let mut id = Id::from(KeyData::from_ffi(id));
         let answer = Answer { exec: f.response_exec, blocking: f.response_blocking, end: f.end };
         let node = match self.nodes.get_mut(id) {
@@ -383,7 +396,7 @@ impl Trees {
             }
         };
         node.served.answer = Some(answer);
-        node.done = Some(Box::new(f));
+        node.done = Some(f);
         if node.side == Side::Server {
             let (pid, served) = ((node.served.exec >> 32) as u32, node.served);
             if self.habits.len() < HABITS_MAX || self.habits.contains_key(&pid) {
@@ -754,7 +767,10 @@ impl Trees {
         let (Some(other), Side::Server) = (node.other, node.side) else { return };
         let Some([read, sent]) = self.nodes.get_disjoint_mut([id, other]) else { return };
         let (Some(read), Some(sent)) = (&mut read.done, &mut sent.done) else { return };
-        let (Ok(read), Ok(sent)) = (&mut read.span, &mut sent.span) else { return };
+        if read.without.is_some() || sent.without.is_some() {
+            return;
+        }
+        let (read, sent) = (&mut read.draft.head, &mut sent.draft.head);
         sent.start = sent.start.min(read.start);
         read.end = read.end.min(sent.end).max(read.start);
     }
@@ -770,26 +786,37 @@ impl Trees {
         if let Some(reason) = reason {
             out.push(Left::Unlinked(f.instance.clone(), reason));
         }
-        let why = match (&mut f.span, keep.discard) {
-            (Ok(span), None) => {
-                span.trace_id = trace_id;
-                span.span_id = node.span_id;
-                span.parent_id = parent;
-                span.trace_state = keep.state.clone();
-                // Bit 0: sampled. Bits 8 and 9: whether the parent is known to be remote.
-                span.flags = 1 | if node.link == Link::Header { 0x300 } else { 0x100 };
-                attribute(span, node.link, reason);
-                None
-            }
-            (Err(reason), _) => Some(*reason),
-            (Ok(_), Some(reason)) => Some(reason),
-        };
-        out.push(why.map_or(Left::Span(f), Left::Discarded));
+        if let Some(why) = f.without.or(keep.discard) {
+            out.push(Left::Discarded(why));
+            return self.recycle(f);
+        }
+        let draft = &mut f.draft;
+        draft.head.trace_id = trace_id;
+        draft.head.span_id = node.span_id;
+        draft.head.parent_id = parent;
+        draft.trace_state = keep.state.clone();
+        // Bit 0: sampled. Bits 8 and 9: whether the parent is known to be remote.
+        draft.flags = 1 | if node.link == Link::Header { 0x300 } else { 0x100 };
+        attribute(draft, node.link, reason);
+        out.push(Left::Span(f));
+    }
+
+    /// What becomes a request that has ended: one that has left, where there is one.
+    pub(crate) fn blank(&mut self) -> Option<Box<Finished>> {
+        self.spare.pop()
+    }
+
+    /// Takes back what has left: its memory serves the next request.
+    pub(crate) fn recycle(&mut self, mut f: Box<Finished>) {
+        if self.spare.len() < SPARE_MAX && f.draft.attributes.capacity() <= SPARE_BYTES {
+            f.draft.attributes.clear();
+            self.spare.push(f);
+        }
     }
 
     /// A request between two services is told once: by the end that leaves last, where both are seen.
     fn tell_edge(&mut self, node: &mut Node, f: &Finished, out: &mut Vec<Left>) {
-        if matches!(f.span, Err("otlp")) {
+        if f.without == Some("otlp") {
             return;
         }
         let mine = Gone::of(f);
@@ -852,18 +879,18 @@ impl Node {
 }
 
 /// Says on a span how its parent was found, or why it has none.
-fn attribute(span: &mut Span, link: Link, reason: Option<Reason>) {
+fn attribute(draft: &mut Draft, link: Link, reason: Option<Reason>) {
     let (method, confidence) = match link {
         Link::Seq(_) => ("tcp_seq", 1.0),
         Link::Unix(_) => ("unix_peer", 0.99),
         Link::Thread(_, confidence) => ("thread", confidence),
         Link::Root | Link::Header | Link::Candidate(_) => {
             if let Some(reason) = reason {
-                span.attrs.push(KeyValue::new(s::TELEGEN_LINK_REASON, reason.name()));
+                draft.attributes.text(s::TELEGEN_LINK_REASON, reason.name());
             }
             return;
         }
     };
-    span.attrs.push(KeyValue::new(s::TELEGEN_LINK_METHOD, method));
-    span.attrs.push(KeyValue::new(s::TELEGEN_LINK_CONFIDENCE, confidence));
+    draft.attributes.text(s::TELEGEN_LINK_METHOD, method);
+    draft.attributes.double(s::TELEGEN_LINK_CONFIDENCE, confidence);
 }

@@ -1,5 +1,6 @@
 use super::*;
-use telegen_model::{SpanKind, SpanStatus, Value};
+use telegen_model::{Span, SpanHead, SpanKind, SpanStatus, Value};
+use telegen_otlp::pack::{Attributes, Packer, unpack};
 
 const EVERYTHING: Sampling = Sampling { ratio: 1.0, keep_errors: true, keep_slower_ns: u64::MAX };
 
@@ -9,6 +10,13 @@ struct Host {
     names: HashMap<&'static str, u64>,
     left: Vec<Left>,
     now: u64,
+}
+
+/// The span as it is packed.
+fn read(f: &Finished) -> Span {
+    let mut packer = Packer::default();
+    packer.push(f.draft.head, &f.draft.outline());
+    unpack(&packer.finish().bytes).unwrap()
 }
 
 /// A request to open: its name, its thread and where it stands.
@@ -83,27 +91,28 @@ impl Host {
 
     fn end_at(&mut self, name: &'static str, exec: u64, failed: bool, end: u64) -> &mut Host {
         let resource = Arc::<Resource>::default();
-        let span = Span {
-            trace_id: TraceId::ZERO,
-            span_id: SpanId::ZERO,
-            parent_id: SpanId::ZERO,
+        let draft = Draft {
+            head: SpanHead {
+                trace_id: TraceId::ZERO,
+                span_id: SpanId::ZERO,
+                parent_id: SpanId::ZERO,
+                start: 10,
+                end: 100,
+                kind: SpanKind::Server,
+                status: SpanStatus::Unset,
+            },
             trace_state: Str::default(),
             flags: 0,
-            name: name.into(),
-            kind: SpanKind::Server,
-            start: 10,
-            end: 100,
-            attrs: Vec::new(),
-            events: Vec::new(),
-            links: Vec::new(),
-            status: SpanStatus::Unset,
-            status_message: Str::default(),
+            method: name,
+            route: None,
+            attributes: Attributes::new(),
         };
         self.trees.finish(
             self.names[name],
             None,
-            Finished {
-                span: Ok(span),
+            Box::new(Finished {
+                draft,
+                without: None,
                 resource: resource.clone(),
                 instance: resource,
                 exemplar: None,
@@ -114,7 +123,7 @@ impl Host {
                 response_exec: exec,
                 response_blocking: true,
                 end,
-            },
+            }),
         );
         self
     }
@@ -129,14 +138,11 @@ impl Host {
 
     /// `child<parent method reason trace`, traces numbered by appearance.
     fn spans(&self) -> Vec<String> {
-        let spans: Vec<&Span> = self
-            .left
-            .iter()
-            .filter_map(|l| match l {
-                Left::Span(f) => f.span.as_ref().ok(),
-                _ => None,
-            })
-            .collect();
+        let left = self.left.iter().filter_map(|l| match l {
+            Left::Span(f) => Some(read(f)),
+            _ => None,
+        });
+        let spans: Vec<Span> = left.collect();
         let text = |s: &Span, key: &str| match s.attr(key) {
             Some(Value::Str(v)) => v.to_string(),
             _ => "-".into(),
@@ -250,9 +256,9 @@ fn what_the_application_says_stands_alone() {
     assert_eq!(h.edges(), ["b>c cs", "peer>a s"]);
     for l in &h.left {
         if let Left::Span(f) = l
-            && let Ok(s) = &f.span
-            && s.name != "a"
+            && f.draft.method != "a"
         {
+            let s = read(f);
             assert_eq!(
                 (s.trace_id, s.parent_id, s.flags, s.trace_state.as_str()),
                 (context.trace_id, context.span_id, 0x301, "v=1")
@@ -518,9 +524,8 @@ fn of_many_requests_each_finds_its_other_end_and_its_parent() {
         let mut count = |left: Vec<Left>| {
             for left in left {
                 let Left::Span(finished) = left else { continue };
-                let span = finished.span.unwrap();
-                let method = span.attrs.iter().find(|kv| kv.key == s::TELEGEN_LINK_METHOD);
-                let method = method.and_then(|kv| kv.value.as_str()).unwrap_or("none");
+                let span = read(&finished);
+                let method = span.attr(s::TELEGEN_LINK_METHOD).and_then(Value::as_str).unwrap_or("none");
                 *methods.entry(method.to_owned()).or_default() += 1;
             }
         };
@@ -568,4 +573,27 @@ fn what_waits_for_others_is_looked_at_every_20_ms_however_short_the_turns() {
     assert_eq!(at(0), 0);
     let times: Vec<u64> = (1..=25).filter(|ms| at(ms * 1_000_000) > 0).collect();
     assert_eq!(times.first(), Some(&20));
+}
+
+#[test]
+fn what_has_left_serves_another_request_and_brings_nothing_along() {
+    let mut h = Host::new(EVERYTHING);
+    h.open(Req { caller: 3, ..call("a", 1, "z", 6) }).open(served("b", 1, 7));
+    h.end("a", 1, false).end("b", 1, false).turns(4);
+    assert!(h.trees.blank().is_none());
+    for left in std::mem::take(&mut h.left) {
+        if let Left::Span(f) = left {
+            h.trees.recycle(f);
+        }
+    }
+    for _ in 0..2 {
+        let f = h.trees.blank().unwrap();
+        assert_eq!(f.draft.attributes.as_bytes(), b"");
+    }
+    assert!(h.trees.blank().is_none());
+    // What is not kept comes back by itself.
+    let mut h = Host::new(Sampling { ratio: 1e-15, ..EVERYTHING });
+    h.open(served("a", 1, 5)).end("a", 1, false).turns(4);
+    assert!(h.spans().is_empty());
+    assert!(h.trees.blank().is_some());
 }

@@ -14,7 +14,7 @@ use std::borrow::Borrow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use telegen_model::{Records, ResourceGroup, SpanKind};
+use telegen_model::{PackedSpans, Records, ResourceGroup, Span, SpanHead, SpanKind};
 
 use edges::Edges;
 use readings::Readings;
@@ -85,7 +85,7 @@ impl Store {
     pub(crate) fn spans<G: Borrow<ResourceGroup>>(&self, groups: &[G], now: u64) {
         let now_s = now / 1_000_000_000;
         for group in groups.iter().map(Borrow::borrow) {
-            let Records::Spans(spans) = &group.records else { continue };
+            let Some(spans) = Spans::of(&group.records) else { continue };
             // Never both locks at once: counting waits for no reader of traces.
             let (service, slow) = {
                 let mut counts = self.counts();
@@ -93,9 +93,11 @@ impl Store {
                 let found = service.and_then(|id| counts.services.get_mut(id));
                 match found {
                     Some(found) => {
-                        for span in spans.iter().filter(|s| s.kind == SpanKind::Server) {
-                            found.shape.add(span.end.saturating_sub(span.start));
-                        }
+                        spans.each(|head, _| {
+                            if head.kind == SpanKind::Server {
+                                found.shape.add(head.end.saturating_sub(head.start));
+                            }
+                        });
                         (service, found.slow)
                     }
                     None => (None, 1_000_000_000),
@@ -104,18 +106,15 @@ impl Store {
             let mut pairs = Vec::new();
             let arrival = Arrival { service: service.unwrap_or(u32::MAX), slow, now };
             let mut traces = self.traces();
-            for span in spans {
-                if traces.wants(span, &arrival) {
-                    let resource = group.resource.clone();
-                    let kept = Kept {
-                        span: span.clone(),
-                        resource,
-                        scope: group.scope.clone(),
-                        service: arrival.service,
-                    };
+            spans.each(|head, read| {
+                if traces.wants(head, &arrival)
+                    && let Some(span) = read()
+                {
+                    let (resource, scope) = (group.resource.clone(), group.scope.clone());
+                    let kept = Kept { span, resource, scope, service: arrival.service };
                     pairs.extend(traces.keep(kept, slow));
                 }
-            }
+            });
             drop(traces);
             if !pairs.is_empty() {
                 let mut counts = self.counts();
@@ -123,6 +122,39 @@ impl Store {
                     let peer = pair.peer.as_ref().map(|(address, port)| (address.as_str(), *port));
                     counts.edges.resolve(pair.client, peer, pair.server, now_s);
                 }
+            }
+        }
+    }
+}
+
+/// Spans in either form.
+enum Spans<'a> {
+    Typed(&'a [Span]),
+    Packed(&'a PackedSpans),
+}
+
+impl<'a> Spans<'a> {
+    fn of(records: &'a Records) -> Option<Spans<'a>> {
+        match records {
+            Records::Spans(spans) => Some(Spans::Typed(spans)),
+            Records::Packed(packed) => Some(Spans::Packed(packed)),
+            Records::Metrics(_) | Records::Logs(_) | Records::Raw(_) => None,
+        }
+    }
+
+    /// Gives each head, and what reads the whole span: few are looked at.
+    fn each(&self, mut take: impl FnMut(&SpanHead, &dyn Fn() -> Option<Span>)) {
+        match self {
+            Spans::Typed(spans) => spans.iter().for_each(|s| take(&s.head(), &|| Some(s.clone()))),
+            Spans::Packed(packed) => {
+                packed.iter().for_each(|(head, bytes)| {
+                    take(head, &|| {
+                        let mut span = telegen_otlp::pack::unpack(bytes)?;
+                        // It stays long, and its memory is counted without what is free in it.
+                        span.attrs.shrink_to_fit();
+                        Some(span)
+                    });
+                });
             }
         }
     }

@@ -417,3 +417,27 @@ fn a_hundred_thousand_random_names_stay_within_the_memory_and_are_counted() {
     assert!(refused.iter().all(|n| *n > 0), "{refused:?}");
     assert!(counts.services.get(0).is_some() && traces.len() > 0);
 }
+
+#[test]
+fn packed_spans_are_kept_and_counted_as_others_are() {
+    let (typed, packed) = (Store::new(16 << 20, T * S), Store::new(16 << 20, T * S));
+    let list = spans("web", vec![span(1, 2, 0, 5, false), span(1, 3, 2, 10, true), span(2, 4, 0, 9, false)]);
+    typed.spans(&list, T * S);
+    let pack = |g: &ResourceGroup| match &g.records {
+        Records::Spans(spans) => {
+            ResourceGroup { records: Records::Packed(telegen_otlp::pack::pack(spans)), ..g.clone() }
+        }
+        _ => g.clone(),
+    };
+    packed.spans(&list.iter().map(pack).collect::<Vec<_>>(), T * S);
+    for id in [trace(1), trace(2)] {
+        let of = |store: &Store| {
+            let traces = store.traces();
+            let t = traces.get(id).unwrap();
+            (t.spans.iter().map(|k| k.span.clone()).collect::<Vec<_>>(), t.bytes, t.errors, t.start, t.end)
+        };
+        assert_eq!(of(&packed), of(&typed));
+    }
+    let shape = |store: &Store| with(store, "web", |service| format!("{:?}", service.shape));
+    assert_eq!(shape(&packed), shape(&typed));
+}

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use telegen_model::{Resource, Scope, Span, SpanKind, SpanStatus, TraceId, Value, semconv as s};
+use telegen_model::{Resource, Scope, Span, SpanHead, SpanKind, SpanStatus, TraceId, Value, semconv as s};
 
 /// Ordinary spans that may open a trace, a second and service, whatever the total.
 const FLOOR: u32 = 10;
@@ -145,7 +145,7 @@ impl Traces {
     }
 
     /// Whether a span is worth its memory. Cheap: called for every span there is.
-    pub(crate) fn wants(&mut self, span: &Span, arrival: &Arrival) -> bool {
+    pub(crate) fn wants(&mut self, span: &SpanHead, arrival: &Arrival) -> bool {
         self.seen += 1;
         let second = arrival.now / 1_000_000_000;
         if second != self.second {
@@ -188,7 +188,7 @@ impl Traces {
     pub(crate) fn keep(&mut self, kept: Kept, slow: u64) -> Option<Pair> {
         let id = kept.span.trace_id;
         let bytes = size(&kept);
-        let hot = is_hot(&kept.span, slow);
+        let hot = is_hot(&kept.span.head(), slow);
         self.changes += 1;
         let owner = kept.service;
         let trace = match self.traces.get_mut(&id) {
@@ -333,7 +333,7 @@ fn pair(spans: &[Kept], new: &Kept) -> Option<Pair> {
     Some(Pair { client: client.service, peer, server: server.service })
 }
 
-fn is_hot(span: &Span, slow: u64) -> bool {
+fn is_hot(span: &SpanHead, slow: u64) -> bool {
     // A connection that waits for the other side's next message is no slow request.
     span.status == SpanStatus::Error
         || (span.end.saturating_sub(span.start) >= slow && span.kind != SpanKind::Internal)
