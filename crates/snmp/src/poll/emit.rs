@@ -64,8 +64,8 @@ pub(crate) fn metrics(device: &mut Device, plan: &Plan, poll: &mut Poll, now: In
             restarted: poll.restarted,
             whole,
             boot,
-            last_poll: device.last_poll,
-            at: &|ticks| device.clock.at(ticks),
+            last: device.last_values,
+            at: &|ticks, kept, seen| device.clock.at(ticks, kept, seen),
         };
         turn.run(&mut device.tables[at], &mut points);
     }
@@ -231,8 +231,9 @@ struct Turn<'a> {
     /// Whether everything of the table came.
     whole: bool,
     boot: u64,
-    last_poll: u64,
-    at: &'a dyn Fn(u32) -> Option<u64>,
+    /// When values came last.
+    last: u64,
+    at: &'a dyn Fn(u32, u64, bool) -> Option<u64>,
 }
 
 impl Turn<'_> {
@@ -258,7 +259,7 @@ impl Turn<'_> {
         if same_rows {
             // Nearly always so: what is kept is changed in place.
             for (at, row) in valued.into_iter().enumerate() {
-                self.emit(row, at, &mut old, &counters, points);
+                self.emit(row, (at, true), &mut old, &counters, points);
             }
             state.kept = (old.rows() > 0).then_some(old);
             return;
@@ -296,7 +297,8 @@ impl Turn<'_> {
                     }
                 }
             }
-            self.emit(row, at, &mut new, &counters, points);
+            let seen = was.is_some() && !self.restarted;
+            self.emit(row, (at, seen), &mut new, &counters, points);
         }
         if !self.whole {
             while next_old < old.rows() {
@@ -395,19 +397,28 @@ impl Turn<'_> {
         out
     }
 
-    fn emit(&self, row: usize, at: usize, kept: &mut Kept, counters: &[u16], points: &mut Points) {
+    fn emit(
+        &self,
+        row: usize,
+        (at, seen): (usize, bool),
+        kept: &mut Kept,
+        counters: &[u16],
+        points: &mut Points,
+    ) {
         let cells = self.frame.row(row);
         for (column, cell) in self.plan.columns.iter().zip(cells) {
             if column.discontinuity
                 && let Some(ticks) = cell.number(&self.frame.text)
-                && let Some(start) = (self.at)(ticks as u32)
+                && let Some(start) = (self.at)(ticks as u32, kept.start(at), seen)
                 && start > kept.start(at)
             {
-                // Its counters began anew, unless this is the first look at them.
-                if self.last_poll != 0 && start > self.last_poll {
+                // Its counters began anew after the last values, unless this is the first look at them. Start times are
+                // told by whole seconds of the boot time, which may make it seem a little before.
+                let anew = seen && start + 1_000_000_000 > self.last;
+                if anew {
                     kept.forget_last(at);
                 }
-                kept.set_start(at, start);
+                kept.set_start(at, if anew { start.max(self.last) } else { start });
             }
         }
         let base = self.attributes(kept, at);
@@ -442,7 +453,7 @@ impl Turn<'_> {
                 keep = ordered(v);
                 if last != NONE && keep < last {
                     // It went back and nothing said so: it began anew after the last poll.
-                    kept.set_start(at, kept.start(at).max(self.last_poll));
+                    kept.set_start(at, kept.start(at).max(self.last));
                 }
             }
             let value = match cell {
