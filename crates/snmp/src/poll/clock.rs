@@ -175,8 +175,7 @@ mod tests {
         loop {
             let (there, back) = delay();
             let uptime = (now + there - boot) / TICK / step * step;
-            let moment =
-                Moment { sent: now, came: now + there + back, steady: now + there + back };
+            let moment = Moment { sent: now, came: now + there + back, steady: now + there + back };
             clock.read(uptime as u32, moment, None, 0);
             asked += 1;
             match clock.ask_again(moment, Duration::from_secs(2)) {
@@ -243,7 +242,12 @@ mod tests {
             (1_270 * S, Some(1_280 * S), None, None)
         );
         // It began half a second after the last values: the second below is before them.
-        assert!(clock.read(5950, Moment { came: 1_400 * S, sent: 1_400 * S, steady: 1_500 * S }, None, 1_340 * S + S / 4));
+        assert!(clock.read(
+            5950,
+            Moment { came: 1_400 * S, sent: 1_400 * S, steady: 1_500 * S },
+            None,
+            1_340 * S + S / 4
+        ));
         assert_eq!(clock.boot, 1_340 * S + S / 4);
     }
 

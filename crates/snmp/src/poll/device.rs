@@ -674,7 +674,7 @@ impl Device {
             edges.map(|(at, (_, state))| (at, state.kept().names().clone())).collect()
         };
         let before = neighbours(self);
-        let metrics = super::emit::metrics(self, &plan, &mut poll, now);
+        let (metrics, alike) = super::emit::metrics(self, &plan, &mut poll, now);
         let all = self.told_at.is_none_or(|at| now.duration_since(at) >= super::topology::TOLD_AGAIN);
         if all {
             self.told_at = Some(now);
@@ -687,7 +687,7 @@ impl Device {
                 events.extend(super::topology::events(of, &self.target.name, (old, &new), turn));
             }
         }
-        let duplicates = poll.frames.iter().map(|f| u64::from(f.duplicates)).sum();
+        let duplicates = alike + poll.frames.iter().map(|f| u64::from(f.duplicates)).sum::<u64>();
         if let Some(scalars) = self.scalars.take() {
             let got = poll.tasks.iter().find_map(|t| match &t.work {
                 Work::Get(get) if get.what == GetFor::Scalars && t.fault.is_none() => Some(&get.cells),

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,8 +35,9 @@ impl Points {
     }
 }
 
-/// What a poll brought, as metrics; what stays of it goes to the device.
-pub(crate) fn metrics(device: &mut Device, plan: &Plan, poll: &mut Poll, now: Instant) -> Vec<Metric> {
+/// What a poll brought, as metrics, and how many values are left out because an earlier one of the same metric has the
+/// same attributes; what stays of it goes to the device.
+pub(crate) fn metrics(device: &mut Device, plan: &Plan, poll: &mut Poll, now: Instant) -> (Vec<Metric>, u64) {
     let mut out = self::device(device, poll, now);
     let count = plan.metrics.len();
     let lists = || std::iter::repeat_with(Vec::new).take(count).collect::<Vec<_>>();
@@ -69,19 +70,41 @@ pub(crate) fn metrics(device: &mut Device, plan: &Plan, poll: &mut Poll, now: In
         };
         turn.run(&mut device.tables[at], &mut points);
     }
+    let mut duplicates = 0;
     for (i, of) in plan.metrics.iter().enumerate() {
-        let sums = std::mem::take(&mut points.sums[i]);
+        let mut sums = std::mem::take(&mut points.sums[i]);
+        let mut gauges = std::mem::take(&mut points.gauges[i]);
+        if of.alike {
+            let mut seen = HashSet::new();
+            duplicates += keep_first(&mut sums, &mut seen) + keep_first(&mut gauges, &mut seen);
+        }
         if !sums.is_empty() {
             let data =
                 MetricData::Sum { temporality: Temporality::Cumulative, monotonic: true, points: sums };
             out.push(metric(of, data));
         }
-        let gauges = std::mem::take(&mut points.gauges[i]);
         if !gauges.is_empty() {
             out.push(metric(of, MetricData::Gauge(gauges)));
         }
     }
-    out
+    (out, duplicates)
+}
+
+/// Of points that look alike the first stays; how many went.
+fn keep_first(points: &mut Vec<NumberPoint>, seen: &mut HashSet<String>) -> u64 {
+    let before = points.len();
+    points.retain(|p| {
+        let mut pairs: Vec<(&str, &str)> =
+            p.attrs.iter().map(|kv| (&*kv.key, kv.value.as_str().unwrap_or_default())).collect();
+        pairs.sort_unstable();
+        let mut key = String::new();
+        for part in pairs.into_iter().flat_map(|(k, v)| [k, v]) {
+            key.push_str(part);
+            key.push('\0');
+        }
+        seen.insert(key)
+    });
+    (before - points.len()) as u64
 }
 
 fn metric(of: &MetricPlan, data: MetricData) -> Metric {
@@ -155,6 +178,9 @@ fn scalars(device: &mut Device, plan: &Plan, poll: &Poll, points: &mut Points) {
     }
     for (cell, at) in get.cells.iter().zip(which) {
         let scalar = &plan.scalars[usize::from(at)];
+        if cell.is_one_of(&scalar.none) {
+            continue;
+        }
         let attrs: Attrs = crate::profile::pairs(&scalar.attrs).collect();
         let place = device.scalar_counters.iter().position(|(of, _)| *of == at);
         let mut kept = place.map_or(NONE, |p| device.scalar_counters[p].1);
@@ -373,12 +399,20 @@ impl Turn<'_> {
         None
     }
 
+    /// Whether the parts that are octets are none beyond a byte.
+    fn has_octets(&self, arcs: &[u32]) -> bool {
+        self.plan.index.iter().enumerate().all(|(part, (_, kind))| match kind {
+            IndexKind::Int | IndexKind::Dotted => true,
+            _ => self.part(arcs, part).is_none_or(|range| arcs[range].iter().all(|a| *a <= 255)),
+        })
+    }
+
     fn attributes(&self, kept: &Kept, row: usize) -> Vec<KeyValue> {
         let arcs = index_arcs(kept.index(row));
         let mut out = Vec::with_capacity(self.plan.index.len() + self.plan.labels.len() + 1);
         // An index that is longer than the MIB says is shown whole, so that no two rows look alike.
         let last = self.plan.index.len().checked_sub(1).and_then(|l| self.part(&arcs, l));
-        let sound = last.is_some_and(|l| l.end == arcs.len());
+        let sound = last.is_some_and(|l| l.end == arcs.len()) && self.has_octets(&arcs);
         for (part, (name, kind)) in self.plan.index.iter().enumerate() {
             let text = match self.part(&arcs, part).filter(|_| sound) {
                 Some(range) => part_text(&arcs[range], *kind),
@@ -430,7 +464,7 @@ impl Turn<'_> {
             slot += usize::from(counter);
             let cell = cells[c];
             let instead = column.unless.is_some_and(|u| cells[u] != Cell::None);
-            if cell == Cell::None || column.discontinuity || instead {
+            if cell == Cell::None || column.discontinuity || instead || cell.is_one_of(&column.none) {
                 continue;
             }
             let attrs = sets[column.attr_set].get_or_insert_with(|| {

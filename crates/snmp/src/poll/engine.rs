@@ -15,8 +15,8 @@ use telegen_selfmon::{Counter, SelfMon};
 use telegen_sys::datagram::{BATCH, Many, Outgoing, ready, receive_buffer, send_many};
 use telegen_sys::unix_ns;
 
-use super::clock::Moment;
 use super::budget::{Bucket, Sites};
+use super::clock::Moment;
 use super::device::Device;
 use super::resolve::{Found, Resolver};
 use super::status::Devices;
@@ -273,7 +273,7 @@ impl Engine {
             duplicates: mon.counter(
                 "telegen.snmp.duplicates",
                 "{value}",
-                "Values of a row that came a second time in one poll; the first stands.",
+                "Values of rows that cannot be told from another of the same poll; the first stands.",
                 &[],
             ),
         };

@@ -171,7 +171,10 @@ async fn every_device_is_polled_once_an_interval_by_one_two_and_three_shards() {
     let moved = starts.values().filter(|of| of.len() > 1).count();
     eprintln!("over two changes the start times of {moved} of {DEVICES} devices moved");
     for (target, of) in &starts {
-        assert!(of.len() <= 2 && of.last().unwrap() - of.first().unwrap() <= 1_000_000_000, "{target}: {of:?}");
+        assert!(
+            of.len() <= 2 && of.last().unwrap() - of.first().unwrap() <= 1_000_000_000,
+            "{target}: {of:?}"
+        );
         assert!(of.iter().all(|s| s % 1_000_000_000 == 0), "{target}: {of:?}");
     }
     assert!(moved <= 5, "{moved} moved");
