@@ -201,6 +201,34 @@ fn version_1_and_both_names_give_the_same_values_and_the_resource_says_what_it_i
 }
 
 #[test]
+fn of_a_fine_and_a_coarse_object_the_fine_one_counts_and_a_value_that_means_none_is_none() {
+    let apc = "1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.318.1.3.27\n1.3.6.1.2.1.1.3.0|67|100007\n\
+               1.3.6.1.4.1.318.1.1.1.2.2.1.0|66|99\n1.3.6.1.4.1.318.1.1.26.6.3.1.5.1|2|54\n\
+               1.3.6.1.4.1.318.1.1.26.6.3.1.6.1|2|-1\n";
+    let fine = "1.3.6.1.4.1.318.1.1.1.2.3.1.0|66|987\n";
+    let charge = |group: &ResourceGroup, name: &str| points(group, name, "").get("").map(|p| p.0);
+    let agent = Device::new(apc);
+    let (_, coarse) = agent.poller(Names::Otel, 1).poll(10_000 * S).unwrap();
+    assert_eq!(charge(&coarse, "hw.battery.charge"), Some(0.99));
+    assert_eq!(charge(&coarse, "hw.current"), Some(5.4));
+    assert_eq!(charge(&coarse, "hw.voltage"), None);
+    agent.set(&format!("{apc}{fine}"));
+    let (_, both) = agent.poller(Names::Otel, 1).poll(10_060 * S).unwrap();
+    assert_eq!(charge(&both, "hw.battery.charge"), Some(0.987));
+    // Under the MIB's names all leave as they came.
+    let (_, mib) = agent.poller(Names::Mib, 1).poll(10_060 * S).unwrap();
+    let of = |name| charge(&mib, name);
+    assert_eq!(
+        (
+            of("snmp_upsAdvBatteryCapacity"),
+            of("snmp_upsHighPrecBatteryCapacity"),
+            of("snmp_rPDU2PhaseStatusVoltage")
+        ),
+        (Some(99.0), Some(987.0), Some(-1.0))
+    );
+}
+
+#[test]
 fn a_device_that_is_silent_is_down_within_four_packets_and_tells_why() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut agent = Device::new("");

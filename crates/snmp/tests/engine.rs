@@ -19,7 +19,7 @@ use telegen_selfmon::{BuildInfo, SelfMon};
 use telegen_snmp::Known;
 use telegen_snmp::poll::{Credential, DeviceStatus, Poller, PollerSettings, Target};
 use telegen_snmp::profile::Library;
-use telegen_snmp::protocol::{Leniency, Raw, Writer, parse};
+use telegen_snmp::protocol::{Data, Leniency, Oid, Raw, Writer, parse};
 use telegen_snmp::recording::Recording;
 use telegen_snmp::session::Access;
 use telegen_snmp::settings::{Budget, Names, SnmpSettings};
@@ -302,6 +302,73 @@ fn credentials_are_tried_no_more_often_a_minute_than_allowed() {
     assert!(device.ways().len() <= 1 + 3 * minutes, "{:?}", device.ways());
     assert_eq!(device.ways()[..4], ["c00", "c01", "c02", "c03"]);
     assert_eq!(running.devices()[0].last_error.as_deref(), Some("timeout"));
+}
+
+/// Answers a switch of so many ports whenever no more questions come, until it has `done`. The most questions for numbers of
+/// interfaces that waited at once.
+fn in_turns(socket: &UdpSocket, ports: u32, done: &AtomicBool) -> usize {
+    let recording = Recording::parse(switch(ports).as_bytes());
+    let agent = Agent { recording: &recording, max_size: 1472, live: Live::default() };
+    let numbers: Vec<Oid> = ["1.3.6.1.2.1.2.2.1.8", "1.3.6.1.2.1.31.1.1.1.6", "1.3.6.1.2.1.31.1.1.1.10"]
+        .map(|o| o.parse().unwrap())
+        .into();
+    let (mut buffer, mut out) = ([0; 4096], Writer::new());
+    let (mut held, mut most) = (Vec::new(), 0);
+    while !done.load(Ordering::Relaxed) {
+        if let Ok((n, from)) = socket.recv_from(&mut buffer) {
+            held.push((buffer[..n].to_vec(), from));
+            continue;
+        }
+        let mut of_numbers = 0;
+        for (question, from) in held.drain(..) {
+            let Ok(Raw::Community(m)) = parse(&question, Leniency::STRICT) else { panic!("not a message") };
+            if let Data::Pdu(pdu) = &m.data {
+                let asks = |v: (&[u8], _)| numbers.iter().any(|n| v.0.starts_with(n));
+                of_numbers += usize::from({ pdu.varbinds }.flatten().any(asks));
+            }
+            if agent.answer(&m, &mut out) {
+                socket.send_to(out.written(), from).unwrap();
+            }
+        }
+        most = most.max(of_numbers);
+    }
+    most
+}
+
+#[test]
+fn a_table_that_turns_out_to_be_long_is_asked_for_by_several_questions_at_once() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+    let device = Device::new("", "nobody");
+    let mut of = target("d", &device, "a", Duration::from_secs(600));
+    of.address = socket.local_addr().unwrap().to_string();
+    let done = Arc::new(AtomicBool::new(false));
+    let ended = done.clone();
+    let answering = std::thread::spawn(move || in_turns(&socket, 2500, &ended));
+    let running = Running::new(vec![of], Library::load(&[], Names::Mib).unwrap(), Budget::default());
+    wait("the poll", || running.devices().first().is_some_and(|d| d.last_poll.is_some()));
+    done.store(true, Ordering::Relaxed);
+    let status = running.devices().remove(0);
+    assert_eq!((status.interfaces, status.last_error), (2500, None));
+    // Three columns of numbers, each by itself in the end.
+    assert_eq!(answering.join().unwrap(), 3);
+    let values = || {
+        let mut values = BTreeSet::new();
+        for group in running.kept.0.lock().unwrap().iter() {
+            let Records::Metrics(metrics) = &group.records else { continue };
+            for metric in metrics.iter().filter(|m| m.name == "snmp_ifHCOutOctets") {
+                let MetricData::Sum { points, .. } = &metric.data else { panic!("no sum") };
+                for p in points {
+                    let index =
+                        p.attrs.iter().find(|kv| kv.key == "ifIndex").and_then(|kv| kv.value.as_str());
+                    assert_eq!(index.unwrap(), number(&p.value).to_string());
+                    values.insert(number(&p.value) as u32);
+                }
+            }
+        }
+        values
+    };
+    wait("all values", || values().into_iter().eq(1..=2500));
 }
 
 #[test]

@@ -27,6 +27,8 @@ const MOST_ROWS: u32 = 100_000;
 const MOST_IN_FLIGHT: usize = 4;
 /// Most packets of a poll before a device has answered.
 const MOST_HELLOS: u32 = 4;
+/// Rows of a column beyond which a walk that is not known to be long is shared out.
+const LONG: u32 = 500;
 /// Tries of a question once a device has answered.
 const TRIES: u32 = 3;
 /// Shortest wait for an answer to a first question, however often a device is polled.
@@ -155,6 +157,27 @@ pub(crate) struct Outcome {
     pub(crate) events: Vec<LogRecord>,
     /// Values that came a second time.
     pub(crate) duplicates: u64,
+}
+
+impl Poll {
+    /// A table that turns out to be long, with little else to ask for: its columns are walked side by side.
+    fn share_out(&mut self, task: usize) {
+        let busy = self.tasks.iter().filter(|t| t.state != TaskState::Done).count();
+        let Some(Task { work: Work::Walk { table, columns, walk }, .. }) = self.tasks.get_mut(task) else {
+            return;
+        };
+        let parts = (MOST_IN_FLIGHT + 1).saturating_sub(busy).min(walk.open());
+        if parts < 2 || walk.rows() < LONG {
+            return;
+        }
+        let mut more = Vec::new();
+        for left in (2..=parts).rev() {
+            let (places, walk) = walk.split(left);
+            let columns = places.iter().map(|p| columns[*p]).collect();
+            more.push(Task::new(Work::Walk { table: *table, columns, walk }));
+        }
+        self.tasks.extend(more);
+    }
 }
 
 impl Device {
@@ -301,6 +324,7 @@ impl Device {
                 poll.moment = moment;
             }
         }
+        poll.share_out(task);
     }
 
     /// The agent wants the question again, now that its engine or clock is known.
@@ -813,7 +837,7 @@ fn bounds(v1: bool) -> WalkBounds {
 
 /// Columns in groups that are walked side by side: a large table in several, so that several questions can be under way.
 fn groups(columns: &[usize], rows: usize) -> Vec<Vec<usize>> {
-    let parts = if rows > 500 { MOST_IN_FLIGHT } else { 1 };
+    let parts = if rows > LONG as usize { MOST_IN_FLIGHT } else { 1 };
     let size = columns.len().div_ceil(parts).clamp(1, 16);
     columns.chunks(size).map(<[usize]>::to_vec).collect()
 }

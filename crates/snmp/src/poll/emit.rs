@@ -176,9 +176,13 @@ fn scalars(device: &mut Device, plan: &Plan, poll: &Poll, points: &mut Points) {
     if poll.restarted {
         device.scalar_counters.clear();
     }
-    for (cell, at) in get.cells.iter().zip(which) {
+    let has = |place: usize| {
+        let at = which.iter().position(|w| usize::from(*w) == place);
+        at.and_then(|at| get.cells.get(at)).is_some_and(|c| *c != Cell::None)
+    };
+    for (cell, at) in get.cells.iter().zip(which.iter().copied()) {
         let scalar = &plan.scalars[usize::from(at)];
-        if cell.is_one_of(&scalar.none) {
+        if cell.is_one_of(&scalar.none) || scalar.unless.is_some_and(has) {
             continue;
         }
         let attrs: Attrs = crate::profile::pairs(&scalar.attrs).collect();

@@ -56,6 +56,8 @@ pub struct ScalarPlan {
     pub scale: f64,
     /// Values that mean that there is none.
     pub none: Vec<i64>,
+    /// Scalar that stands instead where it has a value.
+    pub unless: Option<usize>,
     /// Attributes.
     pub attrs: Vec<Attribute>,
 }
@@ -223,7 +225,8 @@ impl Plan {
             for module in &of.modules {
                 for scalar in &module.scalars {
                     let at = |e| format!("{}: {}: {e}", of.name, scalar.object);
-                    let scalar = builder.scalar(&mut plan, &module.mib, scalar).map_err(at)?;
+                    let instead = module.scalars.iter().find(|s| s.object == scalar.unless);
+                    let scalar = builder.scalar(&mut plan, &module.mib, (scalar, instead)).map_err(at)?;
                     if !plan.scalars.iter().any(|s| s.oid == scalar.oid) {
                         plan.scalars.push(scalar);
                     }
@@ -317,12 +320,29 @@ impl Builder {
         if self.naming == Names::Mib { 1.0 } else { scale.unwrap_or(1.0) }
     }
 
-    fn scalar(&mut self, plan: &mut Plan, mib: &str, s: &Scalar) -> Result<ScalarPlan, String> {
+    fn scalar(
+        &mut self,
+        plan: &mut Plan,
+        mib: &str,
+        (s, instead): (&Scalar, Option<&Scalar>),
+    ) -> Result<ScalarPlan, String> {
+        let unless = match (s.unless.is_empty(), instead) {
+            (true, _) => None,
+            (false, None) => return Err(format!("unless {}: no such object in this module", s.unless)),
+            (false, Some(of)) => {
+                let oid: Oid = of.oid.parse().map_err(|e| format!("{}: {e}", of.oid))?;
+                let at = plan.scalars.iter().position(|s| s.oid == oid);
+                // Under the MIB's names they are two metrics.
+                Some(at.ok_or_else(|| format!("unless {}: not before it", s.unless))?)
+                    .filter(|_| self.naming == Names::Otel)
+            }
+        };
         Ok(ScalarPlan {
             oid: s.oid.parse().map_err(|e| format!("{}: {e}", s.oid))?,
             metric: self.metric(plan, mib, &s.object, (&s.metric, &s.unit)),
             scale: self.factor(s.scale),
             none: self.none(&s.none),
+            unless,
             attrs: self.attrs(&s.attrs),
         })
     }

@@ -85,6 +85,9 @@ pub struct Scalar {
     /// Attributes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attrs: BTreeMap<String, String>,
+    /// Only where that object of the same module, named before, has no value: a coarse one beside a fine one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub unless: String,
 }
 
 /// A table, or several with one index.
