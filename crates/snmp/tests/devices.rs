@@ -143,6 +143,23 @@ fn wraps_add_up_and_only_a_restart_moves_the_start() {
 }
 
 #[test]
+fn what_begins_anew_just_after_a_poll_does_not_begin_before_its_values() {
+    // It began at a time with a fraction; the start time is the second below.
+    let agent = Device::new(&device(100_007, &[(1, "a", 1, 1000, 0)]));
+    let mut single = agent.poller(Names::Mib, 1);
+    let start = |group: &ResourceGroup| points(group, "snmp_ifHCInOctets", "ifIndex")["1"].1;
+    let (_, first) = single.poll(10_000 * S).unwrap();
+    assert_eq!(start(&first), 8_999 * S);
+    // Three tenths of a second after the first poll by the device, six before it by the start time's second.
+    agent.set(&device(106_007, &[(1, "a", 1, 3, 100_037)]));
+    let (_, second) = single.poll(10_060 * S).unwrap();
+    assert_eq!(start(&second), 10_000 * S);
+    agent.set(&device(112_007, &[(1, "a", 1, 5, 100_037)]));
+    let (_, third) = single.poll(10_120 * S).unwrap();
+    assert_eq!(start(&third), 10_000 * S);
+}
+
+#[test]
 fn a_64_bit_counter_that_goes_back_begins_anew_and_a_huge_one_stays_positive() {
     let huge = (1 << 63) + (1 << 20);
     let agent = Device::new(&device(100_000, &[(1, "a", 0, 50, 0), (2, "b", 0, huge, 0)]));
