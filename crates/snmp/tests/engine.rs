@@ -372,6 +372,18 @@ fn a_table_that_turns_out_to_be_long_is_asked_for_by_several_questions_at_once()
 }
 
 #[test]
+fn a_coarse_object_beside_a_fine_one_is_no_duplicate() {
+    let text = "1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.318.1.3.27\n1.3.6.1.2.1.1.3.0|67|100007\n\
+                1.3.6.1.4.1.318.1.1.1.2.2.1.0|66|99\n1.3.6.1.4.1.318.1.1.1.2.3.1.0|66|987\n";
+    let device = Device::new(text, "public");
+    let of = target("d", &device, "a", Duration::from_secs(600));
+    let running = Running::new(vec![of], Library::load(&[], Names::Otel).unwrap(), Budget::default());
+    wait("the poll", || running.devices().first().is_some_and(|d| d.last_poll.is_some()));
+    assert_eq!(running.devices()[0].profile.as_deref(), Some("apc"));
+    assert_eq!(running.counter("telegen.snmp.duplicates", None), 0.0);
+}
+
+#[test]
 fn of_rows_that_look_alike_the_first_stands_and_the_others_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let profile = "name: pools\nmodules:\n- mib: POOL-MIB\n  tables:\n  - table: poolTable\n    index: \
