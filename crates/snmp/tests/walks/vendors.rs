@@ -99,7 +99,8 @@ fn devices_of_every_vendor_get_its_profile() {
 }
 
 /// Begins of names of walks, with the vendor that each of them must be known as.
-const WALKS: [(&str, &str); 30] = [
+const WALKS: [(&str, &str); 31] = [
+    ("aos", "Alcatel-Lucent Enterprise"),
     ("ios", "Cisco"),
     ("nxos", "Cisco"),
     ("ftd", "Cisco"),
