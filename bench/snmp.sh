@@ -1,10 +1,21 @@
 #!/usr/bin/env bash
-# What: polling simulated devices, prometheus-snmp-exporter beside us on the same devices: varbinds a CPU second, memory
-# Usage: bench/snmp.sh [DEVICES] [ROWS]
+# What: polling simulated devices, prometheus-snmp-exporter beside us on the same devices: varbinds a CPU second, memory, lateness
+# Usage: bench/snmp.sh [PART] [DEVICES] [ROWS]; parts: peer, scale, rounds, dead, wide
 source "$(dirname "$0")/lib.sh"
-devices=${1:-500} rows=${2:-55}
+part=${1:-all}
+if [[ $part == all ]]; then
+  for part in peer rounds dead wide scale; do "$0" "$part"; done
+  exit
+fi
+case $part in
+  peer) devices=${2:-500} rows=${3:-55} ;;
+  scale) devices=${2:-5000} rows=${3:-55} ;;
+  rounds) devices=${2:-100} rows=${3:-55} ;;
+  dead) devices=${2:-1000} rows=${3:-2} ;;
+  wide) devices=1 rows=${3:-20000} ;;
+  *) echo "no part $part" >&2; exit 2 ;;
+esac
 telegen=$target/release/telegen
-command -v prometheus-snmp-exporter >/dev/null || { echo "SKIPPED bench snmp: prometheus-snmp-exporter is missing" >&2; exit 0; }
 [[ -x $target/release/otlp-sink ]] || cargo build --release --locked -p telegen-testkit
 
 # A switch with so many ports, as a recording.
@@ -20,6 +31,107 @@ for column in (1, 6, 7, 8, 9, 10, 11, 12, 13, 15, 18):
         out.append(f"1.3.6.1.2.1.31.1.1.1.{column}.{i}|" + ({1: f"4|Et{i}", 15: "66|10000", 18: f"4|port {i}"}.get(column) or f"70|{i * 10**9 + column}"))
 print("\n".join(out))
 PY
+port=$(free_port)
+declare -a network=()
+[[ $part != wide ]] || network=(--delay 20)
+"$telegen" snmp simulate "$work/switch.snmprec" --listen "127.2.0.1:$port" --devices "$devices" --quiet "${network[@]}" 2>"$work/simulator" & pids+=($!)
+address() { local n=$(($1 + 1)); echo "127.2.$((n / 256)).$((n % 256)):$port"; }
+cpu() { awk '{print ($14 + $15) / 100}' "/proc/$1/stat"; }
+peak() { awk '/VmHWM/ {print $2 / 1024}' "/proc/$1/status"; }
+sink_port=$(free_port)
+"$target/release/otlp-sink" --grpc "127.0.0.1:$sink_port" --count-only >"$work/sink" & pids+=($!)
+wait_port "$sink_port"
+to_sink="{ otlp: { endpoint: \"http://127.0.0.1:$sink_port\", compression: none } }"
+mkdir -p "$work/profiles"
+
+# Starts Telegen; its pid is `collector_pid`.
+collect() { # PROFILE NAMES INTERVAL LISTEN EXPORT
+  for i in $(seq 0 $((devices - 1))); do
+    printf -- '- { address: "%s", name: "d%s", credentials: [public], profile: %s }\n' "$(address "$i")" "$i" "$1"
+  done > "$work/targets.yaml"
+  cat "${more:-/dev/null}" >> "$work/targets.yaml"
+  cat > "$work/telegen.yaml" <<CONF
+mode: collector
+server: { listen: "$4" }
+export: $5
+collector: { snmp: { interval: $3, names: $2, profiles: ["$work/profiles"], credentials: { public: { version: 2c, community: public } }, target_files: ["$work/targets.yaml"] } }
+CONF
+  "$telegen" collector --config "$work/telegen.yaml" 2>"$work/log" & collector_pid=$!
+  pids+=("$collector_pid")
+}
+stop() { kill "$collector_pid"; wait "$collector_pid" 2>/dev/null || true; }
+
+# A value that every poll tells of itself: of polls whose place in each device's row of polls is from FIRST to LAST.
+told() { # METRIC FIRST LAST
+  python3 - "$work/out.jsonl" "$@" <<'PY'
+import json, sys
+file, metric, first, last = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+needle, seen, values = f'"name":"{metric}"', {}, []
+for line in open(file):
+    if needle not in line:
+        continue
+    for rm in json.loads(line)["resourceMetrics"]:
+        target = next(a["value"]["stringValue"] for a in rm["resource"]["attributes"] if a["key"] == "snmp.target")
+        if target.startswith("dead"):
+            continue
+        for sm in rm["scopeMetrics"]:
+            for m in sm["metrics"]:
+                if m["name"] == metric:
+                    for p in m["gauge"]["dataPoints"]:
+                        n = seen[target] = seen.get(target, 0) + 1
+                        if first <= n <= last:
+                            values.append(p.get("asDouble", int(p.get("asInt", 0))))
+values.sort()
+at = lambda q: values[min(len(values) - 1, int(q * len(values)))]
+print(f"{len(values)} polls, mean {sum(values) / len(values):.3f}, p50 {at(0.5):.3f}, p99 {at(0.99):.3f}, most {values[-1]:.3f}")
+PY
+}
+
+case $part in
+  rounds)
+    collect auto otel 10s "" "{ file: { path: \"$work/out.jsonl\", rotate: { max_size: 4GiB } } }"
+    sleep 35
+    stop
+    printf '%s devices of %s ports; packets a poll: first: %s; later: %s\n' "$devices" "$rows" \
+      "$(told snmp.device.poll.packets 1 1)" "$(told snmp.device.poll.packets 2 9)"
+    exit ;;
+  dead)
+    for with in without with; do
+      more=/dev/null
+      if [[ $with == with ]]; then
+        # In the same loopback network, and nobody there.
+        printf -- '- { address: "127.3.0.1:%s", name: dead, credentials: [public] }\n' "$port" > "$work/dead.yaml"
+        more=$work/dead.yaml
+      fi
+      rm -f "$work/out.jsonl"
+      collect auto otel 5s "" "{ file: { path: \"$work/out.jsonl\" } }"
+      sleep 32
+      stop
+      printf '%s devices of %s ports every 5 s, %s a dead one; seconds late: %s\n' "$devices" "$rows" "$with" "$(told snmp.device.poll.lateness 2 1000)"
+    done
+    exit ;;
+  wide)
+    collect auto otel 60s "" "{ file: { path: \"$work/out.jsonl\", rotate: { max_size: 4GiB } } }"
+    sleep 145
+    stop
+    printf 'one device of %s ports, 20 ms there and back, answers of 1472 bytes; seconds a poll: first: %s; later: %s\n' "$rows" \
+      "$(told snmp.device.poll.duration 1 1)" "$(told snmp.device.poll.duration 2 9)"
+    printf 'packets a poll: first: %s; later: %s\n' "$(told snmp.device.poll.packets 1 1)" "$(told snmp.device.poll.packets 2 9)"
+    exit ;;
+  scale)
+    collect auto otel 60s "" "$to_sink"
+    sleep 70
+    a=$(cpu "$collector_pid")
+    sleep 60
+    b=$(cpu "$collector_pid")
+    printf '%s devices of %s ports every 60 s, names otel: %s %% of a core, peak RSS %s MiB (40 MB and 256 B an interface: %s)\n' "$devices" "$rows" \
+      "$(awk -v a="$a" -v b="$b" 'BEGIN {printf "%.1f", (b - a) / 60 * 100}')" "$(peak "$collector_pid")" \
+      "$(awk -v i=$((devices * rows)) 'BEGIN {printf "%.1f", (40e6 + 256 * i) / 1048576}')"
+    stop
+    exit ;;
+esac
+
+command -v prometheus-snmp-exporter >/dev/null || { echo "SKIPPED bench snmp: prometheus-snmp-exporter is missing" >&2; exit 0; }
 # The same objects for the exporter, in the form of version 0.21; and a profile made of it for us.
 python3 - > "$work/snmp.yml" <<'PY'
 objects = [(f"1.3.6.1.2.1.2.2.1.{c}", n, t) for c, n, t in [(7, "ifAdminStatus", "gauge"), (8, "ifOperStatus", "gauge"), (13, "ifInDiscards", "counter"), (14, "ifInErrors", "counter"), (19, "ifOutDiscards", "counter"), (20, "ifOutErrors", "counter")]]
@@ -34,15 +146,9 @@ for oid, name, kind in objects:
     for label, of in labels:
         print(f"    - {{ labels: [ifIndex], labelname: {label}, oid: {of}, type: DisplayString }}")
 PY
-mkdir "$work/profiles"
 "$telegen" snmp import "$work/snmp.yml" > "$work/profiles/if_mib.yaml"
 
-port=$(free_port)
-"$telegen" snmp simulate "$work/switch.snmprec" --listen "127.2.0.1:$port" --devices "$devices" --quiet 2>"$work/simulator" & pids+=($!)
-address() { local n=$(($1 + 1)); echo "127.2.$((n / 256)).$((n % 256)):$port"; }
 varbinds=$((rows * 18))
-cpu() { awk '{print ($14 + $15) / 100}' "/proc/$1/stat"; }
-peak() { awk '/VmHWM/ {print $2 / 1024}' "/proc/$1/status"; }
 
 # The exporter: every device once, 50 at a time.
 exporter_port=$(free_port)
@@ -59,31 +165,17 @@ their_peak=$(peak "$exporter")
 kill "$exporter"
 
 # Telegen: the same objects of every device, two rounds, out as OTLP to a sink.
-sink_port=$(free_port)
-"$target/release/otlp-sink" --grpc "127.0.0.1:$sink_port" --count-only >"$work/sink" & pids+=($!)
-wait_port "$sink_port"
 measure() { # PROFILE NAMES
-  for i in $(seq 0 $((devices - 1))); do
-    printf -- '- { address: "%s", name: "d%s", credentials: [public], profile: %s }\n' "$(address "$i")" "$i" "$1"
-  done > "$work/targets.yaml"
-  cat > "$work/telegen.yaml" <<CONF
-mode: collector
-server: { listen: "" }
-export: { otlp: { endpoint: "http://127.0.0.1:$sink_port", compression: none } }
-collector: { snmp: { interval: 5s, names: $2, profiles: ["$work/profiles"], credentials: { public: { version: 2c, community: public } }, target_files: ["$work/targets.yaml"] } }
-CONF
-  "$telegen" collector --config "$work/telegen.yaml" 2>"$work/log" & local pid=$!
-  pids+=("$pid")
+  collect "$1" "$2" 5s "" "$to_sink"
   sleep 8
   local a b
-  a=$(cpu "$pid")
+  a=$(cpu "$collector_pid")
   sleep 10
-  b=$(cpu "$pid")
+  b=$(cpu "$collector_pid")
   # Two rounds in ten seconds; names of rows are not read again, so only the values count.
   awk -v a="$a" -v b="$b" -v v=$((rows * 15 * devices * 2)) 'BEGIN {printf "%.0f", v / (b - a)}'
-  peak "$pid" > "$work/peak"
-  kill "$pid"
-  wait "$pid" 2>/dev/null || true
+  peak "$collector_pid" > "$work/peak"
+  stop
 }
 ours=$(measure if_mib mib)
 our_peak=$(cat "$work/peak")

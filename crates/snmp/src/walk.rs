@@ -94,6 +94,29 @@ impl Walk {
         self.columns.iter().map(|c| c.rows).max().unwrap_or(0)
     }
 
+    /// Columns that have not ended.
+    pub fn open(&self) -> usize {
+        self.columns.iter().filter(|c| c.state == State::Open).count()
+    }
+
+    /// Hands the last of the open columns, one part of so many, to a walk of its own, so that both can ask at once. Gives
+    /// their places here and that walk. Only between an answer and the next question.
+    pub fn split(&mut self, parts: usize) -> (Vec<usize>, Walk) {
+        let open: Vec<usize> =
+            (0..self.columns.len()).filter(|i| self.columns[*i].state == State::Open).collect();
+        let places = open[open.len() - open.len() / parts.max(1)..].to_vec();
+        let mut moved = Vec::with_capacity(places.len());
+        for at in &places {
+            let column = &mut self.columns[*at];
+            let (prefix, rows) = (column.prefix.clone(), column.rows);
+            moved.push(Column { prefix, at: std::mem::take(&mut column.at), rows, state: State::Open });
+            column.state = State::Ended;
+        }
+        let breadth = moved.len().clamp(1, self.breadth);
+        self.breadth = self.breadth.min(self.open().max(1));
+        (places, Walk { columns: moved, asked: Vec::new(), repetitions: 0, breadth, ..*self })
+    }
+
     /// Gives up: what is open has this cause.
     pub fn fail(&mut self, fault: Fault) {
         for column in self.columns.iter_mut().filter(|c| c.state == State::Open) {

@@ -143,6 +143,23 @@ fn wraps_add_up_and_only_a_restart_moves_the_start() {
 }
 
 #[test]
+fn what_begins_anew_just_after_a_poll_does_not_begin_before_its_values() {
+    // It began at a time with a fraction; the start time is the second below.
+    let agent = Device::new(&device(100_007, &[(1, "a", 1, 1000, 0)]));
+    let mut single = agent.poller(Names::Mib, 1);
+    let start = |group: &ResourceGroup| points(group, "snmp_ifHCInOctets", "ifIndex")["1"].1;
+    let (_, first) = single.poll(10_000 * S).unwrap();
+    assert_eq!(start(&first), 8_999 * S);
+    // Three tenths of a second after the first poll by the device, six before it by the start time's second.
+    agent.set(&device(106_007, &[(1, "a", 1, 3, 100_037)]));
+    let (_, second) = single.poll(10_060 * S).unwrap();
+    assert_eq!(start(&second), 10_000 * S);
+    agent.set(&device(112_007, &[(1, "a", 1, 5, 100_037)]));
+    let (_, third) = single.poll(10_120 * S).unwrap();
+    assert_eq!(start(&third), 10_000 * S);
+}
+
+#[test]
 fn a_64_bit_counter_that_goes_back_begins_anew_and_a_huge_one_stays_positive() {
     let huge = (1 << 63) + (1 << 20);
     let agent = Device::new(&device(100_000, &[(1, "a", 0, 50, 0), (2, "b", 0, huge, 0)]));
@@ -198,6 +215,34 @@ fn version_1_and_both_names_give_the_same_values_and_the_resource_says_what_it_i
     assert_eq!((status.state, status.last_error), (DeviceState::Up, None));
     assert_eq!(points(&group, "hw.errors", "network.interface.name")["a"].0, 3.0);
     assert_eq!(points(&group, "hw.network.io", "network.interface.name"), BTreeMap::new());
+}
+
+#[test]
+fn of_a_fine_and_a_coarse_object_the_fine_one_counts_and_a_value_that_means_none_is_none() {
+    let apc = "1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.318.1.3.27\n1.3.6.1.2.1.1.3.0|67|100007\n\
+               1.3.6.1.4.1.318.1.1.1.2.2.1.0|66|99\n1.3.6.1.4.1.318.1.1.26.6.3.1.5.1|2|54\n\
+               1.3.6.1.4.1.318.1.1.26.6.3.1.6.1|2|-1\n";
+    let fine = "1.3.6.1.4.1.318.1.1.1.2.3.1.0|66|987\n";
+    let charge = |group: &ResourceGroup, name: &str| points(group, name, "").get("").map(|p| p.0);
+    let agent = Device::new(apc);
+    let (_, coarse) = agent.poller(Names::Otel, 1).poll(10_000 * S).unwrap();
+    assert_eq!(charge(&coarse, "hw.battery.charge"), Some(0.99));
+    assert_eq!(charge(&coarse, "hw.current"), Some(5.4));
+    assert_eq!(charge(&coarse, "hw.voltage"), None);
+    agent.set(&format!("{apc}{fine}"));
+    let (_, both) = agent.poller(Names::Otel, 1).poll(10_060 * S).unwrap();
+    assert_eq!(charge(&both, "hw.battery.charge"), Some(0.987));
+    // Under the MIB's names all leave as they came.
+    let (_, mib) = agent.poller(Names::Mib, 1).poll(10_060 * S).unwrap();
+    let of = |name| charge(&mib, name);
+    assert_eq!(
+        (
+            of("snmp_upsAdvBatteryCapacity"),
+            of("snmp_upsHighPrecBatteryCapacity"),
+            of("snmp_rPDU2PhaseStatusVoltage")
+        ),
+        (Some(99.0), Some(987.0), Some(-1.0))
+    );
 }
 
 #[test]

@@ -204,9 +204,7 @@ pub fn readable(sockets: &[&UdpSocket], wait: Duration) -> io::Result<u64> {
         .take(64)
         .map(|s| libc::pollfd { fd: s.as_raw_fd(), events: libc::POLLIN, revents: 0 })
         .collect();
-    let millis = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-    // SAFETY: `polls` is an array of the length given.
-    let ready = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, millis) };
+    let ready = wait_for(&mut polls, wait);
     if ready < 0 {
         let error = io::Error::last_os_error();
         return if error.kind() == io::ErrorKind::Interrupted { Ok(0) } else { Err(error) };
@@ -218,14 +216,22 @@ pub fn readable(sockets: &[&UdpSocket], wait: Duration) -> io::Result<u64> {
 pub fn ready(all: &[BorrowedFd<'_>], wait: Duration) -> io::Result<Vec<usize>> {
     let mut polls: Vec<libc::pollfd> =
         all.iter().map(|s| libc::pollfd { fd: s.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
-    let millis = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-    // SAFETY: `polls` is an array of the length given.
-    let ready = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, millis) };
+    let ready = wait_for(&mut polls, wait);
     if ready < 0 {
         let error = io::Error::last_os_error();
         return if error.kind() == io::ErrorKind::Interrupted { Ok(Vec::new()) } else { Err(error) };
     }
     Ok(polls.iter().enumerate().filter(|(_, p)| p.revents != 0).map(|(i, _)| i).collect())
+}
+
+/// As poll(2), with a wait that is not rounded up to a millisecond.
+fn wait_for(polls: &mut [libc::pollfd], wait: Duration) -> libc::c_int {
+    let wait = libc::timespec {
+        tv_sec: libc::time_t::try_from(wait.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: wait.subsec_nanos() as _,
+    };
+    // SAFETY: `polls` is an array of the length given, the wait is valid, and no signal mask is given.
+    unsafe { libc::ppoll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, &raw const wait, std::ptr::null()) }
 }
 
 fn set(socket: &UdpSocket, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {

@@ -54,6 +54,16 @@ impl Cell {
         }
     }
 
+    /// Whether it is one of these whole numbers.
+    pub(crate) fn is_one_of(self, values: &[i64]) -> bool {
+        let own = match self {
+            Cell::Int(i) => Some(i),
+            Cell::Unsigned(v) => i64::try_from(v).ok(),
+            _ => None,
+        };
+        own.is_some_and(|own| values.contains(&own))
+    }
+
     /// The octets or the identifier's content.
     pub(crate) fn bytes(self, text: &[u8]) -> Option<&[u8]> {
         match self {

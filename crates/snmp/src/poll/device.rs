@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use telegen_model::{KeyValue, LogRecord, Metric, Resource, Str, semconv as s};
 
 use super::cell::{Cell, text_of};
-use super::clock::BootClock;
+use super::clock::{BootClock, Moment};
 use super::frame::Frame;
 use super::kept::{Kept, Names};
 use super::status::{DeviceState, DeviceStatus, rfc3339};
@@ -27,6 +27,8 @@ const MOST_ROWS: u32 = 100_000;
 const MOST_IN_FLIGHT: usize = 4;
 /// Most packets of a poll before a device has answered.
 const MOST_HELLOS: u32 = 4;
+/// Rows of a column beyond which a walk that is not known to be long is shared out.
+const LONG: u32 = 500;
 /// Tries of a question once a device has answered.
 const TRIES: u32 = 3;
 /// Shortest wait for an answer to a first question, however often a device is polled.
@@ -38,12 +40,13 @@ const DOUBT: u32 = 3;
 
 /// sysUpTime.0
 pub(crate) const UPTIME: &[u8] = &[0x2b, 6, 1, 2, 1, 1, 3, 0];
-const SYSTEM: [&[u32]; 5] = [
+const SYSTEM: [&[u32]; 6] = [
     &[1, 3, 6, 1, 2, 1, 1, 3, 0],
     &[1, 3, 6, 1, 2, 1, 1, 2, 0],
     &[1, 3, 6, 1, 2, 1, 31, 1, 5, 0],
     &[1, 3, 6, 1, 2, 1, 1, 1, 0],
     &[1, 3, 6, 1, 2, 1, 1, 5, 0],
+    &[1, 3, 6, 1, 6, 3, 10, 2, 1, 3, 0],
 ];
 /// The table of interfaces.
 pub(crate) const INTERFACES: &str = "ifTable";
@@ -79,6 +82,8 @@ pub(crate) struct Device {
     told_at: Option<Instant>,
     pub(crate) polls: u32,
     pub(crate) last_poll: u64,
+    /// When values of its objects came last, ns since 1970.
+    pub(crate) last_values: u64,
     pub(crate) state: DeviceState,
     pub(crate) last_error: Option<String>,
     pub(crate) poll: Option<Box<Poll>>,
@@ -109,8 +114,13 @@ pub(crate) struct Poll {
     pub(crate) begun: Instant,
     /// How long after its time it began.
     pub(crate) late: Duration,
-    /// When the first answer came, ns since 1970.
+    /// When the answer came that the values of the poll are told with, ns since 1970.
     pub(crate) time: u64,
+    /// When sysUpTime came.
+    moment: Moment,
+    /// The next question is not asked before.
+    not_before: Option<Instant>,
+    refresh: bool,
     stage: Stage,
     full: bool,
     /// Only the interfaces: one of them has told that it changed.
@@ -133,6 +143,8 @@ pub(crate) struct Poll {
 enum Stage {
     Hello,
     Probe,
+    /// sysUpTime once more, for the second in which the device began.
+    Clock,
     Body,
     Labels,
 }
@@ -145,6 +157,27 @@ pub(crate) struct Outcome {
     pub(crate) events: Vec<LogRecord>,
     /// Values that came a second time.
     pub(crate) duplicates: u64,
+}
+
+impl Poll {
+    /// A table that turns out to be long, with little else to ask for: its columns are walked side by side.
+    fn share_out(&mut self, task: usize) {
+        let busy = self.tasks.iter().filter(|t| t.state != TaskState::Done).count();
+        let Some(Task { work: Work::Walk { table, columns, walk }, .. }) = self.tasks.get_mut(task) else {
+            return;
+        };
+        let parts = (MOST_IN_FLIGHT + 1).saturating_sub(busy).min(walk.open());
+        if parts < 2 || walk.rows() < LONG {
+            return;
+        }
+        let mut more = Vec::new();
+        for left in (2..=parts).rev() {
+            let (places, walk) = walk.split(left);
+            let columns = places.iter().map(|p| columns[*p]).collect();
+            more.push(Task::new(Work::Walk { table: *table, columns, walk }));
+        }
+        self.tasks.extend(more);
+    }
 }
 
 impl Device {
@@ -168,6 +201,7 @@ impl Device {
             told_at: None,
             polls: 0,
             last_poll: 0,
+            last_values: 0,
             state: DeviceState::Unknown,
             last_error: None,
             poll: None,
@@ -184,6 +218,9 @@ impl Device {
             begun: now,
             late,
             time: 0,
+            moment: Moment::default(),
+            not_before: None,
+            refresh: false,
             stage: Stage::Hello,
             full,
             interfaces_alone: interfaces_alone && !full,
@@ -253,6 +290,11 @@ impl Device {
         Some((message, wait))
     }
 
+    /// When the next question may be asked, where that is later than now.
+    pub(crate) fn not_before(&self) -> Option<Instant> {
+        self.poll.as_ref().and_then(|p| p.not_before)
+    }
+
     /// Whether the question that a task is about to ask is asked for the first time.
     pub(crate) fn is_first_try(&self, task: usize) -> bool {
         self.poll.as_ref().and_then(|p| p.tasks.get(task)).is_some_and(|t| t.tries == 0)
@@ -267,17 +309,22 @@ impl Device {
     }
 
     /// The question of a task has an answer.
-    pub(crate) fn answered(&mut self, task: usize, pdu: &Pdu<'_>, now_unix: u64) {
+    pub(crate) fn answered(&mut self, task: usize, pdu: &Pdu<'_>, moment: Moment) {
         let Some(poll) = self.poll.as_mut() else { return };
         poll.in_flight = poll.in_flight.saturating_sub(1);
-        if poll.time == 0 {
-            poll.time = now_unix;
+        if poll.time == 0 || poll.stage == Stage::Clock {
+            poll.time = moment.came;
         }
         poll.timeouts = 0;
         self.proven = true;
         if let Some(task) = poll.tasks.get_mut(task) {
+            let before = task.uptime();
             task.answer(pdu, &mut poll.frames);
+            if before.is_none() && task.uptime().is_some() {
+                poll.moment = moment;
+            }
         }
+        poll.share_out(task);
     }
 
     /// The agent wants the question again, now that its engine or clock is known.
@@ -339,6 +386,11 @@ impl Device {
             }
             return;
         }
+        if poll.stage == Stage::Clock {
+            // What is known of its begin must do.
+            of.fail(fault);
+            return;
+        }
         if fault == Fault::Timeout && of.tries < TRIES && poll.timeouts < 2 {
             of.state = TaskState::Ready;
             return;
@@ -396,6 +448,7 @@ impl Device {
         }
         match poll.stage {
             Stage::Hello | Stage::Probe => self.after_hello(library, now),
+            Stage::Clock => self.after_clock(now),
             Stage::Body => self.after_body(now),
             Stage::Labels => self.finish(now),
         }
@@ -414,7 +467,11 @@ impl Device {
         let table_change = number(2).map(|v| v as u64);
         let same = object_id == self.sys_object_id;
         poll.uptime = uptime;
-        poll.restarted |= uptime.is_some_and(|u| self.clock.read(u, poll.time));
+        let engine = get.cells.get(5).and_then(|c| c.number(&get.text)).map(|e| e as u32);
+        if poll.stage == Stage::Hello {
+            let (moment, after) = (poll.moment, self.last_values);
+            poll.restarted |= uptime.is_some_and(|u| self.clock.read(u, moment, engine, after));
+        }
         if self.clock.boot == 0 {
             self.clock.boot = poll.time;
         }
@@ -483,13 +540,42 @@ impl Device {
                 self.tables.iter_mut().for_each(|t| t.columns = None);
             }
         }
-        self.begin_body(refresh, now)
+        self.poll.as_mut()?.refresh = refresh;
+        self.ask_clock(now)
     }
 
-    fn begin_body(&mut self, refresh: bool, now: Instant) -> Option<Outcome> {
+    /// Asks for sysUpTime once more where the device's begin lies near a second's border; else goes on.
+    fn ask_clock(&mut self, now: Instant) -> Option<Outcome> {
+        let poll = self.poll.as_mut()?;
+        let again = poll.uptime.and_then(|_| self.clock.ask_again(poll.moment, self.target.interval / 4));
+        let Some(wait) = again else { return self.begin_body(now) };
+        poll.not_before = Some(now + wait);
+        poll.stage = Stage::Clock;
+        poll.tasks = vec![Task::new(Work::Clock(None))];
+        None
+    }
+
+    fn after_clock(&mut self, now: Instant) -> Option<Outcome> {
+        let poll = self.poll.as_mut()?;
+        match poll.tasks.first().and_then(Task::uptime) {
+            Some(uptime) => {
+                // A restart meanwhile is told by the next poll.
+                if poll.uptime.is_some_and(|before| uptime >= before) {
+                    poll.uptime = Some(uptime);
+                    self.clock.read(uptime, poll.moment, None, self.last_values);
+                }
+                self.ask_clock(now)
+            }
+            None => self.begin_body(now),
+        }
+    }
+
+    fn begin_body(&mut self, now: Instant) -> Option<Outcome> {
         let plan = self.plan.clone()?;
         let v1 = self.session.as_ref().is_some_and(|s| s.access().is_v1());
         let poll = self.poll.as_mut()?;
+        let refresh = poll.refresh;
+        poll.not_before = None;
         let mut tasks = Vec::new();
         // sysUpTime was asked for already.
         let every =
@@ -581,7 +667,7 @@ impl Device {
                         plan.tables[*table].name.as_str()
                     }
                     Work::Chassis { .. } => "entPhysicalTable",
-                    Work::Get(_) => "scalars",
+                    Work::Get(_) | Work::Clock(_) => "scalars",
                 };
                 note(&mut poll.fault, fault, what);
             }
@@ -612,7 +698,7 @@ impl Device {
             edges.map(|(at, (_, state))| (at, state.kept().names().clone())).collect()
         };
         let before = neighbours(self);
-        let metrics = super::emit::metrics(self, &plan, &mut poll, now);
+        let (metrics, alike) = super::emit::metrics(self, &plan, &mut poll, now);
         let all = self.told_at.is_none_or(|at| now.duration_since(at) >= super::topology::TOLD_AGAIN);
         if all {
             self.told_at = Some(now);
@@ -625,7 +711,7 @@ impl Device {
                 events.extend(super::topology::events(of, &self.target.name, (old, &new), turn));
             }
         }
-        let duplicates = poll.frames.iter().map(|f| u64::from(f.duplicates)).sum();
+        let duplicates = alike + poll.frames.iter().map(|f| u64::from(f.duplicates)).sum::<u64>();
         if let Some(scalars) = self.scalars.take() {
             let got = poll.tasks.iter().find_map(|t| match &t.work {
                 Work::Get(get) if get.what == GetFor::Scalars && t.fault.is_none() => Some(&get.cells),
@@ -640,7 +726,7 @@ impl Device {
             });
         }
         self.polls = self.polls.wrapping_add(u32::from(!poll.interfaces_alone));
-        self.last_poll = poll.time;
+        (self.last_poll, self.last_values) = (poll.time, poll.time);
         Some(Outcome { resource: self.resource.clone(), metrics, events, duplicates })
     }
 
@@ -751,7 +837,7 @@ fn bounds(v1: bool) -> WalkBounds {
 
 /// Columns in groups that are walked side by side: a large table in several, so that several questions can be under way.
 fn groups(columns: &[usize], rows: usize) -> Vec<Vec<usize>> {
-    let parts = if rows > 500 { MOST_IN_FLIGHT } else { 1 };
+    let parts = if rows > LONG as usize { MOST_IN_FLIGHT } else { 1 };
     let size = columns.len().div_ceil(parts).clamp(1, 16);
     columns.chunks(size).map(<[usize]>::to_vec).collect()
 }

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,8 +35,9 @@ impl Points {
     }
 }
 
-/// What a poll brought, as metrics; what stays of it goes to the device.
-pub(crate) fn metrics(device: &mut Device, plan: &Plan, poll: &mut Poll, now: Instant) -> Vec<Metric> {
+/// What a poll brought, as metrics, and how many values are left out because an earlier one of the same metric has the
+/// same attributes; what stays of it goes to the device.
+pub(crate) fn metrics(device: &mut Device, plan: &Plan, poll: &mut Poll, now: Instant) -> (Vec<Metric>, u64) {
     let mut out = self::device(device, poll, now);
     let count = plan.metrics.len();
     let lists = || std::iter::repeat_with(Vec::new).take(count).collect::<Vec<_>>();
@@ -64,24 +65,46 @@ pub(crate) fn metrics(device: &mut Device, plan: &Plan, poll: &mut Poll, now: In
             restarted: poll.restarted,
             whole,
             boot,
-            last_poll: device.last_poll,
-            at: &|ticks| device.clock.at(ticks),
+            last: device.last_values,
+            at: &|ticks, kept, seen| device.clock.at(ticks, kept, seen),
         };
         turn.run(&mut device.tables[at], &mut points);
     }
+    let mut duplicates = 0;
     for (i, of) in plan.metrics.iter().enumerate() {
-        let sums = std::mem::take(&mut points.sums[i]);
+        let mut sums = std::mem::take(&mut points.sums[i]);
+        let mut gauges = std::mem::take(&mut points.gauges[i]);
+        if of.alike {
+            let mut seen = HashSet::new();
+            duplicates += keep_first(&mut sums, &mut seen) + keep_first(&mut gauges, &mut seen);
+        }
         if !sums.is_empty() {
             let data =
                 MetricData::Sum { temporality: Temporality::Cumulative, monotonic: true, points: sums };
             out.push(metric(of, data));
         }
-        let gauges = std::mem::take(&mut points.gauges[i]);
         if !gauges.is_empty() {
             out.push(metric(of, MetricData::Gauge(gauges)));
         }
     }
-    out
+    (out, duplicates)
+}
+
+/// Of points that look alike the first stays; how many went.
+fn keep_first(points: &mut Vec<NumberPoint>, seen: &mut HashSet<String>) -> u64 {
+    let before = points.len();
+    points.retain(|p| {
+        let mut pairs: Vec<(&str, &str)> =
+            p.attrs.iter().map(|kv| (&*kv.key, kv.value.as_str().unwrap_or_default())).collect();
+        pairs.sort_unstable();
+        let mut key = String::new();
+        for part in pairs.into_iter().flat_map(|(k, v)| [k, v]) {
+            key.push_str(part);
+            key.push('\0');
+        }
+        seen.insert(key)
+    });
+    (before - points.len()) as u64
 }
 
 fn metric(of: &MetricPlan, data: MetricData) -> Metric {
@@ -153,8 +176,15 @@ fn scalars(device: &mut Device, plan: &Plan, poll: &Poll, points: &mut Points) {
     if poll.restarted {
         device.scalar_counters.clear();
     }
-    for (cell, at) in get.cells.iter().zip(which) {
+    let has = |place: usize| {
+        let at = which.iter().position(|w| usize::from(*w) == place);
+        at.and_then(|at| get.cells.get(at)).is_some_and(|c| *c != Cell::None)
+    };
+    for (cell, at) in get.cells.iter().zip(which.iter().copied()) {
         let scalar = &plan.scalars[usize::from(at)];
+        if cell.is_one_of(&scalar.none) || scalar.unless.is_some_and(has) {
+            continue;
+        }
         let attrs: Attrs = crate::profile::pairs(&scalar.attrs).collect();
         let place = device.scalar_counters.iter().position(|(of, _)| *of == at);
         let mut kept = place.map_or(NONE, |p| device.scalar_counters[p].1);
@@ -231,8 +261,9 @@ struct Turn<'a> {
     /// Whether everything of the table came.
     whole: bool,
     boot: u64,
-    last_poll: u64,
-    at: &'a dyn Fn(u32) -> Option<u64>,
+    /// When values came last.
+    last: u64,
+    at: &'a dyn Fn(u32, u64, bool) -> Option<u64>,
 }
 
 impl Turn<'_> {
@@ -258,7 +289,7 @@ impl Turn<'_> {
         if same_rows {
             // Nearly always so: what is kept is changed in place.
             for (at, row) in valued.into_iter().enumerate() {
-                self.emit(row, at, &mut old, &counters, points);
+                self.emit(row, (at, true), &mut old, &counters, points);
             }
             state.kept = (old.rows() > 0).then_some(old);
             return;
@@ -296,7 +327,8 @@ impl Turn<'_> {
                     }
                 }
             }
-            self.emit(row, at, &mut new, &counters, points);
+            let seen = was.is_some() && !self.restarted;
+            self.emit(row, (at, seen), &mut new, &counters, points);
         }
         if !self.whole {
             while next_old < old.rows() {
@@ -371,12 +403,20 @@ impl Turn<'_> {
         None
     }
 
+    /// Whether the parts that are octets are none beyond a byte.
+    fn has_octets(&self, arcs: &[u32]) -> bool {
+        self.plan.index.iter().enumerate().all(|(part, (_, kind))| match kind {
+            IndexKind::Int | IndexKind::Dotted => true,
+            _ => self.part(arcs, part).is_none_or(|range| arcs[range].iter().all(|a| *a <= 255)),
+        })
+    }
+
     fn attributes(&self, kept: &Kept, row: usize) -> Vec<KeyValue> {
         let arcs = index_arcs(kept.index(row));
         let mut out = Vec::with_capacity(self.plan.index.len() + self.plan.labels.len() + 1);
         // An index that is longer than the MIB says is shown whole, so that no two rows look alike.
         let last = self.plan.index.len().checked_sub(1).and_then(|l| self.part(&arcs, l));
-        let sound = last.is_some_and(|l| l.end == arcs.len());
+        let sound = last.is_some_and(|l| l.end == arcs.len()) && self.has_octets(&arcs);
         for (part, (name, kind)) in self.plan.index.iter().enumerate() {
             let text = match self.part(&arcs, part).filter(|_| sound) {
                 Some(range) => part_text(&arcs[range], *kind),
@@ -395,19 +435,28 @@ impl Turn<'_> {
         out
     }
 
-    fn emit(&self, row: usize, at: usize, kept: &mut Kept, counters: &[u16], points: &mut Points) {
+    fn emit(
+        &self,
+        row: usize,
+        (at, seen): (usize, bool),
+        kept: &mut Kept,
+        counters: &[u16],
+        points: &mut Points,
+    ) {
         let cells = self.frame.row(row);
         for (column, cell) in self.plan.columns.iter().zip(cells) {
             if column.discontinuity
                 && let Some(ticks) = cell.number(&self.frame.text)
-                && let Some(start) = (self.at)(ticks as u32)
+                && let Some(start) = (self.at)(ticks as u32, kept.start(at), seen)
                 && start > kept.start(at)
             {
-                // Its counters began anew, unless this is the first look at them.
-                if self.last_poll != 0 && start > self.last_poll {
+                // Its counters began anew after the last values, unless this is the first look at them. Start times are
+                // told by whole seconds of the boot time, which may make it seem a little before.
+                let anew = seen && start + 1_000_000_000 > self.last;
+                if anew {
                     kept.forget_last(at);
                 }
-                kept.set_start(at, start);
+                kept.set_start(at, if anew { start.max(self.last) } else { start });
             }
         }
         let base = self.attributes(kept, at);
@@ -419,7 +468,7 @@ impl Turn<'_> {
             slot += usize::from(counter);
             let cell = cells[c];
             let instead = column.unless.is_some_and(|u| cells[u] != Cell::None);
-            if cell == Cell::None || column.discontinuity || instead {
+            if cell == Cell::None || column.discontinuity || instead || cell.is_one_of(&column.none) {
                 continue;
             }
             let attrs = sets[column.attr_set].get_or_insert_with(|| {
@@ -442,7 +491,7 @@ impl Turn<'_> {
                 keep = ordered(v);
                 if last != NONE && keep < last {
                     // It went back and nothing said so: it began anew after the last poll.
-                    kept.set_start(at, kept.start(at).max(self.last_poll));
+                    kept.set_start(at, kept.start(at).max(self.last));
                 }
             }
             let value = match cell {

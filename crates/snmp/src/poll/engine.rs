@@ -16,6 +16,7 @@ use telegen_sys::datagram::{BATCH, Many, Outgoing, ready, receive_buffer, send_m
 use telegen_sys::unix_ns;
 
 use super::budget::{Bucket, Sites};
+use super::clock::Moment;
 use super::device::Device;
 use super::resolve::{Found, Resolver};
 use super::status::Devices;
@@ -192,6 +193,8 @@ struct Stats {
 }
 
 struct Engine {
+    /// From when on time is counted that nobody sets.
+    begun: Instant,
     slots: Vec<Option<Slot>>,
     by_name: BTreeMap<String, usize>,
     v4: Vec<UdpSocket>,
@@ -270,11 +273,12 @@ impl Engine {
             duplicates: mon.counter(
                 "telegen.snmp.duplicates",
                 "{value}",
-                "Values of a row that came a second time in one poll; the first stands.",
+                "Values of rows that cannot be told from another of the same poll; the first stands.",
                 &[],
             ),
         };
         Ok(Engine {
+            begun: Instant::now(),
             slots: Vec::new(),
             by_name: BTreeMap::new(),
             v4,
@@ -324,10 +328,11 @@ impl Engine {
             self.look_again();
             self.due();
             self.send();
-            let wait = self
-                .timers
-                .peek()
-                .map_or(TURN, |Reverse((at, _))| at.saturating_duration_since(Instant::now()).min(TURN));
+            let wait = self.timers.peek().map_or(TURN, |Reverse((at, timer))| {
+                let wait = at.saturating_duration_since(Instant::now()).min(TURN);
+                // What may be a little late is done together; what is timed is not late.
+                if matches!(timer, Timer::Allowed(..)) { wait } else { whole_millis(wait) }
+            });
             let udp = self.v4.iter().chain(&self.v6).map(AsFd::as_fd);
             let connected: Vec<usize> = self.streams.keys().copied().collect();
             let tcp = connected.iter().filter_map(|at| self.streams.get(at)).map(|s| s.stream.as_fd());
@@ -552,6 +557,10 @@ impl Engine {
         let now = Instant::now();
         while let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) {
             let Some(task) = slot.device.ready() else { return };
+            if let Some(then) = slot.device.not_before().filter(|then| *then > now) {
+                self.timers.push(Reverse((then, Timer::Allowed(at, slot.generation))));
+                return;
+            }
             if slot.resolving && slot.device.peer.is_none() {
                 return;
             }
@@ -709,7 +718,9 @@ impl Engine {
                 if first {
                     slot.device.rtt.took(now - sent);
                 }
-                slot.device.answered(task, &pdu, unix_ns());
+                let (came, took) = (unix_ns(), nanos(now - sent));
+                let steady = nanos(now - self.begun);
+                slot.device.answered(task, &pdu, Moment { sent: came.saturating_sub(took), came, steady });
             }
             Err(fault) => slot.device.failed(task, fault),
         }
@@ -775,6 +786,14 @@ impl Target {
     fn is_literal(&self) -> bool {
         self.host_port().0.parse::<std::net::IpAddr>().is_ok()
     }
+}
+
+fn whole_millis(of: Duration) -> Duration {
+    Duration::from_millis(of.as_micros().div_ceil(1000) as u64)
+}
+
+fn nanos(of: Duration) -> u64 {
+    u64::try_from(of.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A hash that is the same in every process of every machine.

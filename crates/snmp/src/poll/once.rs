@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use telegen_model::{Records, ResourceGroup, Scope, Str};
 
+use super::clock::Moment;
 use super::device::Device;
 use super::engine::PollerError;
 use super::status::DeviceStatus;
@@ -94,7 +95,10 @@ impl Single {
         match session.receive((&raw, whole), self.id, scratch, Instant::now()) {
             Ok(Received::Foreign) => return false,
             Ok(Received::Again) => self.device.again(task),
-            Ok(Received::Answer(pdu)) => self.device.answered(task, &pdu, now_unix),
+            Ok(Received::Answer(pdu)) => {
+                let moment = Moment { sent: now_unix, came: now_unix, steady: now_unix };
+                self.device.answered(task, &pdu, moment);
+            }
             Err(fault) => self.device.failed(task, fault),
         }
         true

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use super::cell::{Cell, text_of};
+use super::device::UPTIME;
 use super::frame::Frame;
 use crate::Fault;
 use crate::protocol::{Oid, Pdu, Value, tag};
@@ -36,6 +37,8 @@ pub(crate) enum Work {
     Walk { table: usize, columns: Vec<usize>, walk: Walk },
     /// A column of another table, for labels.
     Lookup { table: usize, label: usize, walk: Walk, found: HashMap<Box<[u8]>, String> },
+    /// sysUpTime alone, asked for by what stands before it: a poll asks for it by its name, once.
+    Clock(Option<u32>),
     /// Class, model and serial number of physical entities.
     Chassis { walk: Walk, frame: Frame },
 }
@@ -127,6 +130,10 @@ impl Task {
                 oids.extend(get.left.iter().take(get.asked).map(|i| &get.oids[*i][..]));
                 (tag::GET, 0)
             }
+            Work::Clock(_) => {
+                oids.push(&UPTIME[..UPTIME.len() - 1]);
+                (tag::GET_NEXT, 0)
+            }
             Work::Walk { walk, .. } | Work::Lookup { walk, .. } | Work::Chassis { walk, .. } => {
                 walk.question(oids)
             }
@@ -141,6 +148,14 @@ impl Task {
                 let fault = get.answer(pdu);
                 self.fault = self.fault.or(fault);
                 self.state = if get.left.is_empty() { TaskState::Done } else { TaskState::Ready };
+                return;
+            }
+            Work::Clock(uptime) => {
+                *uptime = { pdu.varbinds }.flatten().find_map(|(oid, value)| match value {
+                    Value::Ticks(t) if *oid == *UPTIME => Some(t),
+                    _ => None,
+                });
+                self.state = TaskState::Done;
                 return;
             }
             Work::Walk { table, columns, walk } => {
@@ -165,6 +180,17 @@ impl Task {
         self.state = if walk.is_done() { TaskState::Done } else { TaskState::Ready };
         if self.state == TaskState::Done {
             self.fault = self.fault.or(walk.faults().next().map(|f| f.1));
+        }
+    }
+
+    /// sysUpTime, once it is there.
+    pub(crate) fn uptime(&self) -> Option<u32> {
+        match &self.work {
+            Work::Get(get) if get.what == GetFor::Hello => {
+                get.cells.first().and_then(|c| c.number(&get.text)).map(|u| u as u32)
+            }
+            Work::Clock(uptime) => *uptime,
+            _ => None,
         }
     }
 

@@ -181,3 +181,20 @@ fn add(profiles: &mut BTreeMap<String, Profile>, stem: &str, text: &str) -> Resu
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Names;
+
+    #[test]
+    fn no_two_profiles_claim_one_number_for_all_that_report_it() {
+        let library = Library::load(&[], Names::Otel).unwrap();
+        let mut plain: Vec<_> =
+            library.choices.iter().filter(|c| c.1.is_empty()).map(|c| (&c.0, &c.2)).collect();
+        plain.sort();
+        for pair in plain.windows(2) {
+            assert!(pair[0].0 != pair[1].0, "{} and {} claim {}", pair[0].1, pair[1].1, pair[0].0);
+        }
+    }
+}

@@ -41,6 +41,8 @@ pub struct MetricPlan {
     pub description: &'static str,
     /// UCUM unit.
     pub unit: &'static str,
+    /// Whether its points may look alike: several tables or objects give it, or one whose indexes are told as texts.
+    pub alike: bool,
 }
 
 /// An object with one instance.
@@ -52,6 +54,10 @@ pub struct ScalarPlan {
     pub metric: usize,
     /// Factor.
     pub scale: f64,
+    /// Values that mean that there is none.
+    pub none: Vec<i64>,
+    /// Scalar that stands instead where it has a value.
+    pub unless: Option<usize>,
     /// Attributes.
     pub attrs: Vec<Attribute>,
 }
@@ -129,6 +135,8 @@ pub struct ColumnPlan {
     pub metric: usize,
     /// Place in [`TablePlan::attr_sets`].
     pub attr_set: usize,
+    /// Values that mean that there is none.
+    pub none: Vec<i64>,
     /// Factor.
     pub scale: f64,
     /// Whether wraps and resets are followed.
@@ -217,7 +225,8 @@ impl Plan {
             for module in &of.modules {
                 for scalar in &module.scalars {
                     let at = |e| format!("{}: {}: {e}", of.name, scalar.object);
-                    let scalar = builder.scalar(&mut plan, &module.mib, scalar).map_err(at)?;
+                    let instead = module.scalars.iter().find(|s| s.object == scalar.unless);
+                    let scalar = builder.scalar(&mut plan, &module.mib, (scalar, instead)).map_err(at)?;
                     if !plan.scalars.iter().any(|s| s.oid == scalar.oid) {
                         plan.scalars.push(scalar);
                     }
@@ -248,7 +257,26 @@ impl Plan {
         if most > Some(usize::from(u16::MAX)) {
             return Err("more than 65535 objects side by side".into());
         }
+        plan.find_alike();
         Ok(plan)
+    }
+
+    fn find_alike(&mut self) {
+        let mut sources: Vec<u32> = vec![0; self.metrics.len()];
+        let lossy = |kind: &IndexKind| matches!(kind, IndexKind::Text | IndexKind::Rest);
+        for scalar in &self.scalars {
+            sources[scalar.metric] += 1;
+        }
+        for table in &self.tables {
+            let of_sensors = table.sensor.iter().flat_map(|s| &s.metrics);
+            let told = table.columns.iter().filter(|c| !c.discontinuity).map(|c| c.metric);
+            let metrics: HashSet<usize> = told.chain(of_sensors.copied()).collect();
+            let more = if table.index.is_empty() || table.index.iter().any(|i| lossy(&i.1)) { 2 } else { 1 };
+            metrics.into_iter().for_each(|m| sources[m] += more);
+        }
+        for (metric, sources) in self.metrics.iter_mut().zip(sources) {
+            metric.alike = sources > 1;
+        }
     }
 }
 
@@ -270,6 +298,7 @@ impl Builder {
                 name,
                 description: keep(&format!("{mib}::{object}")),
                 unit: keep(unit),
+                alike: false,
             });
             plan.metrics.len() - 1
         })
@@ -282,16 +311,38 @@ impl Builder {
         }
     }
 
+    fn none(&self, values: &[i64]) -> Vec<i64> {
+        if self.naming == Names::Mib { Vec::new() } else { values.to_vec() }
+    }
+
     fn factor(&self, scale: Option<f64>) -> f64 {
         // Under the MIB's names values are those on the wire.
         if self.naming == Names::Mib { 1.0 } else { scale.unwrap_or(1.0) }
     }
 
-    fn scalar(&mut self, plan: &mut Plan, mib: &str, s: &Scalar) -> Result<ScalarPlan, String> {
+    fn scalar(
+        &mut self,
+        plan: &mut Plan,
+        mib: &str,
+        (s, instead): (&Scalar, Option<&Scalar>),
+    ) -> Result<ScalarPlan, String> {
+        let unless = match (s.unless.is_empty(), instead) {
+            (true, _) => None,
+            (false, None) => return Err(format!("unless {}: no such object in this module", s.unless)),
+            (false, Some(of)) => {
+                let oid: Oid = of.oid.parse().map_err(|e| format!("{}: {e}", of.oid))?;
+                let at = plan.scalars.iter().position(|s| s.oid == oid);
+                // Under the MIB's names they are two metrics.
+                Some(at.ok_or_else(|| format!("unless {}: not before it", s.unless))?)
+                    .filter(|_| self.naming == Names::Otel)
+            }
+        };
         Ok(ScalarPlan {
             oid: s.oid.parse().map_err(|e| format!("{}: {e}", s.oid))?,
             metric: self.metric(plan, mib, &s.object, (&s.metric, &s.unit)),
             scale: self.factor(s.scale),
+            none: self.none(&s.none),
+            unless,
             attrs: self.attrs(&s.attrs),
         })
     }
@@ -414,6 +465,7 @@ impl Builder {
             metric: if discontinuity { 0 } else { self.metric(plan, mib, &c.object, (&c.metric, &c.unit)) },
             attr_set,
             scale: self.factor(c.scale),
+            none: self.none(&c.none),
             counter: c.counter,
             unless,
             discontinuity,

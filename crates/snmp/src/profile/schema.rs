@@ -79,9 +79,15 @@ pub struct Scalar {
     /// Factor from the value on the wire to the unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
+    /// Values by which a device says that it has none; under the MIB's names they leave as they came.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub none: Vec<i64>,
     /// Attributes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attrs: BTreeMap<String, String>,
+    /// Only where that object of the same module, named before, has no value: a coarse one beside a fine one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub unless: String,
 }
 
 /// A table, or several with one index.
@@ -147,6 +153,9 @@ pub struct Column {
     /// Factor from the value on the wire to the unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
+    /// Values by which a device says that it has none; under the MIB's names they leave as they came.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub none: Vec<i64>,
     /// Attributes beside those of the row.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attrs: BTreeMap<String, String>,

@@ -178,8 +178,7 @@ impl Simulator {
             if ready {
                 bytes.clear();
                 answers.clear();
-                let ticks =
-                    if self.conditions.live { begun.elapsed().as_millis() as u64 / 10 + 1 } else { 0 };
+                let lived = begun.elapsed();
                 let this = &mut *self;
                 // An answer to a port that closed meanwhile comes back as an error of the socket: none of ours.
                 let _ = many.receive(&this.socket, |d| {
@@ -203,6 +202,7 @@ impl Simulator {
                             }
                         }
                     }
+                    let ticks = if this.conditions.live { ticks_of(lived, device) } else { 0 };
                     let agent = Agent {
                         recording: &this.recordings[which].1,
                         max_size: this.conditions.max_size.max(484),
@@ -243,6 +243,12 @@ impl Simulator {
         }
         Ok(())
     }
+}
+
+/// Ticks that a device has lived beyond its recording: no two began at the same fraction of a second.
+fn ticks_of(lived: Duration, device: usize) -> u64 {
+    let earlier = Duration::from_micros(1_236_067) * u32::try_from(device).unwrap_or(u32::MAX);
+    (lived + earlier).as_millis() as u64 / 10 + 1
 }
 
 /// The device at a local address; the first when the socket does not tell.

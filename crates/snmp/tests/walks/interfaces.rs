@@ -79,7 +79,7 @@ fn points(group: &ResourceGroup, name: &str, by: &str) -> BTreeMap<String, (f64,
     out
 }
 
-fn poll(address: &str, library: &Arc<Library>) -> (DeviceStatus, ResourceGroup) {
+pub(super) fn poll(address: &str, library: &Arc<Library>) -> (DeviceStatus, ResourceGroup) {
     let access = Arc::new(Access::Community { version: 1, community: Secret::new("public") });
     let target = Target {
         name: "d".into(),

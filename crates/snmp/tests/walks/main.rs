@@ -14,6 +14,7 @@
 mod interfaces;
 mod recorded;
 mod same;
+mod telemetry;
 mod vendors;
 
 use std::fs;

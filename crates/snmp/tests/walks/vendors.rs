@@ -8,7 +8,17 @@ use super::files;
 use super::recorded::{Owned, read};
 
 /// What a device says (sysObjectID, sysDescr) and the vendor that its profile must name.
-const DEVICES: [(&str, &str, &str); 40] = [
+const DEVICES: [(&str, &str, &str); 50] = [
+    ("1.3.6.1.4.1.6983.1", "Check Point", "Check Point"),
+    ("1.3.6.1.4.1.15983.1.1.4.2.19", "", "Fortinet"),
+    ("1.3.6.1.4.1.388.11.1.2", "RFS4000 Wireless Controller", "Extreme Networks"),
+    ("1.3.6.1.4.1.26928.1", "AP130, HiveOS 8.1r2a", "Extreme Networks"),
+    ("1.3.6.1.4.1.15497.1.1", "IronPort Model C170, AsyncOS Version: 9.7.1", "Cisco"),
+    ("1.3.6.1.4.1.5596.130.6.4.1", "TANDBERG Codec", "Cisco"),
+    ("1.3.6.1.4.1.3224.1.51", "SSG5-v92 version 6.3.0r19.0", "Juniper"),
+    ("1.3.6.1.4.1.1123.4.400", "NetApp E-Series", "NetApp"),
+    ("1.3.6.1.4.1.12925.1", "HP_3PAR 8200", "HPE"),
+    ("1.3.6.1.4.1.1139.103.1", "", "Dell"),
     (
         "1.3.6.1.4.1.9.1.1208",
         "Cisco IOS Software, C2960X Software (C2960X-UNIVERSALK9-M), Version 15.0(2a)EX5",
@@ -89,7 +99,8 @@ fn devices_of_every_vendor_get_its_profile() {
 }
 
 /// Begins of names of walks, with the vendor that each of them must be known as.
-const WALKS: [(&str, &str); 30] = [
+const WALKS: [(&str, &str); 31] = [
+    ("aos", "Alcatel-Lucent Enterprise"),
     ("ios", "Cisco"),
     ("nxos", "Cisco"),
     ("ftd", "Cisco"),

@@ -10,6 +10,7 @@
 
 mod informs;
 mod looks;
+mod names;
 mod notifications;
 #[path = "../common/program.rs"]
 mod program;

@@ -163,10 +163,19 @@ async fn every_device_is_polled_once_an_interval_by_one_two_and_three_shards() {
         "{counted} intervals of {DEVICES} devices with one poll each; at changes, polls and how often: {at_change:?}"
     );
     assert!(counted >= DEVICES * REST as usize, "{counted}");
-    let moved: Vec<u64> = starts(&sink).values().map(|of| of.last().unwrap() - of.first().unwrap()).collect();
-    assert_eq!(moved.len(), DEVICES);
-    // A process that takes a device over reads its sysUpTime anew: as exactly as that is read, the start is the same.
-    let most = moved.iter().max().unwrap();
-    eprintln!("start times differ by {} ms at most", most / 1_000_000);
-    assert!(*most < 1_000_000_000, "{most} ns");
+    let starts = starts(&sink);
+    assert_eq!(starts.len(), DEVICES);
+    // A process that takes a device over reads its sysUpTime anew, and finds the same second. The devices began at a
+    // thousand fractions of a second; only where two looks lie on two sides of a second's border, by as much as answers'
+    // ways differ, may it find the other.
+    let moved = starts.values().filter(|of| of.len() > 1).count();
+    eprintln!("over two changes the start times of {moved} of {DEVICES} devices moved");
+    for (target, of) in &starts {
+        assert!(
+            of.len() <= 2 && of.last().unwrap() - of.first().unwrap() <= 1_000_000_000,
+            "{target}: {of:?}"
+        );
+        assert!(of.iter().all(|s| s % 1_000_000_000 == 0), "{target}: {of:?}");
+    }
+    assert!(moved <= 5, "{moved} moved");
 }

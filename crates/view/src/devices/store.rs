@@ -22,7 +22,7 @@ const MOST_TRAP_TEXT: usize = 600;
 /// Names of the number of an interface, after both namings.
 const INDEX: [&str; 2] = ["snmp.if_index", "ifIndex"];
 /// Metrics of sensors.
-const SENSORS: [&str; 10] = [
+const SENSORS: [&str; 12] = [
     "hw.temperature",
     "hw.voltage",
     "hw.current",
@@ -31,7 +31,9 @@ const SENSORS: [&str; 10] = [
     "hw.humidity",
     "hw.fan.speed",
     "hw.optical.power",
+    "hw.airflow",
     "hw.battery.charge",
+    "hw.battery.time_left",
     "hw.utilization",
 ];
 
