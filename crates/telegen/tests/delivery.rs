@@ -228,6 +228,38 @@ async fn reloaded_under_load_with_good_and_broken_files_it_loses_nothing() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_receiver_cannot_listen_changes_nothing_at_all() {
+    let sinks = [OtlpSink::start().await.unwrap(), OtlpSink::start().await.unwrap()];
+    let setup = Setup::new(sinks[0].addr(), "memory", "memory");
+    let telegen = Telegen::start(&setup.config());
+    let to = exporter(setup.otlp);
+    send(&to, batch(0..10)).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let moved = Setup { dir: setup.dir, otlp: taken.local_addr().unwrap().port(), own: setup.own };
+    moved.write(sinks[1].addr(), "memory", "memory");
+    telegen.wait_said("the configuration was refused and nothing changed: receive.otlp");
+    send(&to, batch(10..20)).await;
+    wait("it comes to rest", || ledger(moved.own)["in_flight"] == 0);
+    assert_eq!(sinks.each_ref().map(|s| s.taken(Signal::Logs)), [20, 0]);
+    // When it can listen, all of the file counts.
+    drop(taken);
+    telegen.signal(rustix::process::Signal::HUP);
+    telegen.wait_said("the configuration was read again");
+    send(&exporter(moved.otlp), batch(20..30)).await;
+    wait("it comes to rest", || ledger(moved.own)["in_flight"] == 0);
+    assert_eq!(sinks.each_ref().map(|s| s.taken(Signal::Logs)), [20, 10]);
+    // A file without a receiver says so.
+    let text = std::fs::read_to_string(moved.config()).unwrap();
+    let without: String =
+        text.lines().filter(|l| !l.starts_with("receive")).map(|l| format!("{l}\n")).collect();
+    std::fs::write(moved.config(), without).unwrap();
+    telegen.wait_said("receive.otlp is not set");
+    let (code, said) = telegen.stop_saying();
+    assert_eq!(code, Some(0));
+    assert_eq!(said.matches("receive.otlp is not set").count(), 1, "{said}");
+}
+
 /// Largest resident memory so far, in bytes.
 fn peak(of: &Telegen) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", of.child.id())).unwrap();
