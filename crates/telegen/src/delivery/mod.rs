@@ -3,6 +3,7 @@
 mod reload;
 mod senders;
 mod sinks;
+mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 pub(crate) use reload::Watch;
 #[cfg(feature = "agent")]
 pub(crate) use senders::Exporters;
+pub(crate) use trial::trial;
 
 use crate::settings::{Budget, Load, Settings};
 
