@@ -10,8 +10,8 @@ use crate::raw::{inner, of_resource};
 use crate::schema::{Kind, Message};
 use crate::walk::{Fields, Raw, check, put_bytes};
 
-/// Copies that are always allowed, beside as much as there is.
-const COPIES: usize = 1 << 20;
+/// Bytes of copies that are always allowed, beside a part of what there is: room was asked for by its length.
+const COPIES: usize = 64 << 10;
 /// The same of what is copied only when a piece is encoded: so many times what there is, and so much beside.
 const SHARED: (usize, usize) = (8, 16 << 20);
 /// Most bytes that are copied for messages of a trace each.
@@ -26,7 +26,7 @@ struct Room {
 impl Room {
     fn of(records: &RawRecords, resource: usize) -> Room {
         let all = records.body.len() + records.dictionary.len() + resource;
-        Room { own: records.body.len() + COPIES, shared: all * SHARED.0 + SHARED.1 }
+        Room { own: records.body.len() / 64 + COPIES, shared: all * SHARED.0 + SHARED.1 }
     }
 
     /// Takes the copies that a further piece needs.

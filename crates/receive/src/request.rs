@@ -171,8 +171,10 @@ impl Shared {
         if groups.is_empty() {
             return Ok(());
         }
+        // What is cut into batches becomes a little longer.
+        let cut = if bytes > 1 << 20 { bytes / 16 } else { 0 };
         let reservation =
-            self.input.admit(signal, bytes + 1024 * groups.len()).map_err(|refused| match refused {
+            self.input.admit(signal, bytes + cut + 1024 * groups.len()).map_err(|refused| match refused {
                 Refused::Full(_) | Refused::Ended => later(&refused.to_string()),
                 Refused::TooLarge(_) => Verdict::TooLarge(format!("message too large: {refused}")),
             })?;
