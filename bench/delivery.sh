@@ -104,7 +104,8 @@ if [[ $rows == *" sources "* ]]; then
   [[ $rows == *" forward "* ]] || head_row
   for sources in 1 8 64; do
     port=$(free_port); telegen none ""
-    measure "telegen, $sources sources" "$pid" "$port" logs none --sources "$sources" --streams 8
+    # As many requests at a time whoever sends them, and few enough bytes that none is refused and read again.
+    measure "telegen, $sources sources" "$pid" "$port" logs none --sources "$sources" --streams 64 --batch 100
     stop "$pid"
   done
   port=$(free_port); telegen none "$work/queue"
