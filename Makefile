@@ -32,7 +32,7 @@ demo: setup-demo build ## Sets up, builds, and watches a small shop of six servi
 test: setup-test ## Sets up what tests need and runs every test.
 	scripts/test.sh
 
-test-long: ## The long forms: 1,000,000 records through 100 kills, 40 hard stops of a machine, 100 reloads, overload; every recorded walk against net-snmp.
+test-long: ## The long forms: 1,000,000 records through 100 kills, 40 hard stops of a machine, 100 reloads, overload, ten minutes without a peer; every recorded walk against net-snmp.
 	TELEGEN_LONG=1 cargo test --release --locked -p telegen --test delivery --test hardstop -- --nocapture
 	TELEGEN_LONG=1 cargo test --release --locked -p telegen-snmp --features engine --test walks -- --nocapture
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What: OTLP/gRPC to OTLP/gRPC: CPU seconds per million records, RSS, 1 to 64 sources; the disk queue beside dd, a restart on a full queue. Beside Telegen: rotel, the Collector.
-# RECORDS (1000000), ROWS ("forward sources disk restart"), RESTART_GB (10) choose what is measured.
+# RECORDS (1000000), ROWS ("forward sources disk restart"), PACKS ("none zstd gzip"), RESTART_GB (10) choose what is measured.
 source "$(dirname "$0")/lib.sh"
 records=${RECORDS:-1000000}
 rows=" ${ROWS:-forward sources disk restart} "
@@ -78,7 +78,7 @@ head_row() { printf '%-22s %-7s %-5s %8s %10s %12s %8s\n' program signal pack 'B
 
 if [[ $rows == *" forward "* ]]; then
   head_row
-  for pack in none zstd gzip; do
+  for pack in ${PACKS:-none zstd gzip}; do
     for signal in traces logs; do
       port=$(free_port); telegen "$pack" ""
       measure telegen "$pid" "$port" "$signal" "$pack"
@@ -104,7 +104,8 @@ if [[ $rows == *" sources "* ]]; then
   [[ $rows == *" forward "* ]] || head_row
   for sources in 1 8 64; do
     port=$(free_port); telegen none ""
-    measure "telegen, $sources sources" "$pid" "$port" logs none --sources "$sources" --streams 8
+    # As many requests at a time whoever sends them, and few enough bytes that none is refused and read again.
+    measure "telegen, $sources sources" "$pid" "$port" logs none --sources "$sources" --streams 64 --batch 100
     stop "$pid"
   done
   port=$(free_port); telegen none "$work/queue"

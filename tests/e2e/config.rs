@@ -42,3 +42,33 @@ fn the_default_file_is_valid_and_the_version_says_what_was_built() {
     assert!(version.starts_with("telegen ") && version.contains("built for "), "{version}");
     assert_eq!(telegen(&["nonsense"]).0, Some(2));
 }
+
+#[test]
+fn what_the_start_would_refuse_the_check_refuses_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, token) = (dir.path().join("c.yaml"), dir.path().join("token"));
+    std::fs::write(&token, "").unwrap();
+    let there = dir.path().display();
+    let text = format!(
+        "server: {{ listen: \"\" }}\nreceive: {{ otlp: {{ grpc: 127.0.0.1:0, auth: {{ token_file: {there}/token }} }} }}\nexport:\n  \
+         otlp: {{ endpoint: 'https://h:1', tls: {{ ca: {there}/none }} }}\n  file: {{ path: {there} }}\n"
+    );
+    std::fs::write(&file, &text).unwrap();
+    let name = file.to_str().unwrap();
+    let (code, _, said) = telegen(&["config", "check", name]);
+    assert_eq!(code, Some(2), "{said}");
+    for what in [
+        format!("{name}:2:"),
+        "receive.otlp.auth.token_file".to_owned(),
+        format!("{name}:4:"),
+        format!("{there}/none"),
+        format!("{name}:5:"),
+        "export.file".to_owned(),
+    ] {
+        assert!(said.contains(&what), "{what} in {said}");
+    }
+    // And so does the start.
+    let (code, _, said) = telegen(&["collector", "--config", name]);
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the check makes nothing");
+}

@@ -69,6 +69,20 @@ fn nothing_stays_loaded_after_a_kill() {
 }
 
 #[test]
+fn a_stop_says_nothing_of_a_receiver() {
+    let export = "export: { file: { path: $OUT } }\n";
+    for (receive, listens) in [("", false), ("receive: { otlp: { grpc: \"127.0.0.1:$GRPC\" } }\n", true)] {
+        let config = format!("{export}{}", receive.replace("$GRPC", &free_port().to_string()));
+        let Some(agent) = Agent::start("what a stop says", &config) else { return };
+        let said = agent.stop().stderr;
+        assert!(said.contains("SIGTERM"), "{said}");
+        // It does not end because it is not set; and where it was never set nobody asks for it.
+        assert!(!said.contains("receive.otlp"), "{said}");
+        assert_eq!(said.contains("OTLP is received"), listens, "{said}");
+    }
+}
+
+#[test]
 fn strangers_are_refused() {
     let Some(agent) = Agent::start("hosts", "") else { return };
     let ask = |host: &str| {

@@ -83,6 +83,18 @@ impl<T: Serialize> Loaded<T> {
     }
 }
 
+impl<T: schemars::JsonSchema> Loaded<T> {
+    /// Judges the settings once more, by what reading them cannot know: files that they name, for one.
+    pub fn judge(&self, check: impl FnOnce(&T, &mut Report)) -> Result<(), Errors> {
+        let mut report = Report::default();
+        check(&self.settings, &mut report);
+        let schema = schema::<T>();
+        let problem = |(key, what)| conflict(&self.tree, Shape(&schema), key, what);
+        let problems: Vec<Problem> = report.found.into_iter().map(problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(Errors::new(problems)) }
+    }
+}
+
 /// What settings are made from, weakest first.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
@@ -185,14 +197,18 @@ impl Layers {
             if doubtful.contains(&top(&key)) {
                 continue;
             }
-            let mut problem = Problem::new(ProblemKind::Conflict, key.clone(), what);
-            let place = tree.nearest(key.split('.')).place.clone();
-            problem.place = (place.line > 0 || !place.origin.starts_with("defaults")).then_some(place);
-            problem.value = tree.at(key.split('.')).and_then(|n| de::shown(n, shape.at(key.split('.'))));
-            problems.push(problem);
+            problems.push(conflict(&tree, shape, key, what));
         }
         if problems.is_empty() { Ok(Loaded { settings, tree }) } else { Err(Errors::new(problems)) }
     }
+}
+
+/// A problem with a setting that was read, at its place and with its value where that may be shown.
+fn conflict(tree: &Node, shape: Shape<'_>, key: String, what: String) -> Problem {
+    let place = tree.nearest(key.split('.')).place.clone();
+    let place = (place.line > 0 || !place.origin.starts_with("defaults")).then_some(place);
+    let value = tree.at(key.split('.')).and_then(|n| de::shown(n, shape.at(key.split('.'))));
+    Problem { place, value, ..Problem::new(ProblemKind::Conflict, key, what) }
 }
 
 fn is_unset(node: &Node) -> bool {

@@ -1,8 +1,9 @@
 //! What is checked in `export` beyond the type of each value.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use telegen_config::{Check, OneOrMany, Rate, Report};
+use telegen_config::{ByteSize, Check, OneOrMany, Rate, Report};
 
 use crate::settings::{ClientTls, ExportSettings, Mechanism, SignalName};
 
@@ -19,6 +20,31 @@ impl ExportSettings {
         }
         kind!(otlp file prometheus remote_write kafka console);
         all
+    }
+
+    /// No two write to one file, or have a queue in one folder.
+    fn places(&self, report: &mut Report) {
+        let mut all: Vec<(String, PathBuf)> = Vec::new();
+        for (key, file) in self.file.iter().flat_map(|k| k.keyed("file")) {
+            all.push((format!("{key}.path"), file.path.clone()));
+        }
+        macro_rules! queues {
+            ($($kind:ident)*) => { $(
+                for (key, one) in self.$kind.iter().flat_map(|k| k.keyed(stringify!($kind))) {
+                    let name = one.name.as_deref().unwrap_or(stringify!($kind));
+                    if let Some(disk) = one.queue.disk(name, ByteSize::mib(1)) {
+                        all.push((format!("{key}.queue.path"), disk.path));
+                    }
+                }
+            )* };
+        }
+        queues!(otlp remote_write kafka);
+        let mut seen: BTreeMap<&PathBuf, &str> = BTreeMap::new();
+        for (key, path) in &all {
+            if let Some(first) = seen.insert(path, key) {
+                report.wrong(key, format!("{} is that of export.{first} too", path.display()));
+            }
+        }
     }
 
     /// Whether anything takes telemetry away from Telegen.
@@ -41,6 +67,7 @@ impl Check for ExportSettings {
                 report.wrong(key, format!("is called {name} like export.{first}: give it another `name`"));
             }
         }
+        self.places(report);
         each(&self.otlp, "otlp", report, |otlp, report| {
             for (i, url) in otlp.more_endpoints.iter().enumerate() {
                 let twice = otlp.more_endpoints[..i].contains(url) || *url == otlp.endpoint;
@@ -73,8 +100,16 @@ impl Check for ExportSettings {
             if kafka.brokers.is_empty() {
                 report.wrong("brokers", "expected at least one HOST:PORT");
             }
-            if kafka.topic.is_empty() {
-                report.wrong("topic", "expected a topic's name");
+            let topic = kafka.topic.replace("{signal}", "profiles");
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+            if !(1..=249).contains(&topic.len())
+                || !topic.bytes().all(plain)
+                || [".", ".."].contains(&&*topic)
+            {
+                report.wrong(
+                    "topic",
+                    "expected a topic's name: up to 249 letters, digits, and . _ -, and {signal}",
+                );
             }
             if let Some(sasl) = &kafka.sasl
                 && sasl.mechanism == Mechanism::Plain

@@ -5,12 +5,14 @@
 //! through the [`message`] types.
 
 mod count;
+mod cut;
 pub mod decode;
 mod edit;
 mod edit_profiles;
 mod expansion;
 mod inline;
 pub mod json;
+mod memory;
 mod merge;
 pub mod message;
 pub mod pack;
@@ -24,10 +26,11 @@ mod split;
 mod walk;
 
 pub use count::count_items;
+pub use cut::by_trace;
 pub use decode::{DecodeError, Decoded, decode_request};
 pub use edit::{AnyBytes, Edit, edit_raw};
 pub use proto::encode_request;
-pub use raw::{RawGroup, by_trace, raw_groups};
+pub use raw::{RawGroup, raw_groups, raw_memory};
 pub use response::{Answer, Refusal, decode_response, decode_status, encode_status};
 pub use size::{Size, measure};
 pub use split::{Limits, split};

@@ -40,18 +40,22 @@ fn place(table: Table) -> usize {
 pub(crate) fn merge(groups: &[&RawRecords]) -> (Vec<Bytes>, Bytes) {
     let mut joined: [Vec<Vec<u8>>; 7] = Default::default();
     let mut texts: HashMap<Vec<u8>, i32> = HashMap::new();
-    let mut maps: Vec<(&Bytes, Map)> = Vec::new();
-    for group in groups {
-        if !maps.iter().any(|(d, _)| *d == &group.dictionary) {
-            maps.push((&group.dictionary, join(&group.dictionary, &mut joined, &mut texts)));
-        }
-    }
-    let bodies = groups.iter().map(|group| {
-        let map = maps.iter().find(|(d, _)| *d == &group.dictionary).map(|(_, map)| map);
+    // Groups of one request share their dictionary's bytes: long ones are not compared again and again.
+    let (mut places, mut contents) = (HashMap::new(), HashMap::new());
+    let mut maps: Vec<Map> = Vec::new();
+    let mut map_of = |dictionary: &'_ Bytes| {
+        let place = (dictionary.as_ptr(), dictionary.len());
+        *places.entry(place).or_insert_with(|| {
+            *contents.entry(dictionary.clone()).or_insert_with(|| {
+                maps.push(join(dictionary, &mut joined, &mut texts));
+                maps.len() - 1
+            })
+        })
+    };
+    let which: Vec<usize> = groups.iter().map(|group| map_of(&group.dictionary)).collect();
+    let bodies = std::iter::zip(groups, which).map(|(group, map)| {
         let mut out = Vec::with_capacity(group.body.len() + group.body.len() / 8);
-        if let Some(map) = map {
-            moved(of_resource(Signal::Profiles), &group.body, map, &mut out);
-        }
+        moved(of_resource(Signal::Profiles), &group.body, &maps[map], &mut out);
         out.into()
     });
     let bodies = bodies.collect();

@@ -1,6 +1,6 @@
 use std::mem;
 
-use telegen_model::{Metric, MetricData, PackedSpans, RawRecords, Records, ResourceGroup, Signal};
+use telegen_model::{Metric, MetricData, PackedSpans, RawRecords, Records, ResourceGroup};
 
 use crate::size::{self, Size, measure};
 
@@ -46,12 +46,9 @@ fn pieces(group: ResourceGroup, limits: Limits) -> Vec<ResourceGroup> {
     let with = |records| ResourceGroup { resource: resource.clone(), scope: scope.clone(), records };
     let limits = Limits { wire: limits.wire.saturating_sub(around), ..limits };
     match records {
-        Records::Raw(raw) => raw_pieces(&raw, limits)
-            .into_iter()
-            .map(Records::Raw)
-            .map(with)
-            .flat_map(|g| typed(g, limits))
-            .collect(),
+        Records::Raw(raw) => {
+            raw_pieces(&raw, limits, around).into_iter().map(Records::Raw).map(with).collect()
+        }
         Records::Spans(spans) => {
             runs(spans, limits, size::span, |_| 1).into_iter().map(Records::Spans).map(with).collect()
         }
@@ -68,21 +65,9 @@ fn pieces(group: ResourceGroup, limits: Limits) -> Vec<ResourceGroup> {
     }
 }
 
-fn raw_pieces(raw: &RawRecords, limits: Limits) -> Vec<RawRecords> {
-    let pieces = crate::raw::cut(raw, limits.items, limits.wire);
+fn raw_pieces(raw: &RawRecords, limits: Limits, around: usize) -> Vec<RawRecords> {
+    let pieces = crate::cut::cut(raw, limits.items, limits.wire, around);
     if pieces.is_empty() { vec![raw.clone()] } else { pieces }
-}
-
-/// One metric with too many points is cut between them, for which it is read.
-fn typed(group: ResourceGroup, limits: Limits) -> Vec<ResourceGroup> {
-    let items = group.records.items();
-    if group.records.signal() != Signal::Metrics || items <= limits.items {
-        return vec![group];
-    }
-    match crate::decode_request(Signal::Metrics, crate::encode_request(std::slice::from_ref(&group))) {
-        Ok(read) if read.skipped == 0 => read.groups.into_iter().flat_map(|g| pieces(g, limits)).collect(),
-        _ => vec![group],
-    }
 }
 
 /// Cuts packed spans into runs within the limits, each at least one long.

@@ -103,6 +103,11 @@ impl Batch {
         Ok(named.map(|b| if only_encoded { b.encoded_only() } else { b }).collect())
     }
 
+    /// Bytes of the request.
+    pub(crate) fn wire(&self) -> usize {
+        self.encoded().len()
+    }
+
     /// The records as they stand in the encoded request.
     fn raw_groups(&self) -> Result<Vec<ResourceGroup>, DecodeError> {
         let groups = telegen_otlp::raw_groups(self.signal, self.encoded())?;

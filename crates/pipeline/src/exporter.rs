@@ -415,7 +415,8 @@ impl Exporter {
                 (0, items, "retry_expired".into())
             }
             Outcome::TooLarge => match batch.halves() {
-                Ok(parts) if items > 1 => {
+                // Where all parts are about as long as the whole, what is too large stands around the records.
+                Ok(parts) if items > 1 && parts.iter().any(|p| p.wire() < batch.wire() / 8 * 7) => {
                     self.stats.split.inc();
                     self.queue.replace(signal, id, parts);
                     return None;
@@ -545,6 +546,9 @@ async fn send(sink: Arc<dyn Sink>, batch: &Arc<Batch>) -> Outcome {
     let batch = match sink.needs_records() && !sink.takes_raw() {
         true => match batch.with_records() {
             Ok(batch) => batch,
+            Err(telegen_otlp::DecodeError::Wrong(telegen_otlp::Malformed::Expands)) => {
+                return Outcome::Lost { n: all, reason: "too_large".into() };
+            }
             Err(_) => return Outcome::Lost { n: all, reason: "damaged".into() },
         },
         false => batch.clone(),

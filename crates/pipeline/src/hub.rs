@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use telegen_model::{Records, ResourceGroup, Signal};
-use telegen_otlp::{Limits, Size, split};
+use telegen_otlp::{Limits, Size, measure, split};
 use telegen_selfmon::Ledger;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -20,6 +20,8 @@ const LINGER: Duration = Duration::from_millis(10);
 
 /// Received items a second that are read for the page beside exporters.
 const SHOWN: usize = 1000;
+/// Bytes of them at a time.
+const SHOWN_BYTES: usize = 1 << 20;
 
 /// An exporter as one hub feeds it.
 pub(crate) struct Taker {
@@ -226,10 +228,14 @@ impl Hub {
         }
         if takers().any(|t| t.needs_records) {
             let raw = batch.groups.iter().any(|g| matches!(g.records, Records::Raw(_)));
-            let typed = Arc::new(batch);
+            let (typed, mut part) = (Arc::new(batch), None);
             for t in takers().filter(|t| t.needs_records) {
-                // Reading costs more than passing on: the page is shown a part, when it is not what counts.
-                if raw && !t.asked && !t.counts(signal, own) && !self.page_has_time(typed.items) {
+                // Reading costs more than passing on, and records that were read are many times as large: the page is
+                // shown a part, when it is not what counts.
+                if raw && !t.asked && !t.counts(signal, own) {
+                    if let Some(part) = part.get_or_insert_with(|| self.shown(&typed)) {
+                        t.exporter.offer(part.clone(), ack.map(Ack::hold), false);
+                    }
                     continue;
                 }
                 t.exporter.offer(typed.clone(), ack.map(Ack::hold), t.counts(signal, own));
@@ -237,15 +243,38 @@ impl Hub {
         }
     }
 
-    fn page_has_time(&self, items: usize) -> bool {
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if spent.0.is_none_or(|since| now >= since + Duration::from_secs(1)) {
-            *spent = (Some(now), 0);
+    /// What the page is shown of a batch, if anything.
+    fn shown(&self, batch: &Batch) -> Option<Arc<Batch>> {
+        let room = {
+            let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            if spent.0.is_none_or(|since| now >= since + Duration::from_secs(1)) {
+                *spent = (Some(now), 0);
+            }
+            let room = SHOWN.saturating_sub(spent.1);
+            spent.1 += batch.items.min(room);
+            room
+        };
+        if room == 0 {
+            return None;
         }
-        let has = spent.1 < SHOWN;
-        spent.1 += if has { items } else { 0 };
-        has
+        let limits = Limits { items: room, wire: SHOWN_BYTES };
+        let mut sum = Size::default();
+        let fits = |g: &&Arc<ResourceGroup>| {
+            sum = sum.plus(measure(g));
+            sum.items <= limits.items && sum.wire <= limits.wire
+        };
+        let mut groups: Vec<_> = batch.groups.iter().take_while(fits).cloned().collect();
+        if groups.is_empty() {
+            // A part of the first; a single record that is too long is not shown.
+            let first = batch.groups.first().filter(|g| measure(g).wire <= self.config.max_bytes)?;
+            let first = ResourceGroup::clone(first);
+            let part = split(vec![first], limits).into_iter().next()?;
+            let fits = part.iter().map(measure).all(|s| s.wire <= limits.wire && s.items <= limits.items);
+            groups = if fits { part.into_iter().map(Arc::new).collect() } else { return None };
+        }
+        let size = groups.iter().map(|g| measure(g)).fold(Size::default(), Size::plus);
+        Some(Arc::new(Batch::sized(batch.signal, groups, size)))
     }
 
     fn accept(&self, signal: Signal, own: bool, items: usize) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use support::{Rig, Script, as_sinks, batches_of};
 use telegen_model::{Records, ResourceGroup, Signal, Temporality};
+use telegen_otlp::{RawGroup, raw_groups};
 use telegen_pipeline::{
     MetricSource, Outcome, Pipeline, PipelineConfig, PipelineError, Reader, Role, Sink, SinkConfig,
 };
@@ -192,6 +193,29 @@ async fn own_metrics_leave_in_batches_of_their_own_and_stand_outside_the_ledger(
     assert!(view.calls().iter().all(|c| c.batch.groups.iter().all(|g| g.scope.name != SELF_SCOPE)));
     let ledger = rig.mon.ledger.snapshot().signal(Signal::Metrics);
     assert_eq!((ledger.produced, ledger.delivered["a"], ledger.in_flight), (8, 8, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_flood_from_others_the_page_is_shown_a_thousand_a_second() {
+    let (sink, page) = (Arc::new(Script::new("a").encoded_only()), Arc::new(Script::new("view")));
+    let as_view = SinkConfig { role: Role::View, ..batches_of(8192) };
+    let rig = Rig::new(vec![(sink.clone(), batches_of(8192)), (page.clone(), as_view)]);
+    let push = |spans: std::ops::Range<u64>| {
+        let bytes = telegen_otlp::encode_request(&[rig.group(spans)]);
+        let RawGroup { resource, records } = raw_groups(Signal::Traces, &bytes).unwrap().remove(0);
+        let scope = rig.group(0..0).scope;
+        let group = ResourceGroup { resource: Arc::new(resource), scope, records: Records::Raw(records) };
+        rig.mon.ledger.produced(Signal::Traces, "test", group.records.items() as u64);
+        rig.pipeline.input().push(group);
+    };
+    // Requests that fit whole, then one of which only a part fits.
+    (0..20).for_each(|n| push(n * 300..n * 300 + 300));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!((rig.delivered("a"), page.items()), (6000, vec![900]));
+    push(0..8000);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!((rig.delivered("a"), page.items()), (14_000, vec![900, 1000]));
+    assert_eq!(page.spans()[900..], (0..1000).collect::<Vec<_>>());
 }
 
 #[test]

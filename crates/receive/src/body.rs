@@ -12,6 +12,8 @@ use crate::budget::Share;
 pub(crate) const MAX: usize = 32 << 20;
 /// Largest window that a zstd frame may ask for: 2^23 = 8 MiB.
 const WINDOW_LOG: u32 = 23;
+/// Largest request that exporters usually send.
+const USUAL: usize = 4 << 20;
 /// The budget is taken in steps of this when a size is not known beforehand.
 const STEP: usize = 64 << 10;
 
@@ -48,11 +50,12 @@ pub(crate) async fn read(mut body: Incoming, grpc: bool, share: &mut Share) -> R
             (None, None) => first = Some(data),
             (None, Some(before)) => {
                 if let (true, Some([_, length @ ..])) = (grpc, before.first_chunk::<5>()) {
-                    // What a message says of its length is believed as far as it may be.
-                    expected = (u32::from_be_bytes(*length) as usize + 5).min(MAX);
+                    expected = (u32::from_be_bytes(*length) as usize).saturating_add(5);
                 }
+                // What a message says of its length is believed up to that of usual ones: many may lie.
+                let usual = expected.min(USUAL);
                 let mut joined =
-                    BytesMut::with_capacity(expected.max(before.len() + data.len()).max(2 * before.len()));
+                    BytesMut::with_capacity(usual.max(before.len() + data.len()).max(2 * before.len()));
                 joined.extend_from_slice(&before);
                 joined.extend_from_slice(&data);
                 rest = Some(joined);

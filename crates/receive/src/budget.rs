@@ -20,6 +20,11 @@ impl Budget {
         Arc::new(Budget { max, used: AtomicUsize::new(0) })
     }
 
+    /// Whether so much fits when nothing else is there.
+    pub(crate) fn ever(&self, bytes: usize) -> bool {
+        bytes <= self.max
+    }
+
     pub(crate) fn share(self: &Arc<Budget>) -> Share {
         Share { of: self.clone(), bytes: 0 }
     }

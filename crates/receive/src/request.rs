@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use telegen_model::{Records, ResourceGroup, Scope, Signal, Str};
-use telegen_otlp::{RawGroup, json, raw_groups};
+use telegen_otlp::{RawGroup, json, raw_groups, raw_memory};
 use telegen_pipeline::{Ack, AckLevel, Acked, Input, Pace, Refused, Reservation};
 use telegen_selfmon::SelfMon;
 use tokio::sync::oneshot;
@@ -135,7 +135,7 @@ impl Shared {
             Speech::Grpc => grpc_message(packed, head.packing)?,
             _ => (packed, head.packing),
         };
-        let (plain, share) = body::unpacked(packed, packing, share).await?;
+        let (plain, mut share) = body::unpacked(packed, packing, share).await?;
         let plain = match head.speech {
             Speech::Json => {
                 json::to_protobuf(head.signal, &plain).map_err(|e| Verdict::Bad(e.to_string()))?
@@ -148,6 +148,13 @@ impl Shared {
             Seen::Busy => return Err(later("the same batch is just being taken in")),
             Seen::New(taking) => taking,
         };
+        let held = raw_memory(head.signal, &plain).map_err(|e| Verdict::Bad(e.to_string()))?;
+        if !share.grow(held) {
+            return Err(match self.budget.ever(plain.len().saturating_add(held)) {
+                true => later("too many bytes are on their way"),
+                false => Verdict::TooLarge("message too large: its resources stand for too much".to_owned()),
+            });
+        }
         let groups = raw_groups(head.signal, &plain).map_err(|e| Verdict::Bad(e.to_string()))?;
         self.push(head.signal, groups, plain.len(), (share, sender)).await?;
         taking.taken();
@@ -164,8 +171,10 @@ impl Shared {
         if groups.is_empty() {
             return Ok(());
         }
+        // What is cut into batches becomes a little longer.
+        let cut = if bytes > 1 << 20 { bytes / 16 } else { 0 };
         let reservation =
-            self.input.admit(signal, bytes + 1024 * groups.len()).map_err(|refused| match refused {
+            self.input.admit(signal, bytes + cut + 1024 * groups.len()).map_err(|refused| match refused {
                 Refused::Full(_) | Refused::Ended => later(&refused.to_string()),
                 Refused::TooLarge(_) => Verdict::TooLarge(format!("message too large: {refused}")),
             })?;

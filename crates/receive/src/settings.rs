@@ -75,6 +75,9 @@ impl Check for ReceiveSettings {
             if otlp.grpc.is_none() && otlp.http.is_none() {
                 report.wrong("", "expected grpc or http, or both");
             }
+            if otlp.http.as_ref().is_some_and(|http| http.port != 0 && otlp.grpc.as_ref() == Some(http)) {
+                report.wrong("http", "is the address of grpc too: each needs one of its own");
+            }
             for (key, address) in [("grpc", &otlp.grpc), ("http", &otlp.http)] {
                 let open = address.as_ref().is_some_and(|a| !a.is_loopback());
                 if open && !otlp.insecure && (otlp.tls.is_none() || otlp.auth.is_none()) {

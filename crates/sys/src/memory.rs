@@ -17,3 +17,13 @@ pub fn few_arenas() {
         libc::mallopt(libc::M_ARENA_MAX, 2);
     }
 }
+
+/// Has blocks of a MiB and more lie apart, so that they go back to the kernel when they are freed. Otherwise the C library
+/// raises that bound by itself to what was freed last, and the holes that batches leave are kept.
+pub fn large_blocks_apart() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: as above.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
+    }
+}

@@ -106,31 +106,53 @@ async fn killed_again_and_again_it_loses_nothing_that_it_acknowledged_as_fsynced
     assert_eq!(telegen.stop(), Some(0));
 }
 
+/// Load while nothing listens where the peer should be, then the peer; gives (sent, lost, delivered).
+async fn away(queue: &str, load: Duration) -> (u64, u64, u64) {
+    const SIZE: u64 = 200;
+    let peer: SocketAddr = ([127, 0, 0, 1], port()).into();
+    let setup = Setup::new(peer, "memory", queue);
+    let telegen = Telegen::start(&setup.config());
+    let (to, end) = (exporter(setup.otlp), Instant::now() + load);
+    let mut sent = 0;
+    while sent < 20_000 || Instant::now() < end {
+        send(&to, batch(sent..sent + SIZE)).await;
+        sent += SIZE;
+        if long() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    wait("all of it is on its way", || ledger(setup.own)["produced"] == sent);
+    let before = ledger(setup.own);
+    assert_eq!(before["delivered"].get("otlp").and_then(|n| n.as_u64()).unwrap_or(0), 0, "{before}");
+    let sink = OtlpSink::start_at(peer).await.unwrap();
+    let end = Instant::now() + Duration::from_secs(300);
+    while ledger(setup.own)["in_flight"] != 0 {
+        assert!(Instant::now() < end, "it never comes to rest: {}", ledger(setup.own));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let ledger = ledger(setup.own);
+    let reasons = ledger["lost"].get("export:otlp").cloned().unwrap_or_else(|| serde_json::json!({}));
+    let lost = reasons.get("queue_full").and_then(|n| n.as_u64()).unwrap_or(0);
+    assert_eq!(reasons.as_object().unwrap().len(), usize::from(lost > 0), "only for this reason: {ledger}");
+    let delivered = ledger["delivered"]["otlp"].as_u64().unwrap();
+    let counts = counts(&sink, sent);
+    assert_eq!(counts.iter().filter(|n| **n > 0).count() as u64, delivered);
+    assert!(counts.iter().all(|n| *n <= 1));
+    assert_eq!(telegen.stop(), Some(0));
+    (sent, lost, delivered)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_is_away_costs_nothing_within_the_queue_and_what_is_beyond_is_counted() {
-    for (queue, fits) in [("max_size: 64MiB", true), ("max_size: 1MiB", false)] {
-        let sink = OtlpSink::start().await.unwrap();
-        sink.always(Reply::Http { status: 503, retry_after: None });
-        let setup = Setup::new(sink.addr(), "memory", queue);
-        let telegen = Telegen::start(&setup.config());
-        let to = exporter(setup.otlp);
-        let records = 20_000;
-        for from in (0..records).step_by(200) {
-            send(&to, batch(from..from + 200)).await;
-        }
-        wait("all of it is on its way", || ledger(setup.own)["produced"] == records);
-        sink.always(Reply::Ok);
-        wait("it comes to rest", || ledger(setup.own)["in_flight"] == 0);
-        let ledger = ledger(setup.own);
-        let lost = ledger["lost"]["export:otlp"]["queue_full"].as_u64().unwrap_or(0);
-        let delivered = ledger["delivered"]["otlp"].as_u64().unwrap();
-        assert_eq!(lost + delivered, records, "{ledger}");
-        assert_eq!(lost == 0, fits, "{ledger}");
-        let counts = counts(&sink, records);
-        assert_eq!(counts.iter().filter(|n| **n > 0).count() as u64, delivered);
-        assert!(counts.iter().all(|n| *n <= 1));
-        assert_eq!(telegen.stop(), Some(0));
-    }
+    let (load, large) = if long() { (Duration::from_secs(600), "1GiB") } else { (Duration::ZERO, "64MiB") };
+    let small = if long() { "16MiB" } else { "1MiB" };
+    let (large, small) = (format!("max_size: {large}"), format!("max_size: {small}"));
+    let ((sent, lost, delivered), beyond) = tokio::join!(away(&large, load), away(&small, load));
+    eprintln!("{} s away: {sent} records, {lost} lost; beyond a small queue: {beyond:?}", load.as_secs());
+    assert_eq!((lost, delivered), (0, sent));
+    let (sent, lost, delivered) = beyond;
+    assert!(lost > 0 && delivered > 0);
+    assert_eq!(lost + delivered, sent);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,6 +250,38 @@ async fn reloaded_under_load_with_good_and_broken_files_it_loses_nothing() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_receiver_cannot_listen_changes_nothing_at_all() {
+    let sinks = [OtlpSink::start().await.unwrap(), OtlpSink::start().await.unwrap()];
+    let setup = Setup::new(sinks[0].addr(), "memory", "memory");
+    let telegen = Telegen::start(&setup.config());
+    let to = exporter(setup.otlp);
+    send(&to, batch(0..10)).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let moved = Setup { dir: setup.dir, otlp: taken.local_addr().unwrap().port(), own: setup.own };
+    moved.write(sinks[1].addr(), "memory", "memory");
+    telegen.wait_said("the configuration was refused and nothing changed: receive.otlp");
+    send(&to, batch(10..20)).await;
+    wait("it comes to rest", || ledger(moved.own)["in_flight"] == 0);
+    assert_eq!(sinks.each_ref().map(|s| s.taken(Signal::Logs)), [20, 0]);
+    // When it can listen, all of the file counts.
+    drop(taken);
+    telegen.signal(rustix::process::Signal::HUP);
+    telegen.wait_said("the configuration was read again");
+    send(&exporter(moved.otlp), batch(20..30)).await;
+    wait("it comes to rest", || ledger(moved.own)["in_flight"] == 0);
+    assert_eq!(sinks.each_ref().map(|s| s.taken(Signal::Logs)), [20, 10]);
+    // A file without a receiver says so.
+    let text = std::fs::read_to_string(moved.config()).unwrap();
+    let without: String =
+        text.lines().filter(|l| !l.starts_with("receive")).map(|l| format!("{l}\n")).collect();
+    std::fs::write(moved.config(), without).unwrap();
+    telegen.wait_said("receive.otlp is not set");
+    let (code, said) = telegen.stop_saying();
+    assert_eq!(code, Some(0));
+    assert_eq!(said.matches("receive.otlp is not set").count(), 1, "{said}");
+}
+
 /// Largest resident memory so far, in bytes.
 fn peak(of: &Telegen) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", of.child.id())).unwrap();
@@ -290,6 +344,116 @@ async fn ten_times_too_much_is_refused_within_the_memory_budget_and_the_ledger_c
         "{ledger}"
     );
     assert_eq!(ledger["produced"], sink.taken(Signal::Logs) as u64);
+    assert_eq!(telegen.stop(), Some(0));
+}
+
+/// A length-delimited field of protobuf.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let (mut out, mut len) = (vec![number << 3 | 2], content.len());
+    while len >= 0x80 {
+        out.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    out.push(len as u8);
+    out.extend_from_slice(content);
+    out
+}
+
+/// Until nothing is on its way: requests of millions of records take a while in a build that is not optimized.
+async fn wait_rest(own: u16) {
+    let end = Instant::now() + Duration::from_secs(180);
+    loop {
+        let all: serde_json::Value = serde_json::from_str(&get(own, "/api/v1/ledger")).unwrap();
+        if ["logs", "traces"].iter().all(|signal| all[signal]["in_flight"] == 0) {
+            return;
+        }
+        assert!(Instant::now() < end, "it never comes to rest: {all}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn short_requests_that_stand_for_much_are_refused_or_passed_on_within_the_memory_budget() {
+    const MEMORY: u64 = 256 << 20;
+    let sink =
+        OtlpSink::serve("127.0.0.1:0".parse().unwrap(), telegen_testkit::sink::Keep::Count, None, None)
+            .await
+            .unwrap();
+    let setup = Setup::new(sink.addr(), "memory", "memory");
+    let text = std::fs::read_to_string(setup.config()).unwrap();
+    let http = port();
+    let both = text.replacen("acknowledge", &format!("http: 127.0.0.1:{http}, acknowledge"), 1);
+    std::fs::write(setup.config(), both).unwrap();
+    let telegen = Telegen::start(&setup.config());
+    let record: &[u8] = &[0x12, 0];
+    let of = |resource: &[u8], scope: &[u8], records: &[u8]| {
+        field(1, &[field(1, resource), field(2, &[scope, records].concat())].concat())
+    };
+    let pairs = [0x0a, 0].repeat(15 << 20);
+    let digits = format!(
+        r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"h","histogram":{{"dataPoints":[{{"bucketCounts":[{}0]}}]}}}}]}}]}}]}}"#,
+        "0,".repeat(15 << 20)
+    );
+    let (bytes, text) = ("application/x-protobuf", "application/json");
+    type Case<'a> = (&'a str, &'a str, &'a str, Vec<u8>, u16);
+    let cases: [Case<'_>; 6] = [
+        ("a resource of empty attributes", "/v1/logs", bytes, of(&pairs, &[], record), 413),
+        ("many resources", "/v1/logs", bytes, of(&[], &[], record).repeat(3 << 20), 413),
+        (
+            "a long scope, many records",
+            "/v1/traces",
+            bytes,
+            of(&[], &field(1, &field(1, &vec![b'n'; 12 << 20])), &record.repeat(4 << 20)),
+            200,
+        ),
+        (
+            "many scopes behind long unknown bytes",
+            "/v1/traces",
+            bytes,
+            field(1, &[field(2, record).repeat(2 << 20), field(15, &vec![0; 12 << 20])].concat()),
+            200,
+        ),
+        (
+            "one record of empty attributes",
+            "/v1/logs",
+            bytes,
+            of(&[], &[], &field(2, &[0x32, 0].repeat(12 << 20))),
+            200,
+        ),
+        ("a list of digits", "/v1/metrics", text, digits.into_bytes(), 400),
+    ];
+    for (what, path, kind, body, want) in cases {
+        assert!(body.len() < 32 << 20, "{what}: {}", body.len());
+        let file = setup.dir.path().join("body");
+        std::fs::write(&file, &body).unwrap();
+        // What was sent before may still be on its way.
+        let end = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            let out = Command::new("curl")
+                .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "expect:", "-H"])
+                .arg(format!("content-type: {kind}"))
+                .arg("--data-binary")
+                .arg(format!("@{}", file.display()))
+                .arg(format!("http://127.0.0.1:{http}{path}"))
+                .output()
+                .unwrap();
+            let status: u16 = String::from_utf8_lossy(&out.stdout).parse().unwrap();
+            if status != 503 || Instant::now() > end {
+                break status;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        wait_rest(setup.own).await;
+        eprintln!("{what}: {status}, at most {} MB", peak(&telegen) >> 20);
+        assert_eq!(status, want, "{what}");
+    }
+    send(&exporter(setup.otlp), batch(0..10)).await;
+    wait_rest(setup.own).await;
+    assert!(peak(&telegen) < MEMORY * 11 / 10, "{}", peak(&telegen));
+    let all: serde_json::Value = serde_json::from_str(&get(setup.own, "/api/v1/ledger")).unwrap();
+    assert_eq!(all["traces"]["produced"], (4u64 << 20) + (2 << 20), "{all}");
+    assert_eq!(all["traces"]["delivered"]["otlp"], all["traces"]["produced"], "{all}");
+    assert_eq!(all["logs"]["produced"], 11, "{all}");
     assert_eq!(telegen.stop(), Some(0));
 }
 

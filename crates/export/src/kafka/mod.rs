@@ -212,9 +212,15 @@ impl KafkaSink {
                 let hash = Sha256::digest(format!("{:?}", resource.attrs()));
                 hex(&hash[..16]).into_bytes()
             };
+            let around: usize = records.resource_rest.len()
+                + resource
+                    .attrs()
+                    .iter()
+                    .map(|kv| kv.key.len() + format!("{:?}", kv.value).len())
+                    .sum::<usize>();
             let resource = Arc::new(resource);
             let parts = match batch.signal {
-                Signal::Traces => by_trace(&records)
+                Signal::Traces => by_trace(&records, around)
                     .into_iter()
                     .map(|(trace, part)| (hex(&trace).into_bytes(), part))
                     .collect(),

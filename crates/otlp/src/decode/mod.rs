@@ -11,7 +11,10 @@ use telegen_model::{
     SpanKind, SpanLink, SpanStatus, Str, TraceId, Value,
 };
 
+use crate::Malformed;
+use crate::memory::{TYPED, Weights, memory};
 use crate::message as m;
+use crate::schema::request;
 
 /// Why bytes are no request.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +42,12 @@ pub struct Decoded {
 /// Reads an `Export*ServiceRequest` of a signal.
 ///
 /// Fields that the typed records do not have (schema URLs, dropped counts) are left out; an id of a wrong
-/// length is the zero id, an enum value out of range the unspecified one.
+/// length is the zero id, an enum value out of range the unspecified one. What would take far more memory than
+/// requests do is not read.
 pub fn decode_request(signal: Signal, bytes: Bytes) -> Result<Decoded, DecodeError> {
+    if memory(request(signal), &bytes, 0, &Weights::RECORDS)? > TYPED {
+        return Err(Malformed::Expands.into());
+    }
     Ok(match signal {
         Signal::Traces => traces(m::ExportTraceServiceRequest::decode(bytes)?),
         Signal::Metrics => metrics::metrics(m::ExportMetricsServiceRequest::decode(bytes)?),

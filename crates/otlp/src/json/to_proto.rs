@@ -9,6 +9,11 @@ use telegen_model::Signal;
 use crate::schema::{Field, Kind, Message, request};
 use crate::walk::{put_bytes, put_message, put_varint};
 
+/// Longest request in protobuf that lists of numbers may make of a text, as long as any may be.
+const MAX: usize = 32 << 20;
+/// Most bytes of one list of numbers: a digit in JSON may be eight bytes here.
+const LIST: usize = 8 << 20;
+
 /// Why a text is no request in OTLP/JSON; says where.
 #[derive(Debug, thiserror::Error)]
 #[error("not an export request in JSON: {0}")]
@@ -255,6 +260,9 @@ impl<'de> Visitor<'de> for Member<'_> {
         while seq.next_element_seed(Member { field, out: &mut one, element: true })?.is_some() {
             packed.extend_from_slice(&one[tag.len()..]);
             one.clear();
+            if packed.len() > LIST || self.out.len() + packed.len() > MAX {
+                return Err(de::Error::custom(format_args!("`{}` is too long", field.name)));
+            }
         }
         if !packed.is_empty() {
             put_bytes(self.out, field.number, &packed);

@@ -39,6 +39,11 @@ pub(crate) fn run(load: Load) -> anyhow::Result<()> {
         }
     }
     harden();
+    if settings.mode == Mode::Collector || settings.receive.otlp.is_some() {
+        // Before there are threads, each of which would keep an arena of its own.
+        telegen_sys::memory::few_arenas();
+        telegen_sys::memory::large_blocks_apart();
+    }
     // Two threads: what the page or a slow peer asks for does not hold up a batch.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

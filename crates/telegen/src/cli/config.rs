@@ -31,7 +31,13 @@ pub(super) fn run(command: ConfigCommand, args: SettingsArgs) -> u8 {
             match load(SettingsArgs { config: Some(file), ..args }, None) {
                 Ok(load) => {
                     load.ignored.iter().for_each(|line| super::complain(line));
-                    answer(&format!("{name}: ok\n"))
+                    match load.loaded.judge(crate::delivery::trial) {
+                        Ok(()) => answer(&format!("{name}: ok\n")),
+                        Err(errors) => {
+                            super::complain(&errors.to_string());
+                            super::USAGE
+                        }
+                    }
                 }
                 Err(code) => code,
             }

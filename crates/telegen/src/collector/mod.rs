@@ -90,7 +90,6 @@ impl Collector {
         pipeline: &Pipeline,
         mon: &SelfMon,
     ) -> anyhow::Result<Collector> {
-        telegen_sys::memory::few_arenas();
         let snmp = &settings.collector.snmp;
         let library = Library::load(&snmp.profiles, snmp.names).context("collector.snmp.profiles")?;
         let mut source = TargetSource::new(snmp.clone()).context("collector.snmp")?;

@@ -3,6 +3,7 @@
 mod reload;
 mod senders;
 mod sinks;
+mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 pub(crate) use reload::Watch;
 #[cfg(feature = "agent")]
 pub(crate) use senders::Exporters;
+pub(crate) use trial::trial;
 
 use crate::settings::{Budget, Load, Settings};
 
@@ -76,38 +78,48 @@ impl Delivery {
     pub(crate) async fn reload(&mut self, load: &Load) -> anyhow::Result<()> {
         let new = &load.loaded.settings;
         let sinks = sinks::all(new, &self.view, &self.mon).context("export")?;
-        self.pipeline.reload(sinks)?;
+        let old = std::mem::replace(&mut self.settings, new.clone());
+        // What may fail comes first, and is undone.
+        let anew = old.receive != new.receive
+            || new.receive.otlp.as_ref().is_some_and(|o| o.tls.is_some() || o.auth.is_some());
+        let mut taken = if anew { self.receive_anew().await } else { Ok(()) };
+        if taken.is_ok() {
+            taken = self.pipeline.reload(sinks).map_err(Into::into);
+        }
+        if let Err(error) = taken {
+            self.settings = old;
+            if anew {
+                self.receive_anew().await.context("the former receiver could not be started again")?;
+            }
+            return Err(error);
+        }
         self.pipeline.process(&new.process);
         telegen_selfmon::logs::set_level(new.log.level);
-        let old = std::mem::replace(&mut self.settings, new.clone());
-        if old.receive != new.receive
-            || new.receive.otlp.as_ref().is_some_and(|o| o.tls.is_some() || o.auth.is_some())
-        {
-            self.stop_receiving(Instant::now() + Duration::from_secs(1)).await;
-            if let Err(error) = self.receive().await {
-                // What was there is better than nothing.
-                self.settings.receive = old.receive.clone();
-                self.receive().await.context("the former receiver could not be started again")?;
-                return Err(error);
-            }
-            if self.receiving.is_none() {
-                self.mon.features.off(RECEIVER, "receive.otlp is not set", "set receive.otlp.grpc or http");
-            }
-        }
         if old.agent != new.agent || old.server != new.server {
             tracing::warn!("changes of `agent` and `server` take effect at the next start");
         }
         Ok(())
     }
 
+    /// Ends the receiver and starts it as the settings now say.
+    async fn receive_anew(&mut self) -> anyhow::Result<()> {
+        let received = self.receiving.is_some();
+        self.stop_receiving(Instant::now() + Duration::from_secs(1)).await;
+        self.receive().await?;
+        if received && self.receiving.is_none() {
+            self.mon.features.off(
+                RECEIVER,
+                "receive.otlp is not set",
+                "set receive.otlp.grpc or receive.otlp.http",
+            );
+        }
+        Ok(())
+    }
+
     async fn stop_receiving(&mut self, deadline: Instant) {
-        let Some(receiving) = self.receiving.take() else { return };
-        receiving.stop(deadline).await;
-        self.mon.features.off(
-            RECEIVER,
-            "receive.otlp is not set",
-            "set receive.otlp.grpc or receive.otlp.http",
-        );
+        if let Some(receiving) = self.receiving.take() {
+            receiving.stop(deadline).await;
+        }
     }
 
     /// Takes nothing more in, then sends what is here until the time is over, and says what stays on disk.

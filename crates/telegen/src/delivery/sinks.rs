@@ -20,7 +20,7 @@ pub(crate) fn all(
     let mut sinks: Vec<(Arc<dyn Sink>, SinkConfig)> = Vec::new();
     let export = &settings.export;
     let budget = Budget(settings);
-    let share = budget.queue();
+    let (share, on_disk) = (budget.queue(), budget.disk_queue());
     let batch = BatchConfig {
         max_bytes: budget.batch(BatchSettings::default().max_bytes).as_usize(),
         ..BatchConfig::default()
@@ -32,7 +32,7 @@ pub(crate) fn all(
                 ..otlp.batch.config()
             },
             queue: otlp.queue.config(share),
-            disk: otlp.queue.disk(otlp.name(), share),
+            disk: otlp.queue.disk(otlp.name(), on_disk),
             retry: otlp.retry.config(),
             rate: otlp.rate.and_then(Rate::get),
             role: Role::Exporter,
@@ -44,7 +44,7 @@ pub(crate) fn all(
         let config = SinkConfig {
             batch: BatchConfig { max_items: 2000, ..batch },
             queue: remote.queue.config(share),
-            disk: remote.queue.disk(remote.name(), share),
+            disk: remote.queue.disk(remote.name(), on_disk),
             retry: remote.retry.config(),
             rate: remote.rate.and_then(Rate::get),
             role: Role::Exporter,
@@ -55,7 +55,7 @@ pub(crate) fn all(
         let config = SinkConfig {
             batch,
             queue: kafka.queue.config(share),
-            disk: kafka.queue.disk(kafka.name(), share),
+            disk: kafka.queue.disk(kafka.name(), on_disk),
             retry: kafka.retry.config(),
             rate: kafka.rate.and_then(Rate::get),
             role: Role::Exporter,

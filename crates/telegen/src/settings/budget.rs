@@ -24,12 +24,21 @@ impl Budget<'_> {
         ByteSize::bytes(self.0.limits.memory.get() / of)
     }
 
-    /// What one exporter's queue may hold in memory when its size is not set, or lies on disk: a quarter is for all.
+    /// What one exporter's queue may hold in memory when its size is not set: an eighth is for all.
     pub(crate) fn queue(&self) -> ByteSize {
+        self.part(8 * self.exporters())
+    }
+
+    /// What one exporter's queue on disk may hold in memory, on its way there and ahead of the peer: a quarter is for all.
+    pub(crate) fn disk_queue(&self) -> ByteSize {
+        self.part(4 * self.exporters())
+    }
+
+    fn exporters(&self) -> u64 {
         let export = &self.0.export;
         let exporters =
             export.otlp().len() + export.files().len() + export.remote_write().len() + export.kafka().len();
-        self.part(4 * exporters.max(1) as u64)
+        exporters.max(1) as u64
     }
 
     /// Requests that are being read.
@@ -77,6 +86,9 @@ impl Budget<'_> {
         for (key, queue) in queues {
             match queue.and_then(|q| q.max_size.filter(|_| q.path.is_none())) {
                 Some(set) => add(&format!("{key}.queue.max_size"), set),
+                None if queue.is_some_and(|q| q.path.is_some()) => {
+                    add(&format!("{key}.queue"), self.disk_queue());
+                }
                 None => add(&format!("{key}.queue"), self.queue()),
             }
         }

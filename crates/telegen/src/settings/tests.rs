@@ -463,6 +463,23 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
+fn two_that_want_one_place_are_refused() {
+    let text = "receive: { otlp: { grpc: '127.0.0.1:4317', http: '127.0.0.1:4317' } }\n\
+                export:\n  otlp:\n    - { name: a/b, endpoint: 'http://h:1', queue: { path: /q } }\n    \
+                - { name: a_b, endpoint: 'http://h:2', queue: { path: /q } }\n  \
+                file: [ { name: c, path: /f }, { name: d, path: /f } ]\n  \
+                kafka: { brokers: ['h:1'], topic: 'a b' }\n";
+    let problems = wrong(text);
+    for (problem, key) in std::iter::zip(
+        &problems,
+        ["receive.otlp.http", "export.otlp.1.queue.path", "export.file.1.path", "export.kafka.topic"],
+    ) {
+        assert!(problem.contains(&format!(" {key}: ")), "{problem}");
+    }
+    assert_eq!(problems.len(), 4, "{problems:?}");
+}
+
+#[test]
 fn the_memory_budget_is_summed_and_names_the_keys_that_break_it() {
     for fine in [
         "limits: { memory: 32MiB }\nreceive: { otlp: { grpc: 127.0.0.1:4317 } }\nexport: { otlp: { endpoint: 'http://h:1' } }",
@@ -477,7 +494,7 @@ fn the_memory_budget_is_summed_and_names_the_keys_that_break_it() {
     assert_eq!(
         found,
         [
-            "t.yaml:1:19 limits.memory: \"256MiB\": less than its parts, 310MiB: export.otlp.0.queue.max_size 150MiB, view.memory 64MiB, what waits for the page 32MiB, export.otlp.1.queue 32MiB, the program itself 24MiB, twice export.otlp.batch.max_byt..."
+            "t.yaml:1:19 limits.memory: \"256MiB\": less than its parts, 294MiB: export.otlp.0.queue.max_size 150MiB, view.memory 64MiB, what waits for the page 32MiB, the program itself 24MiB, export.otlp.1.queue 16MiB, twice export.otlp.batch.max_byt..."
         ]
     );
     assert_eq!(wrong("export: { otlp: { endpoint: 'http://h:1', batch: { max_bytes: 200MiB } } }").len(), 1);
