@@ -17,6 +17,9 @@ use crate::ring::{Ring, Rings};
 /// turn, so that records of several processors come in the order of their time.
 const SETTLE: Duration = Duration::from_millis(1);
 
+/// Records that a turn reads at most, about: what they become is worked off before more comes.
+pub const MOST: usize = 4096;
+
 type Handler = dyn FnMut(Record<'_>);
 
 /// Reads all rings on one thread. Not `Send`: it is made on the thread that runs it.
@@ -69,8 +72,8 @@ impl Pump {
         Ok(Pump { control, streams, handler, size, most: Cell::new(0), waiter, unknown })
     }
 
-    /// Waits until a ring fills up, a process record arrives or `timeout` has passed; then reads everything that is
-    /// older than a millisecond, in the order of its time. Gives the number of stream records.
+    /// Waits until a ring fills up, a process record arrives or `timeout` has passed; then reads what is older than a
+    /// millisecond, in the order of its time, up to [`MOST`] stream records. Gives their number.
     pub fn turn(&self, timeout: Duration) -> Result<usize, Error> {
         let mut events =
             [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 32];
@@ -84,18 +87,18 @@ impl Pump {
         }
         let now = Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default();
         let horizon = now.saturating_sub(SETTLE).as_nanos();
-        self.read(u64::try_from(horizon).unwrap_or(u64::MAX))
+        self.read(u64::try_from(horizon).unwrap_or(u64::MAX), MOST)
     }
 
     /// Reads everything without waiting.
     pub fn drain(&self) -> Result<usize, Error> {
-        self.read(u64::MAX)
+        self.read(u64::MAX, usize::MAX)
     }
 
     /// Process records come first: the streams' owners are among them.
-    fn read(&self, horizon: u64) -> Result<usize, Error> {
+    fn read(&self, horizon: u64, most: usize) -> Result<usize, Error> {
         self.control.consume().context("reading the control ring")?;
-        let (count, waited) = self.streams.borrow_mut().read(horizon, stamp, |bytes| {
+        let (count, waited) = self.streams.borrow_mut().read(horizon, most, stamp, |bytes| {
             // Its owner may have been born since the control ring was read: a connection is told after its process,
             // so reading that ring again finds it.
             if bytes.first() == Some(&kind::CONN) && self.control.consume().is_err() {

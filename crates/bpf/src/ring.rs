@@ -151,10 +151,12 @@ impl Rings {
     }
 
     /// Hands over the records that are older than `horizon`, by `stamp`: what is as young may still be overtaken by
-    /// one of another ring that is being written. Gives how many they were, and how many bytes had waited.
+    /// one of another ring that is being written. About `most` at a time. Gives how many they were, and how many bytes
+    /// had waited.
     pub(crate) fn read(
         &mut self,
         horizon: u64,
+        most: usize,
         stamp: impl Fn(&[u8]) -> u64,
         mut take: impl FnMut(&[u8]),
     ) -> (usize, u64) {
@@ -162,7 +164,7 @@ impl Rings {
         self.next.clear();
         self.next.extend(self.rings.iter_mut().map(|ring| ring.next().map(&stamp)));
         let mut count = 0;
-        loop {
+        while count < most {
             let first = self.next.iter().enumerate().filter_map(|(i, at)| Some(((*at)?, i))).min();
             let Some((at, i)) = first.filter(|(at, _)| *at < horizon) else { break };
             // The ring stays the first until it comes behind the next one.
@@ -171,7 +173,7 @@ impl Rings {
             let ring = &mut self.rings[i];
             let mut at = Some(at);
             while let Some(now) = at
-                && (now <= until && now < horizon)
+                && (now <= until && now < horizon && count < most)
             {
                 if let Some(bytes) = ring.next() {
                     take(bytes);
@@ -247,8 +249,23 @@ mod tests {
     /// Records whose first byte is their time.
     fn read(rings: &mut Rings, horizon: u64) -> Vec<Vec<u8>> {
         let mut got = Vec::new();
-        rings.read(horizon, |b| u64::from(b[0]), |b| got.push(b.to_vec()));
+        rings.read(horizon, 10, |b| u64::from(b[0]), |b| got.push(b.to_vec()));
         got
+    }
+
+    #[test]
+    fn so_many_are_read_at_a_time_and_the_rest_the_next() {
+        let (mut a, mut b) = (Written::new(), Written::new());
+        for i in 0..13 {
+            if i % 3 == 0 {
+                a.record(0, &[i])
+            } else {
+                b.record(0, &[i])
+            };
+        }
+        let mut both = rings(&[&a, &b]);
+        assert_eq!(read(&mut both, u64::MAX), (0..10).map(|i| [i]).collect::<Vec<_>>());
+        assert_eq!(read(&mut both, u64::MAX), (10..13).map(|i| [i]).collect::<Vec<_>>());
     }
 
     #[test]

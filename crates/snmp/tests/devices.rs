@@ -275,3 +275,45 @@ fn the_table_of_metrics_is_that_of_the_profiles() {
         "docs/snmp-metrics.md is not what the profiles say: run this test with UPDATE_DOCS=1"
     );
 }
+
+#[test]
+fn values_are_told_in_their_units_where_another_column_says_them() {
+    let head =
+        "1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.13742.6\n1.3.6.1.2.1.1.1.0|4|PX2 030600\n1.3.6.1.2.1.1.3.0|67|100\n";
+    let inlet = |kind: u32, unit: i32, digits: u32, state: i32, value: u32| {
+        format!(
+            "1.3.6.1.4.1.13742.6.3.3.4.1.6.1.1.{kind}|2|{unit}\n1.3.6.1.4.1.13742.6.3.3.4.1.7.1.1.{kind}|66|{digits}\n\
+             1.3.6.1.4.1.13742.6.5.2.3.1.3.1.1.{kind}|2|{state}\n1.3.6.1.4.1.13742.6.5.2.3.1.4.1.1.{kind}|66|{value}\n"
+        )
+    };
+    let storage = |i: u32, units: &str, used: u32| {
+        format!(
+            "1.3.6.1.2.1.25.2.3.1.3.{i}|4|/{i}\n{units}1.3.6.1.2.1.25.2.3.1.5.{i}|2|100000\n1.3.6.1.2.1.25.2.3.1.6.{i}|2|{used}\n"
+        )
+    };
+    let text = head.to_owned()
+        + &inlet(1, 2, 3, 4, 1532)
+        + &inlet(4, 1, 0, 4, 231)
+        // Not available, and power factor: a number without unit.
+        + &inlet(5, 3, 0, -1, 77)
+        + &inlet(7, -1, 2, 4, 95)
+        + &storage(1, "1.3.6.1.2.1.25.2.3.1.4.1|2|4096\n", 5)
+        // Of what size its units are is not said: no value rather than a wrong one.
+        + &storage(2, "", 6);
+    let device = Device::new(&text);
+    let (_, polled) = device.poller(Names::Otel, 1).poll(10_000 * S).unwrap();
+    let of = |name: &str, by: &str| -> Vec<(String, f64)> {
+        points(&polled, name, by).into_iter().map(|(k, (v, _))| (k, v)).collect()
+    };
+    let one = |k: &str, v: f64| vec![(k.to_owned(), v)];
+    assert_eq!(of("hw.current", "snmp.sensor_type"), one("1", 1.532));
+    assert_eq!(of("hw.voltage", "snmp.sensor_type"), one("4", 231.0));
+    assert_eq!(of("hw.power", "snmp.sensor_type"), []);
+    assert_eq!(of("snmp.pdu2_mib.plain", "snmp.sensor_type"), one("7", 0.95));
+    let used = "snmp.host_resources_mib.hr_storage_used";
+    assert_eq!(of(used, "snmp.hr_storage_descr"), one("/1", 20480.0));
+    // Under the MIB's names values are those on the wire.
+    let (_, polled) = device.poller(Names::Mib, 1).poll(10_000 * S).unwrap();
+    let raw = points(&polled, "snmp_hrStorageUsed", "hrStorageDescr");
+    assert_eq!(raw.values().map(|v| v.0).collect::<Vec<_>>(), [5.0, 6.0]);
+}

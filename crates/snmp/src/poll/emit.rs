@@ -507,7 +507,14 @@ impl Turn<'_> {
                     points.sum(column.metric, attrs.clone(), start, scaled(value, column.scale));
                 }
                 None => {
-                    if let Some(value) = gauge_of(cell, &self.frame.text, column.scale) {
+                    // Without the size of its units a value would be wrong.
+                    let times = column.times.map(|l| kept.label(at, l).parse::<f64>());
+                    let scale = match times {
+                        Some(Ok(times)) => column.scale * times,
+                        Some(Err(_)) => continue,
+                        None => column.scale,
+                    };
+                    if let Some(value) = gauge_of(cell, &self.frame.text, scale) {
                         points.gauge(column.metric, attrs.clone(), value);
                     }
                 }
@@ -523,12 +530,12 @@ impl Turn<'_> {
         attrs: &Attrs,
         points: &mut Points,
     ) {
-        let works = |c: usize| matches!(cells[c], Cell::Int(1) | Cell::None);
+        let works = |c: usize| cells[c] == Cell::None || cells[c].is_one_of(&sensor.works);
         if !sensor.status.is_none_or(works) {
             return;
         }
         let label = |l: usize| kept.label(row, l).parse::<i32>().ok();
-        let metric = label(sensor.kind).and_then(|k| sensor.metrics.get(usize::try_from(k).ok()?)).copied();
+        let metric = label(sensor.kind).and_then(|k| sensor.metrics.get(&i64::from(k))).copied();
         let plain = self.plan.columns[sensor.value].metric;
         let metric = metric.unwrap_or(plain);
         let cell = cells[sensor.value];
@@ -542,7 +549,10 @@ impl Turn<'_> {
         // EntitySensorDataScale: units(9), a step of three decimal places each.
         let scale = sensor.scale.and_then(label).map_or(0, |s| (s - 9) * 3);
         let precision = sensor.precision.and_then(label).unwrap_or(0);
-        let value = value * 10f64.powi((scale - precision).clamp(-60, 60));
+        let places = (scale - precision).clamp(-60, 60);
+        let power = 10f64.powi(places.abs());
+        // Divided, 95 hundredths are 0.95; times 0.01 they are not.
+        let value = if places < 0 { value / power } else { value * power };
         points.gauge(metric, attrs.clone(), NumberValue::Double(value));
     }
 }

@@ -27,7 +27,7 @@ pub fn metrics_page(otel: &Library, mib: &Library) -> Result<String, LibraryErro
             }
             if let Some(sensor) = &s.sensor {
                 let to = t.columns[sensor.value].metric;
-                sensor.metrics.iter().for_each(|m| add(*m, to, &[]));
+                sensor.metrics.values().for_each(|m| add(*m, to, &[]));
             }
         }
         vendors.insert(name.to_owned(), (a.vendor.clone(), a.scalars.len() + a.tables.len()));

@@ -139,6 +139,8 @@ pub struct ColumnPlan {
     pub none: Vec<i64>,
     /// Factor.
     pub scale: f64,
+    /// Label by whose number it is multiplied.
+    pub times: Option<usize>,
     /// Whether wraps and resets are followed.
     pub counter: bool,
     /// Column that stands instead where it has a value.
@@ -162,8 +164,10 @@ pub struct SensorPlan {
     pub precision: Option<usize>,
     /// Column with the status, when there is one.
     pub status: Option<usize>,
-    /// Metric by kind (EntitySensorDataType), from 0.
-    pub metrics: Vec<usize>,
+    /// Values of the status by which it works.
+    pub works: Vec<i64>,
+    /// Metric by kind (EntitySensorDataType, or the profile's own).
+    pub metrics: BTreeMap<i64, usize>,
 }
 
 /// Metric and unit of a kind of sensor, by EntitySensorDataType (RFC 3433; 14 is Cisco's dBm).
@@ -268,7 +272,7 @@ impl Plan {
             sources[scalar.metric] += 1;
         }
         for table in &self.tables {
-            let of_sensors = table.sensor.iter().flat_map(|s| &s.metrics);
+            let of_sensors = table.sensor.iter().flat_map(|s| s.metrics.values());
             let told = table.columns.iter().filter(|c| !c.discontinuity).map(|c| c.metric);
             let metrics: HashSet<usize> = told.chain(of_sensors.copied()).collect();
             let more = if table.index.is_empty() || table.index.iter().any(|i| lossy(&i.1)) { 2 } else { 1 };
@@ -390,14 +394,14 @@ impl Builder {
             let label = |name: &str| t.labels.iter().position(|l| l.object == name);
             let value = column(&s.value).ok_or_else(|| format!("sensor: no column {}", s.value))?;
             let kind = label(&s.kind).ok_or_else(|| format!("sensor: no label {}", s.kind))?;
-            let mut metrics = Vec::new();
-            for (name, unit) in SENSORS {
-                let at = if name.is_empty() || self.naming == Names::Mib {
-                    table.columns[value].metric
-                } else {
-                    self.metric(plan, mib, &s.value, (name, unit))
-                };
-                metrics.push(at);
+            let standard = (0..).zip(SENSORS).filter(|(_, (name, _))| s.kinds.is_empty() && !name.is_empty());
+            let own = s.kinds.iter().map(|(kind, k)| (*kind, (k.metric.as_str(), k.unit.as_str())));
+            let mut metrics = BTreeMap::new();
+            // Under the MIB's names all are values of one object, as they are on the wire.
+            if self.naming == Names::Otel {
+                for (kind, name) in standard.chain(own) {
+                    metrics.insert(kind, self.metric(plan, mib, &s.value, name));
+                }
             }
             table.sensor = Some(SensorPlan {
                 value,
@@ -405,6 +409,7 @@ impl Builder {
                 scale: label(&s.scale),
                 precision: label(&s.precision),
                 status: column(&s.status),
+                works: if s.works.is_empty() { vec![1] } else { s.works.clone() },
                 metrics,
             });
         }
@@ -449,6 +454,16 @@ impl Builder {
                     .ok_or_else(|| format!("unless {name}: no such column before it"))?,
             ),
         };
+        let times = match (c.times.as_str(), self.naming) {
+            ("", _) | (_, Names::Mib) => None,
+            (name, Names::Otel) => Some(
+                table
+                    .labels
+                    .iter()
+                    .position(|l| l.object == name)
+                    .ok_or_else(|| format!("times {name}: no such label"))?,
+            ),
+        };
         let discontinuity = match c.usage.as_str() {
             "" | "presence" => false,
             "discontinuity" => true,
@@ -466,6 +481,7 @@ impl Builder {
             attr_set,
             scale: self.factor(c.scale),
             none: self.none(&c.none),
+            times,
             counter: c.counter,
             unless,
             discontinuity,

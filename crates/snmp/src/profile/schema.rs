@@ -162,6 +162,9 @@ pub struct Column {
     /// A counter: wraps and resets are followed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub counter: bool,
+    /// A label by whose number the value is multiplied: units of so many bytes.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub times: String,
     /// Only for rows where that column has no value: a 32-bit counter beside its 64-bit one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub unless: String,
@@ -183,6 +186,22 @@ pub struct Sensor {
     pub scale: String,
     /// Number of decimal places.
     pub precision: String,
-    /// 1 when the sensor works.
+    /// Whether the sensor works: by `works`.
     pub status: String,
+    /// Values of `status` by which it works. Not set: 1.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub works: Vec<i64>,
+    /// What the values of `kind` mean where they are not those of RFC 3433.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<i64, SensorKind>,
+}
+
+/// What a kind of sensor measures.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SensorKind {
+    /// Name of the metric.
+    pub metric: String,
+    /// UCUM unit.
+    pub unit: String,
 }

@@ -219,8 +219,11 @@ impl Pace {
     fn brought(&mut self, read: usize) {
         self.silent = if read == 0 { self.silent.saturating_add(1) } else { 0 };
         // A turn of a fifth of the length brings a fifth of the records.
-        let much = if self.turn == SHORT_TURN { MUCH / 5 } else { MUCH };
-        self.turn = if read >= much {
+        let much = if self.turn <= SHORT_TURN { MUCH / 5 } else { MUCH };
+        self.turn = if read >= telegen_bpf::MOST {
+            // More is there already.
+            Duration::ZERO
+        } else if read >= much {
             SHORT_TURN
         } else if self.silent >= SILENT {
             LONG_TURN
@@ -304,8 +307,10 @@ mod tests {
 
     #[test]
     fn turns_are_short_while_they_bring_much_and_long_again_after() {
-        let turns = turns(&[0, 511, 512, 110, 102, 101, 511]);
-        assert_eq!(turns, [TURN, TURN, SHORT_TURN, SHORT_TURN, SHORT_TURN, TURN, TURN]);
+        let all = telegen_bpf::MOST;
+        let turns = turns(&[0, 511, 512, 110, 102, 101, 511, all, all, 102, 0]);
+        let (none, short) = (Duration::ZERO, SHORT_TURN);
+        assert_eq!(turns, [TURN, TURN, short, short, short, TURN, TURN, none, none, short, TURN]);
     }
 
     #[test]
