@@ -3,14 +3,11 @@
 //! Prints requests/s without, with, and their ratio.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a tool for benchmarks")]
 
-use std::cell::RefCell;
+mod shared;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
-
-use telegen_bpf::abi::Verdict;
-use telegen_bpf::{Record, Tap, TapSettings};
 
 /// How long it stays attached or detached.
 const PHASE: Duration = Duration::from_millis(150);
@@ -30,27 +27,7 @@ fn main() {
     let seconds: u64 = args.next().unwrap().parse().unwrap();
     let server = args.next().unwrap();
     let excluded = args.next().unwrap_or_default();
-    let settings = TapSettings {
-        ring_bytes: 8 << 20,
-        first_request: 512,
-        first_response: 256,
-        budget: 0,
-        brief_budget: 0,
-    };
-    let mut tap = Tap::load(settings).unwrap();
-    let procs = Rc::new(RefCell::new(tap.procs().unwrap()));
-    let pump = tap
-        .pump(move |r| {
-            if let Record::Exec(e) = r {
-                let path = String::from_utf8_lossy(&e.path[..e.path_len as usize]).into_owned();
-                if !excluded.is_empty() && path.ends_with(&excluded) {
-                    let verdict = Verdict { start: e.start, exec: e.exec, flags: Verdict::EXCLUDED };
-                    procs.borrow_mut().decide(e.pid, verdict).unwrap();
-                }
-            }
-        })
-        .unwrap();
-    println!("attached");
+    let (mut tap, pump) = shared::watch(excluded);
     let mut status = TcpStream::connect(&server).unwrap();
     // The load generator starts, and is known to be excluded, before anything is counted.
     let warm = Instant::now() + Duration::from_secs(1);

@@ -9,19 +9,7 @@ use telegen_otlp::{
     DecodeError, Limits, Malformed, RawGroup, by_trace, count_items, decode_request, encode_request, json,
     measure, raw_groups, raw_memory, split,
 };
-use telegen_testkit::records;
-
-/// A length-delimited field.
-fn field(number: u8, content: &[u8]) -> Vec<u8> {
-    let (mut out, mut len) = (vec![number << 3 | 2], content.len());
-    while len >= 0x80 {
-        out.push(len as u8 | 0x80);
-        len >>= 7;
-    }
-    out.push(len as u8);
-    out.extend_from_slice(content);
-    out
-}
+use telegen_testkit::records::{self, field};
 
 fn group(signal: Signal, bytes: &Bytes) -> ResourceGroup {
     let RawGroup { resource, records } = raw_groups(signal, bytes).unwrap().remove(0);

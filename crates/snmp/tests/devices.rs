@@ -298,8 +298,9 @@ fn values_are_told_in_their_units_where_another_column_says_them() {
         + &inlet(5, 3, 0, -1, 77)
         + &inlet(7, -1, 2, 4, 95)
         + &storage(1, "1.3.6.1.2.1.25.2.3.1.4.1|2|4096\n", 5)
-        // Of what size its units are is not said: no value rather than a wrong one.
-        + &storage(2, "", 6);
+        // Of what size its units are is not said, or in no number: no value rather than a wrong one.
+        + &storage(2, "", 6)
+        + &storage(3, "1.3.6.1.2.1.25.2.3.1.4.3|4|nan\n", 7);
     let device = Device::new(&text);
     let (_, polled) = device.poller(Names::Otel, 1).poll(10_000 * S).unwrap();
     let of = |name: &str, by: &str| -> Vec<(String, f64)> {
@@ -315,5 +316,5 @@ fn values_are_told_in_their_units_where_another_column_says_them() {
     // Under the MIB's names values are those on the wire.
     let (_, polled) = device.poller(Names::Mib, 1).poll(10_000 * S).unwrap();
     let raw = points(&polled, "snmp_hrStorageUsed", "hrStorageDescr");
-    assert_eq!(raw.values().map(|v| v.0).collect::<Vec<_>>(), [5.0, 6.0]);
+    assert_eq!(raw.values().map(|v| v.0).collect::<Vec<_>>(), [5.0, 6.0, 7.0]);
 }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use common::{Telegen, batch, counts, exporter, get, ledger, long, port, send, wait};
 use telegen_model::Signal;
 use telegen_pipeline::{Outcome, Sink};
+use telegen_testkit::records::field;
 use telegen_testkit::sink::{OtlpSink, Reply};
 
 struct Setup {
@@ -345,18 +346,6 @@ async fn ten_times_too_much_is_refused_within_the_memory_budget_and_the_ledger_c
     );
     assert_eq!(ledger["produced"], sink.taken(Signal::Logs) as u64);
     assert_eq!(telegen.stop(), Some(0));
-}
-
-/// A length-delimited field of protobuf.
-fn field(number: u8, content: &[u8]) -> Vec<u8> {
-    let (mut out, mut len) = (vec![number << 3 | 2], content.len());
-    while len >= 0x80 {
-        out.push(len as u8 | 0x80);
-        len >>= 7;
-    }
-    out.push(len as u8);
-    out.extend_from_slice(content);
-    out
 }
 
 /// Until nothing is on its way: requests of millions of records take a while in a build that is not optimized.

@@ -228,3 +228,15 @@ pub fn metrics() -> Vec<Metric> {
         ),
     ]
 }
+
+/// A length-delimited field of protobuf: what no encoder would write can be put together with it.
+pub fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let (mut out, mut len) = (vec![number << 3 | 2], content.len());
+    while len >= 0x80 {
+        out.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    out.push(len as u8);
+    out.extend_from_slice(content);
+    out
+}

@@ -508,9 +508,9 @@ impl Turn<'_> {
                 }
                 None => {
                     // Without the size of its units a value would be wrong.
-                    let times = column.times.map(|l| kept.label(at, l).parse::<f64>());
+                    let times = column.times.map(|l| kept.label(at, l).parse::<u32>());
                     let scale = match times {
-                        Some(Ok(times)) => column.scale * times,
+                        Some(Ok(times)) => column.scale * f64::from(times),
                         Some(Err(_)) => continue,
                         None => column.scale,
                     };
