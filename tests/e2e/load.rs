@@ -96,7 +96,7 @@ fn one_that_floods_costs_its_neighbour_nothing() {
     let body = "server { listen 127.0.0.1:$PORT; location / { return 200 'hello'; } }";
     let (flooded, neighbour) = (nginx(body), nginx(body));
     // The ring is small enough to be filled by what passes beyond the budget.
-    let config = "agent: { ring_size: 1MiB, traces: { capture_budget: 2000/s }, discovery: { include: [ { exe: \"*nginx*\" } ] } }\n";
+    let config = "agent: { ring_size: 128KiB, traces: { capture_budget: 2000/s }, discovery: { include: [ { exe: \"*nginx*\" } ] } }\n";
     let Some(agent) = Agent::start("a flood", config) else { return };
     let port = flooded.port;
     let flood = std::thread::spawn(move || wrk(port, 4));
