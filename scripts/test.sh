@@ -5,15 +5,18 @@ cd "$(dirname "$0")/.."
 log=$(mktemp)
 trap 'rm -f "$log" "$log.page" "$log.guest" "$log.again"' EXIT
 
+# What hangs is ended, so that the rest is still asked and a verdict is printed. Seconds.
+limit() { timeout --kill-after=20 "$@"; }
+
 echo "== format"
 cargo fmt --all --check
 echo "== lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 echo "== tests"
-scripts/kafka.sh || echo "SKIPPED Apache Kafka: it could not be fetched"
-scripts/peers.sh || echo "SKIPPED peers: they could not be built"
+limit 600 scripts/kafka.sh || echo "SKIPPED Apache Kafka: it could not be fetched"
+limit 900 scripts/peers.sh || echo "SKIPPED peers: they could not be built"
 status=0
-cargo test --workspace --locked --no-fail-fast -- --nocapture > "$log" 2>&1 || status=$?
+limit 2700 cargo test --workspace --locked --no-fail-fast -- --nocapture > "$log" 2>&1 || status=$?
 grep -E '^(test |test result|error|SKIPPED|failures:|thread .* panicked|     Running)' "$log" || true
 again=0
 if ((status != 0)); then
@@ -24,21 +27,21 @@ if ((status != 0)); then
     echo "== asked once more: ${failed_tests[*]}"
     again=${#failed_tests[@]}
     status=0
-    cargo test --workspace --locked --no-fail-fast -- --nocapture --exact "${failed_tests[@]}" > "$log.again" 2>&1 || status=$?
+    limit 900 cargo test --workspace --locked --no-fail-fast -- --nocapture --exact "${failed_tests[@]}" > "$log.again" 2>&1 || status=$?
     grep -E '^test .*(ok|FAILED)$|panicked at' "$log.again" || true
     ((status == 0)) || grep -A 15 'panicked at' "$log.again" | head -200 || true
   fi
 fi
 echo "== page"
 if command -v npm >/dev/null && command -v "${CHROMIUM:-chromium}" >/dev/null; then
-  page() { (cd tests/page && npm ci --silent --no-audit --no-fund && npm test --silent) > "$log.page" 2>&1; }
-  page || { grep -E '^(not ok|✖)' "$log.page" || true; echo "== the page is asked once more"; again=$((again + 1)); page; } || status=$?
+  page() { (cd tests/page && limit 300 npm ci --silent --no-audit --no-fund && limit 900 npm test --silent) > "$log.page" 2>&1; }
+  page || { grep -E '^(not ok|✖)|has not ended' "$log.page" || tail -n 20 "$log.page"; echo "== the page is asked once more"; again=$((again + 1)); page; } || status=$?
   grep -E '^(ℹ|#|not ok|✖)' "$log.page" || tail -n 20 "$log.page"
 else
   echo "SKIPPED page: needs npm and Chromium" | tee -a "$log"
 fi
 echo "== other kernels"
-tests/kernels/run.sh "${CARGO_TARGET_DIR:-target}/debug/telegen" > "$log.guest" 2>&1 || status=$?
+limit 900 tests/kernels/run.sh "${CARGO_TARGET_DIR:-target}/debug/telegen" > "$log.guest" 2>&1 || status=$?
 grep -aE '^guest|SKIPPED' "$log.guest" || tail -n 40 "$log.guest"
 grep -a SKIPPED "$log.guest" >> "$log" || true
 echo "== collector-only build"

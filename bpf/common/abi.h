@@ -79,7 +79,7 @@ struct record_conn {
 	u8 protocol;
 	u16 transport; /* IPPROTO_*, 0 for unix */
 	u8 preexisting;
-	u8 pad;
+	u8 path_len;
 	u64 cookie;
 	u64 peer_cookie; /* unix: the other end, when it has one already */
 	u64 ts;
@@ -92,7 +92,7 @@ struct record_conn {
 	u8 laddr[16]; /* IPv4 is kept v4-mapped */
 	u8 raddr[16];
 	char path[UNIX_PATH_MAX]; /* unix: the bound address, own or peer's; a leading NUL marks an abstract one */
-	u32 path_len;
+	u32 lost; /* records of this connection lost so far */
 };
 
 struct record_data {
@@ -150,6 +150,8 @@ struct record_sample {
 	u64 ts;
 	u32 tgid;
 	u32 record;
+	u32 lost; /* records of this connection lost so far */
+	u32 pad2;
 };
 
 struct record_traffic {

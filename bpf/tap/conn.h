@@ -237,7 +237,7 @@ static __always_inline void read_unix_name(struct record_conn *r, struct unix_so
 	if (len > UNIX_PATH_MAX)
 		len = UNIX_PATH_MAX;
 	if (!bpf_probe_read_kernel(r->path, len & 127, (const void *)a->name[0].sun_path))
-		r->path_len = len;
+		r->path_len = (u8)len;
 }
 
 /* Tells who the connection is; again when the owner changes or the record found no room. */
@@ -286,6 +286,7 @@ static __noinline int announce(struct conn *c, struct sock *sk, const struct liv
 			}
 		}
 	}
+	r.lost = c->lost;
 	r.record = next_record(c);
 	if (emit(settings, &r, sizeof(r), c->record))
 		c->flags |= CONN_ANNOUNCED;

@@ -62,8 +62,7 @@ __noinline int send_data(struct conn *c, struct scratch *s, const struct chunk *
 		return 1;
 	c->lost++;
 	if (p->flags & DATA_REQUEST) {
-		u32 tgid = c->tgid;
-		struct proc_state *proc = bpf_map_lookup_elem(&procs, &tgid);
+		struct proc_state *proc = proc_of(c->tgid, k->now);
 
 		count(COUNT_REQUESTS_LOST);
 		if (proc)
@@ -294,6 +293,8 @@ static __always_inline void send_sample(struct conn *c, struct scratch *s, const
 	r->dir = (u8)k->dir;
 	r->protocol = c->protocol;
 	r->pad = 0;
+	r->pad2 = 0;
+	r->lost = c->lost;
 	r->cookie = c->cookie;
 	r->ts = k->now;
 	r->tgid = c->tgid;

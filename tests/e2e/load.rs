@@ -130,7 +130,8 @@ fn one_that_floods_costs_its_neighbour_nothing() {
     same("the neighbour", of(neighbour.port).map(|s| s.attr("url.path").to_owned()), asked);
     let lost = &ledger["lost"];
     assert!(sum(lost) > 0, "the flood is over its budget: {ledger}");
-    assert_eq!(sum(lost), lost["tap"]["over_budget"].as_u64().unwrap_or(0) + sum(&lost["ring"]), "{ledger}");
+    let of_tap = |why: &str| lost["tap"][why].as_u64().unwrap_or(0);
+    assert_eq!(sum(lost), of_tap("over_budget") + of_tap("ring_full") + sum(&lost["ring"]), "{ledger}");
     // Metrics count every request for which there was budget for 16 bytes.
     let served = logged(&flooded) + logged(&neighbour);
     assert_eq!(ledger["produced"].as_u64().unwrap(), served, "{ledger}");

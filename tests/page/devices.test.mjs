@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { browse, open, visit } from './harness.mjs';
+import { browse, keep, open, shut, visit } from './harness.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -31,7 +31,7 @@ function recording(ports, alias) {
 }
 
 function start(args, ready) {
-  const child = spawn(telegen, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = keep(spawn(telegen, args, { stdio: ['ignore', 'pipe', 'pipe'] }));
   children.push(child);
   return new Promise((resolve, reject) => {
     let said = '';
@@ -72,7 +72,7 @@ collector: { snmp: { interval: 2s, credentials: { public: { version: 2c, communi
 });
 
 after(async () => {
-  await browser?.close();
+  await shut(browser);
   for (const child of children) {
     child.removeAllListeners('exit');
     child.kill('SIGTERM');

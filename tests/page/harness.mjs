@@ -13,6 +13,32 @@ const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run
 
 let binary = null;
 
+/** Processes that were started and have not ended. */
+const started = new Set();
+
+// A file that hangs would hold up everything behind it: it says what it waits for, and ends with what it started.
+const PATIENCE = 300_000;
+setTimeout(() => {
+  console.error(`this file has not ended after ${PATIENCE / 1000} s; it waits for: ${process.getActiveResourcesInfo().join(', ')}`);
+  for (const child of started) child.kill('SIGKILL');
+  process.exit(1);
+}, PATIENCE).unref();
+
+/** Remembers a process until it ends. */
+export function keep(child) {
+  started.add(child);
+  child.on('exit', () => started.delete(child));
+  return child;
+}
+
+/** Ends with `what`, or without it after some seconds. */
+async function soon(what, seconds, otherwise) {
+  let timer;
+  const late = new Promise((resolve) => { timer = setTimeout(() => resolve(otherwise()), seconds * 1000); });
+  await Promise.race([what, late]);
+  clearTimeout(timer);
+}
+
 /** Builds the example once. */
 function build() {
   if (binary) return binary;
@@ -26,7 +52,7 @@ function build() {
 
 /** Serves a store: `empty`, `off`, `demo`, `giant` or `hostile`. Gives its address and how to stop it. */
 export async function serve(kind, { listen = '127.0.0.1:0', token } = {}) {
-  const child = spawn(build(), [kind, listen, ...(token ? [token] : [])], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = keep(spawn(build(), [kind, listen, ...(token ? [token] : [])], { stdio: ['ignore', 'pipe', 'inherit'] }));
   const lines = createInterface({ input: child.stdout });
   const address = await new Promise((resolve, reject) => {
     lines.on('line', (line) => line.startsWith('listening on ') && resolve(line.slice('listening on '.length)));
@@ -40,10 +66,10 @@ export async function serve(kind, { listen = '127.0.0.1:0', token } = {}) {
       return response.json();
     },
     async stop() {
-      if (child.exitCode !== null) return;
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const ended = new Promise((resolve) => child.on('exit', resolve));
       child.kill('SIGINT');
-      await ended;
+      await soon(ended, 10, () => child.kill('SIGKILL'));
     },
   };
 }
@@ -55,6 +81,11 @@ export function browse() {
   return chromium.launch({ executablePath, args: ARGS });
 }
 
+/** Closes a browser that may hang. */
+export async function shut(browser) {
+  if (browser) await soon(browser.close(), 15, () => console.error('the browser does not close'));
+}
+
 /** A browser and some stores for all tests of a file, by name; they end with the file. */
 export function stage(...kinds) {
   const all = {};
@@ -63,7 +94,7 @@ export function stage(...kinds) {
     for (const kind of kinds) all[kind] = await serve(kind);
   });
   after(async () => {
-    await all.browser?.close();
+    await shut(all.browser);
     await Promise.all(kinds.map((kind) => all[kind]?.stop()));
   });
   return all;

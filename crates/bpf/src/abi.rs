@@ -87,8 +87,8 @@ pub struct ConnRecord {
     pub transport: u16,
     /// Whether it was open before the tap.
     pub preexisting: u8,
-    /// Unused.
-    pub pad: u8,
+    /// Bytes of `path`.
+    pub path_len: u8,
     /// Socket cookie.
     pub cookie: u64,
     /// Unix: the other end's cookie, 0 when it has none yet.
@@ -113,8 +113,8 @@ pub struct ConnRecord {
     pub raddr: [u8; 16],
     /// Unix: the bound address.
     pub path: [u8; 108],
-    /// Bytes of `path`.
-    pub path_len: u32,
+    /// Records of this connection lost so far.
+    pub lost: u32,
 }
 
 /// Bytes of a connection that is read; `cap` bytes of payload follow.
@@ -241,6 +241,10 @@ pub struct SampleRecord {
     pub tgid: u32,
     /// Number of this record within the connection.
     pub record: u32,
+    /// Records of this connection lost so far.
+    pub lost: u32,
+    /// Unused.
+    pub pad2: u32,
 }
 
 /// Byte counts, since its begin, of a connection that is not read.

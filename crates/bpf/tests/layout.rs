@@ -44,8 +44,8 @@ macro_rules! same {
 fn records_and_tables_lie_as_the_kernel_half_lays_them() {
     let common = Btf::from_raw("common", COMMON).unwrap().unwrap();
     same!(common, "record_conn", abi::ConnRecord {
-        kind = "type", family, role, protocol, transport, preexisting, pad, cookie, peer_cookie, ts, start, tgid, netns,
-        lport, rport, record, laddr, raddr, path, path_len,
+        kind = "type", family, role, protocol, transport, preexisting, path_len, cookie, peer_cookie, ts, start, tgid, netns,
+        lport, rport, record, laddr, raddr, path, lost,
     });
     same!(common, "record_data", abi::DataRecord {
         kind = "type", dir, flags, record, cookie, ts, pos, seq, len, cap, lost, tgid, tid, token, caller, other_pos, other_ts,
@@ -55,7 +55,7 @@ fn records_and_tables_lie_as_the_kernel_half_lays_them() {
         kind = "type", what, flags, pad, error, cookie, ts, rx_pos, tx_pos, rx_ts, tx_ts, record, lost,
     });
     same!(common, "record_sample", abi::SampleRecord {
-        kind = "type", dir, protocol, pad, cap, cookie, ts, tgid, record,
+        kind = "type", dir, protocol, pad, cap, cookie, ts, tgid, record, lost, pad2,
     });
     same!(common, "record_traffic", abi::TrafficRecord {
         kind = "type", protocol, last = "final", pad, tgid, cookie, ts, rx, tx,

@@ -91,7 +91,7 @@ impl End {
             protocol: 1,
             transport: 6,
             preexisting: 0,
-            pad: 0,
+            path_len: 0,
             cookie: self.cookie,
             peer_cookie: 0,
             ts,
@@ -104,7 +104,7 @@ impl End {
             laddr: address(1),
             raddr: address(1),
             path: [0; 108],
-            path_len: 0,
+            lost: 0,
         }
     }
 

@@ -151,7 +151,7 @@ pub(crate) struct Conn {
     pub(crate) seq: Option<u32>,
     expected: u32,
     lost: u32,
-    pub(crate) held: Vec<Held>,
+    held: Vec<Held>,
 }
 
 impl Conn {
@@ -188,7 +188,7 @@ impl Conn {
             return Place::Late;
         }
         let missing = lost.wrapping_sub(self.lost);
-        if ahead > missing && self.held.len() < HELD_MAX {
+        if ahead > missing {
             return Place::Early;
         }
         self.expected = number.wrapping_add(1);
@@ -196,9 +196,20 @@ impl Conn {
         if ahead > 0 { Place::AfterGap } else { Place::Next }
     }
 
+    /// Keeps a record that is early; `true` when no more can be kept.
+    pub(crate) fn hold(&mut self, held: Held) -> bool {
+        self.held.push(held);
+        self.held.len() >= HELD_MAX
+    }
+
     /// Whether the kernel half had no room for some of its records.
     pub(crate) fn has_lost(&self) -> bool {
         self.lost > 0
+    }
+
+    /// Whether any record waits for an earlier one.
+    pub(crate) fn holds(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// The held record that is next in order, if any.
@@ -229,13 +240,30 @@ mod tests {
         let mut c = Conn::new(0);
         assert_eq!(c.place(0, 0), Place::Next);
         assert_eq!(c.place(2, 0), Place::Early);
-        c.held.push(Held::Passed(2, 0));
+        assert!(!c.hold(Held::Passed(2, 0)));
         assert!(c.next_held().is_none());
         assert_eq!(c.place(1, 0), Place::Next);
         let held = c.next_held().unwrap();
         assert_eq!(c.place(held.number(), held.lost()), Place::Next);
         assert_eq!(c.place(5, 2), Place::AfterGap);
         assert_eq!(c.place(4, 2), Place::Late);
+    }
+
+    #[test]
+    fn what_cannot_wait_any_longer_is_taken_in_order() {
+        let mut c = Conn::new(0);
+        assert_eq!(c.place(0, 0), Place::Next);
+        for number in 2..2 + HELD_MAX as u32 {
+            assert_eq!(c.place(number, 0), Place::Early);
+            assert_eq!(c.hold(Held::Passed(number, 0)), number as usize == 1 + HELD_MAX);
+        }
+        let taken: Vec<u32> = std::iter::from_fn(|| {
+            let held = c.next_held().or_else(|| c.force_held())?;
+            assert_eq!(c.place(held.number(), held.lost()), Place::Next);
+            Some(held.number())
+        })
+        .collect();
+        assert_eq!(taken, (2..2 + HELD_MAX as u32).collect::<Vec<_>>());
     }
 
     #[test]

@@ -269,7 +269,7 @@ impl Engine {
             Record::Exit(r) => {
                 if let Some(last) = self.procs.remove(r.pid) {
                     let books = Books {
-                        table: &self.table,
+                        table: &mut self.table,
                         ledger: &self.selfmon.ledger,
                         unread: &self.out.unread,
                         now: self.clock.wall(r.ts),
@@ -357,13 +357,13 @@ impl Engine {
 
     /// Brings in what the kernel half counted since the last time.
     fn account(&mut self, now: u64) {
-        let books = Books {
-            table: &self.table,
+        let mut books = Books {
+            table: &mut self.table,
             ledger: &self.selfmon.ledger,
             unread: &self.out.unread,
             now: self.clock.wall(now),
         };
-        self.counts.account(&self.procs, &books);
+        self.counts.account(&self.procs, &mut books);
     }
 
     fn tell_kernel(&mut self, pid: u32, verdict: Option<Verdict>) {
@@ -387,11 +387,8 @@ impl Engine {
         let Some(conn) = self.conn(r.cookie, r.ts) else { return };
         // A new owner, or the first word of the connection: known at once, whatever the order.
         conn.introduce(r);
-        match conn.place(r.record, 0) {
-            Place::Early => {
-                conn.held.push(Held::Passed(r.record, 0));
-                self.waiting.push((self.turns, r.cookie));
-            }
+        match conn.place(r.record, r.lost) {
+            Place::Early => self.hold(r.cookie, Held::Passed(r.record, r.lost)),
             Place::Next | Place::AfterGap | Place::Late => self.release(r.cookie, false),
         }
     }
@@ -404,15 +401,11 @@ impl Engine {
             }
             return;
         };
-        let holds = !conn.held.is_empty();
+        let holds = conn.holds();
         match conn.place(r.record, r.lost) {
             Place::Next => self.data_in_order(r, bytes, false),
             Place::AfterGap => self.data_in_order(r, bytes, true),
-            Place::Early => {
-                conn.held.push(Held::Data(*r, bytes.to_vec()));
-                self.waiting.push((self.turns, r.cookie));
-                return;
-            }
+            Place::Early => return self.hold(r.cookie, Held::Data(*r, bytes.to_vec())),
             Place::Late => {
                 self.meters.late.inc();
                 if r.flags & data::REQUEST != 0 {
@@ -432,17 +425,22 @@ impl Engine {
         match conn.place(r.record, r.lost) {
             Place::Next => self.end_in_order(r, false),
             Place::AfterGap => self.end_in_order(r, true),
-            Place::Early => {
-                conn.held.push(Held::End(*r));
-                self.waiting.push((self.turns, r.cookie));
-                return;
-            }
+            Place::Early => return self.hold(r.cookie, Held::End(*r)),
             Place::Late => {
                 self.meters.late.inc();
                 return;
             }
         }
         self.release(r.cookie, false);
+    }
+
+    /// Keeps a record until the one before it has come; where there is no room for more, all are taken as they are.
+    fn hold(&mut self, cookie: u64, held: Held) {
+        let Some(conn) = self.conns.get_mut(&cookie) else { return };
+        self.waiting.push((self.turns, cookie));
+        if conn.hold(held) {
+            self.release(cookie, true);
+        }
     }
 
     /// Takes held records whose turn has come; with `force` all of them.
@@ -651,9 +649,8 @@ impl Engine {
 
     fn on_sample(&mut self, r: &SampleRecord, bytes: &[u8]) {
         let Some(conn) = self.conn(r.cookie, r.ts) else { return };
-        if conn.place(r.record, 0) == Place::Early {
-            conn.held.push(Held::Passed(r.record, 0));
-            self.waiting.push((self.turns, r.cookie));
+        if conn.place(r.record, r.lost) == Place::Early {
+            self.hold(r.cookie, Held::Passed(r.record, r.lost));
         }
         let Some(conn) = self.conns.get_mut(&r.cookie) else { return };
         let known = match r.protocol {

@@ -21,7 +21,7 @@ struct Known {
 
 /// Where the counts go.
 pub(crate) struct Books<'a> {
-    pub(crate) table: &'a Table,
+    pub(crate) table: &'a mut Table,
     pub(crate) ledger: &'a Ledger,
     pub(crate) unread: &'a Unread,
     /// Wall time, ns.
@@ -48,7 +48,7 @@ impl KernelCounts {
     }
 
     /// Looks whether anything was lost or sent since the last time, and if so by whom.
-    pub(crate) fn account(&mut self, procs: &ProcTable, books: &Books<'_>) {
+    pub(crate) fn account(&mut self, procs: &ProcTable, books: &mut Books<'_>) {
         let lost = self.counters.get(Counter::RequestsLost) + self.counters.get(Counter::OverSecondBound);
         let datagrams = self.counters.get(Counter::UdpBytes);
         if (lost, datagrams) == (self.lost, self.datagrams) {
@@ -59,7 +59,10 @@ impl KernelCounts {
         tell(books.ledger, no_entry - self.no_entry, 0);
         self.no_entry = no_entry;
         for (pid, state) in procs.all() {
-            self.settle(pid, &state, books);
+            // One that was not told of yet is looked at; one that is gone already is told of by its exit.
+            if books.table.get(pid).is_some() || books.table.discover(pid).is_some() {
+                self.settle(pid, &state, books);
+            }
         }
     }
 
