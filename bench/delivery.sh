@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What: OTLP/gRPC to OTLP/gRPC: CPU seconds per million records, RSS, 1 to 64 sources; the disk queue beside dd, a restart on a full queue. Beside Telegen: rotel, the Collector.
-# RECORDS (1000000), ROWS ("forward sources disk restart"), PACKS ("none zstd gzip"), RESTART_GB (10) choose what is measured.
+# RECORDS (1000000), RATE (100000 records a second for the sources), ROWS ("forward sources disk restart"), PACKS ("none zstd gzip"), RESTART_GB (10) choose what is measured.
 source "$(dirname "$0")/lib.sh"
 records=${RECORDS:-1000000}
 rows=" ${ROWS:-forward sources disk restart} "
@@ -102,10 +102,12 @@ fi
 
 if [[ $rows == *" sources "* ]]; then
   [[ $rows == *" forward "* ]] || head_row
-  for sources in 1 8 64; do
+  # Three times over, so that what the machine does meanwhile is seen.
+  for sources in 1 8 64 1 8 64 1 8 64; do
     port=$(free_port); telegen none ""
-    # As many requests at a time whoever sends them, and few enough bytes that none is refused and read again.
-    measure "telegen, $sources sources" "$pid" "$port" logs none --sources "$sources" --streams 64 --batch 100
+    # The same requests at the same times whoever sends them: at full speed one connection hands over several with one
+    # read, and more of them would be refused and read again.
+    measure "telegen, $sources sources" "$pid" "$port" logs none --sources "$sources" --streams 64 --batch 100 --rate "${RATE:-100000}"
     stop "$pid"
   done
   port=$(free_port); telegen none "$work/queue"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes FOLDER/vmlinuz and FOLDER/initrd: a Debian kernel, busybox, the program, INIT as the first process, and these
-# modules of the kernel in /modules, numbered in order. Prints `SKIPPED ...` and exits with 3 where it cannot.
+# modules of the kernel in /modules, numbered in order. PROGRAMS names more that go into /bin, with their libraries.
+# Prints `SKIPPED ...` and exits with 3 where it cannot.
 # Usage: tests/kernels/image.sh TELEGEN INIT FOLDER PACKAGE [MODULE...]
 set -euo pipefail
 telegen=$(realpath "$1") init=$(realpath "$2") folder=$(realpath "$3") package=$4
@@ -29,9 +30,16 @@ mkdir -p "$root"/{bin,proc,sys,dev,tmp,etc,www,run,modules,data}
 cp "$(command -v busybox)" "$root/bin/busybox"
 # Symbols would only make the guest unpack for longer.
 strip -o "$root/bin/telegen" "$telegen"
-ldd "$telegen" | grep -oE '/[^ ]+' | while read -r library; do
-  mkdir -p "$root$(dirname "$library")"
-  cp -L "$library" "$root$library"
+libraries() { # PROGRAM
+  { ldd "$1" 2>/dev/null | grep -oE '/[^ ]+' || true; } | while read -r library; do
+    mkdir -p "$root$(dirname "$library")"
+    cp -Ln "$library" "$root$library"
+  done
+}
+libraries "$telegen"
+for program in ${PROGRAMS:-}; do
+  strip -o "$root/bin/$(basename "$program")" "$program"
+  libraries "$program"
 done
 printf 'hello' > "$root/www/index.html"
 number=10

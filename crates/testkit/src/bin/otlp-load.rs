@@ -1,7 +1,7 @@
 //! Load for measurements: sends one prepared export request over gRPC again and again, and tells how long it took.
 //!
 //! `otlp-load --to HOST:PORT --signal traces|logs --records N [--batch N] [--pack none|gzip|zstd] [--streams N]
-//! [--sources N]`. What is refused for load is sent again. Prints one line of JSON: records, seconds, bytes of one record.
+//! [--sources N] [--rate N]`. What is refused for load is sent again. Prints one line of JSON: records, seconds, bytes of one record.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -41,6 +41,9 @@ struct Args {
     /// Services that send, each over its own connection; the requests at a time are shared among them.
     #[arg(long, default_value_t = 1)]
     sources: usize,
+    /// Records a second in all, spread evenly; 0: as many as are taken.
+    #[arg(long, default_value_t = 0)]
+    rate: u64,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -111,12 +114,20 @@ async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         sources.push((client, uri, body));
     }
     let started = Instant::now();
+    // From one request to the next.
+    let batch_ns = args.batch.saturating_mul(1_000_000_000).checked_div(args.rate).unwrap_or(0);
     let mut streams = tokio::task::JoinSet::new();
     for stream in 0..args.streams.max(sources.len()) {
         let ((client, uri, body), pack) = (sources[stream % sources.len()].clone(), args.pack.clone());
         let (next, refused) = (next.clone(), refused.clone());
         streams.spawn(async move {
-            while next.fetch_add(1, Ordering::Relaxed) < requests {
+            loop {
+                let request = next.fetch_add(1, Ordering::Relaxed);
+                if request >= requests {
+                    return;
+                }
+                let due = request.saturating_mul(batch_ns);
+                tokio::time::sleep_until((started + Duration::from_nanos(due)).into()).await;
                 while !send(&client, &uri, &body, &pack).await {
                     refused.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(5)).await;
