@@ -35,8 +35,8 @@ fi
 echo "== page"
 if command -v npm >/dev/null && command -v "${CHROMIUM:-chromium}" >/dev/null; then
   page() { (cd tests/page && limit 300 npm ci --silent --no-audit --no-fund && limit 900 npm test --silent) > "$log.page" 2>&1; }
-  page || { grep -E '^(not ok|✖)|has not ended' "$log.page" || tail -n 20 "$log.page"; echo "== the page is asked once more"; again=$((again + 1)); page; } || status=$?
-  grep -E '^(ℹ|#|not ok|✖)' "$log.page" || tail -n 20 "$log.page"
+  page || { grep -E -A 12 '^(not ok|✖)|has not ended' "$log.page" || tail -n 20 "$log.page"; echo "== the page is asked once more"; again=$((again + 1)); page; } || status=$?
+  grep -E '^(ℹ|# [a-z]|not ok|✖)' "$log.page" || tail -n 20 "$log.page"
 else
   echo "SKIPPED page: needs npm and Chromium" | tee -a "$log"
 fi
