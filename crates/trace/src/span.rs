@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use memchr::{memchr, memchr2};
 use telegen_model::{Resource, SpanHead, SpanId, SpanKind, SpanStatus, Str, TraceId, semconv as s};
 use telegen_otlp::pack::{Attributes, Outline};
 use telegen_wire::http1::{Exchange, Outcome};
@@ -138,13 +139,18 @@ pub(crate) fn split_port(authority: &str) -> (&str, Option<u16>) {
 
 /// Path and query of a target in any of its four forms, unmasked.
 pub(crate) fn path_and_query(target: &str) -> (&str, Option<&str>) {
-    let target = target.split('#').next().unwrap_or(target);
     let rest = match absolute_authority(target) {
         Some(authority) => &target[7 + authority.len()..],
         None => target,
     };
-    match rest.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    // Bytes of a character that takes several are never those of '?' or '#'.
+    let fragment = |text: &str| memchr(b'#', text.as_bytes()).unwrap_or(text.len());
+    match memchr2(b'?', b'#', rest.as_bytes()) {
+        Some(at) if rest.as_bytes()[at] == b'?' => {
+            let query = &rest[at + 1..];
+            (&rest[..at], Some(&query[..fragment(query)]))
+        }
+        Some(at) => (&rest[..at], None),
         None => (rest, None),
     }
 }
@@ -250,6 +256,9 @@ mod tests {
             ("/a?b=c#d", "/a", Some("b=c")),
             ("http://u:p@h:1/a/b", "/a/b", None),
             ("http://h?x", "", Some("x")),
+            ("/a#b?c", "/a", None),
+            ("http://h#x", "", None),
+            ("/?", "/", Some("")),
             ("*", "*", None),
         ] {
             assert_eq!(path_and_query(target), (path, query), "{target}");
