@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What: requests/s of nginx and a Go server in an emulated machine whose clock counts instructions: without, kernel half alone, whole agent, both ends. The same on every machine.
+# What: requests/s of nginx and a Go server in an emulated machine whose clock counts instructions: without, kernel half alone, whole agent, both ends.
 # SECONDS_A_ROUND (2): of the emulated clock, in which a second is 10^9 instructions of one processor. KERNEL: a Debian kernel package.
 source "$(dirname "$0")/lib.sh"
 cargo build --release --locked -q -p telegen

@@ -338,6 +338,8 @@ impl Engine {
             self.selfmon.ledger.lost(Signal::Traces, "tap", "shutdown", open);
         }
         self.conns.clear();
+        // Whom the first look does not know the second does not wait for.
+        self.account(now);
         self.account(now);
         self.settle();
         self.trees.flush(&mut self.left);

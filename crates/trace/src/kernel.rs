@@ -1,7 +1,7 @@
 //! Brings into the ledger and the metrics what the kernel half counts per process: requests begun that no record told of,
 //! and datagrams.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use telegen_bpf::abi::{Counter, ProcState};
 use telegen_bpf::{Counters, ProcTable};
@@ -17,6 +17,14 @@ struct Known {
     lost: u64,
     unread: u64,
     datagrams: u64,
+}
+
+impl Known {
+    /// `None` where there is nothing to account for.
+    fn of(state: &ProcState) -> Option<Known> {
+        let now = Known { lost: state.lost, unread: state.unread, datagrams: state.udp_rx + state.udp_tx };
+        (now.lost + now.unread + now.datagrams > 0).then_some(now)
+    }
 }
 
 /// Where the counts go.
@@ -36,11 +44,20 @@ pub(crate) struct KernelCounts {
     datagrams: u64,
     /// By pid; an entry goes with its process.
     known: HashMap<u32, Known>,
+    /// Processes with losses that nothing is known of, since the last look: their records may still be on the way.
+    strange: HashSet<u32>,
 }
 
 impl KernelCounts {
     pub(crate) fn new(counters: Counters) -> KernelCounts {
-        KernelCounts { counters, lost: 0, no_entry: 0, datagrams: 0, known: HashMap::new() }
+        KernelCounts {
+            counters,
+            lost: 0,
+            no_entry: 0,
+            datagrams: 0,
+            known: HashMap::new(),
+            strange: HashSet::new(),
+        }
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -51,7 +68,7 @@ impl KernelCounts {
     pub(crate) fn account(&mut self, procs: &ProcTable, books: &mut Books<'_>) {
         let lost = self.counters.get(Counter::RequestsLost) + self.counters.get(Counter::OverSecondBound);
         let datagrams = self.counters.get(Counter::UdpBytes);
-        if (lost, datagrams) == (self.lost, self.datagrams) {
+        if (lost, datagrams) == (self.lost, self.datagrams) && self.strange.is_empty() {
             return;
         }
         (self.lost, self.datagrams) = (lost, datagrams);
@@ -59,9 +76,19 @@ impl KernelCounts {
         tell(books.ledger, no_entry - self.no_entry, 0);
         self.no_entry = no_entry;
         for (pid, state) in procs.all() {
-            // One that was not told of yet is looked at; one that is gone already is told of by its exit.
-            if books.table.get(pid).is_some() || books.table.discover(pid).is_some() {
+            if Known::of(&state).is_none() {
+                continue;
+            }
+            // One that was not told of yet is looked for. One that is gone as well has its say with its exit, or, where
+            // that was lost, with the next look: what nobody answers for is lost all the same.
+            let answers = self.known.contains_key(&pid)
+                || books.table.get(pid).is_some()
+                || books.table.discover(pid).is_some();
+            if answers || self.strange.contains(&pid) {
+                self.strange.remove(&pid);
                 self.settle(pid, &state, books);
+            } else {
+                self.strange.insert(pid);
             }
         }
     }
@@ -70,13 +97,11 @@ impl KernelCounts {
     pub(crate) fn gone(&mut self, pid: u32, last: &ProcState, books: &Books<'_>) {
         self.settle(pid, last, books);
         self.known.remove(&pid);
+        self.strange.remove(&pid);
     }
 
     fn settle(&mut self, pid: u32, state: &ProcState, books: &Books<'_>) {
-        let now = Known { lost: state.lost, unread: state.unread, datagrams: state.udp_rx + state.udp_tx };
-        if now.lost + now.unread + now.datagrams == 0 {
-            return;
-        }
+        let Some(now) = Known::of(state) else { return };
         let known = std::mem::replace(self.known.entry(pid).or_default(), now);
         let process = books.table.get(pid);
         // What the user excluded is not Telegen's to lose.
