@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What: OTLP/gRPC to OTLP/gRPC: CPU seconds per million records, RSS, 1 to 64 sources; the disk queue beside dd, a restart on a full queue. Beside Telegen: rotel, the Collector.
-# RECORDS (1000000), RATE (100000 records a second for the sources), ROWS ("forward sources disk restart"), PACKS ("none zstd gzip"), RESTART_GB (10) choose what is measured.
+# RECORDS (1000000), RATE (100000 records a second for the sources), ROUNDS (7 for the sources), ROWS ("forward sources disk restart"), PACKS ("none zstd gzip"), RESTART_GB (10) choose what is measured.
 source "$(dirname "$0")/lib.sh"
 records=${RECORDS:-1000000}
 rows=" ${ROWS:-forward sources disk restart} "
@@ -102,14 +102,31 @@ fi
 
 if [[ $rows == *" sources "* ]]; then
   [[ $rows == *" forward "* ]] || head_row
-  # Three times over, so that what the machine does meanwhile is seen.
-  for sources in 1 8 64 1 8 64 1 8 64; do
-    port=$(free_port); telegen none ""
-    # The same requests at the same times whoever sends them: at full speed one connection hands over several with one
-    # read, and more of them would be refused and read again.
-    measure "telegen, $sources sources" "$pid" "$port" logs none --sources "$sources" --streams 64 --batch 100 --rate "${RATE:-100000}"
-    stop "$pid"
+  # Rounds, each in another order, and the median of each count: what the machine does meanwhile moves single rows by a quarter.
+  counts=(1 8 64)
+  for ((round = 0; round < ${ROUNDS:-7}; round++)); do
+    for n in 0 1 2; do
+      sources=${counts[(n + round) % 3]}
+      port=$(free_port); telegen none ""
+      # The same requests at the same times whoever sends them: at full speed one connection hands over several with one
+      # read, and more of them would be refused and read again.
+      measure "telegen, $sources sources" "$pid" "$port" logs none --sources "$sources" --streams 64 --batch 100 --rate "${RATE:-100000}" |
+        tee -a "$work/sources"
+      stop "$pid"
+    done
   done
+  python3 - "$work/sources" <<'PY'
+import statistics, sys
+rows = {}
+for line in open(sys.argv[1]):
+    words = line.split()
+    rows.setdefault(int(words[1]), []).append(float(words[6]))
+one = statistics.median(rows[1])
+print(f'\n{"cost by sources":22} {"CPU s/M, median":>16} {"ratio":>6} {"least":>6} {"most":>6}')
+for n, costs in sorted(rows.items()):
+    print(f'{n:<22} {statistics.median(costs):16.2f} {statistics.median(costs) / one:6.2f} {min(costs):6.2f} {max(costs):6.2f}')
+print()
+PY
   port=$(free_port); telegen none "$work/queue"
   measure 'telegen, disk queue' "$pid" "$port" logs none
   stop "$pid"

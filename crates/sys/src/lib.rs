@@ -6,6 +6,7 @@
 
 mod cgroup;
 mod clock;
+mod diag;
 #[allow(unsafe_code, reason = "system calls on many datagrams, which no safe crate offers")]
 pub mod datagram;
 mod foreign;

@@ -11,17 +11,22 @@ const LINES_MAX: usize = 200_000;
 const SPACES_MAX: usize = 4096;
 
 /// The process that owns the TCP socket with these two ends, in this network namespace; `None` when the socket is not
-/// here. Of several processes that share it the one with the lowest number.
-pub fn socket_owner(local: SocketAddr, remote: SocketAddr) -> Option<u32> {
-    let inode = inode("/proc/net", local, remote)?;
-    let mut pids = super::pids();
-    pids.sort_unstable();
-    owner(pids, inode)
+/// here. Of several processes that share it one of the `likely`, which are asked before all others are, in their order,
+/// else the one with the lowest number.
+pub fn socket_owner(local: SocketAddr, remote: SocketAddr, likely: &[u32]) -> Option<u32> {
+    let (local, remote) = (plain(local), plain(remote));
+    let inode = super::diag::tcp_inode(local, remote).unwrap_or_else(|_| inode("/proc/net", local, remote))?;
+    owner(likely.iter().copied(), inode).or_else(|| {
+        let mut pids = super::pids();
+        pids.sort_unstable();
+        owner(pids, inode)
+    })
 }
 
 /// [`socket_owner`] in the other network namespaces of this machine, those of containers: the first that has the socket.
 pub fn socket_owner_elsewhere(local: SocketAddr, remote: SocketAddr) -> Option<u32> {
     let space = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+    let (local, remote) = (plain(local), plain(remote));
     let own = space("self");
     let mut pids = super::pids();
     pids.sort_unstable();
@@ -39,10 +44,10 @@ pub fn socket_owner_elsewhere(local: SocketAddr, remote: SocketAddr) -> Option<u
 }
 
 fn inode(tables: &str, local: SocketAddr, remote: SocketAddr) -> Option<u64> {
-    ["tcp", "tcp6"].iter().find_map(|table| find(&format!("{tables}/{table}"), plain(local), plain(remote)))
+    ["tcp", "tcp6"].iter().find_map(|table| find(&format!("{tables}/{table}"), local, remote))
 }
 
-fn owner(pids: Vec<u32>, inode: u64) -> Option<u32> {
+fn owner(pids: impl IntoIterator<Item = u32>, inode: u64) -> Option<u32> {
     let link = format!("socket:[{inode}]");
     pids.into_iter().find(|pid| {
         let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
@@ -94,11 +99,36 @@ mod tests {
             let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (server, _) = listener.accept().unwrap();
             for end in [&client, &server] {
-                let owner = socket_owner(end.local_addr().unwrap(), end.peer_addr().unwrap());
-                assert_eq!(owner, Some(std::process::id()), "{bind}");
+                let (local, remote) = (end.local_addr().unwrap(), end.peer_addr().unwrap());
+                let here = Some(std::process::id());
+                // Whoever is likely and does not have it is not believed.
+                for likely in [&[][..], &[1], &[1, std::process::id()]] {
+                    assert_eq!(socket_owner(local, remote, likely), here, "{bind}");
+                }
+                let listed = inode("/proc/net", local, remote);
+                assert!(listed.is_some());
+                assert_eq!(crate::diag::tcp_inode(local, remote).unwrap(), listed, "{bind}");
             }
-            assert_eq!(socket_owner(client.local_addr().unwrap(), "127.0.0.1:1".parse().unwrap()), None);
+            // Nobody at the other end, though somebody listens at this one.
+            let nobody = SocketAddr::new(client.local_addr().unwrap().ip(), 1);
+            for local in [client.local_addr().unwrap(), listener.local_addr().unwrap()] {
+                assert_eq!(socket_owner(local, nobody, &[]), None);
+                assert_eq!(crate::diag::tcp_inode(local, nobody).unwrap(), None);
+            }
         }
+    }
+
+    /// A socket of IPv6 that speaks with an IPv4 address is found by that.
+    #[test]
+    fn a_mapped_connection_is_found() {
+        let Ok(listener) = TcpListener::bind("[::]:0") else { return };
+        let client = TcpStream::connect(("127.0.0.1", listener.local_addr().unwrap().port())).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let (local, remote) = (server.local_addr().unwrap(), server.peer_addr().unwrap());
+        assert!(local.is_ipv6());
+        assert_eq!(socket_owner(local, remote, &[]), Some(std::process::id()));
+        assert!(crate::diag::tcp_inode(plain(local), plain(remote)).unwrap().is_some());
+        drop(client);
     }
 
     #[test]

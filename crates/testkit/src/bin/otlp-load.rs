@@ -1,7 +1,7 @@
 //! Load for measurements: sends one prepared export request over gRPC again and again, and tells how long it took.
 //!
 //! `otlp-load --to HOST:PORT --signal traces|logs --records N [--batch N] [--pack none|gzip|zstd] [--streams N]
-//! [--sources N] [--rate N]`. What is refused for load is sent again. Prints one line of JSON: records, seconds, bytes of one record.
+//! [--sources N] [--services N] [--rate N]`. What is refused for load is sent again. Prints one line of JSON: records, seconds, bytes of one record.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -38,9 +38,12 @@ struct Args {
     /// Requests at a time.
     #[arg(long, default_value_t = 8)]
     streams: usize,
-    /// Services that send, each over its own connection; the requests at a time are shared among them.
+    /// Connections; the requests at a time are shared among them.
     #[arg(long, default_value_t = 1)]
     sources: usize,
+    /// Services that send; by default each source is one of its own.
+    #[arg(long)]
+    services: Option<usize>,
     /// Records a second in all, spread evenly; 0: as many as are taken.
     #[arg(long, default_value_t = 0)]
     rate: u64,
@@ -102,7 +105,7 @@ async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let mut sources = Vec::new();
     let mut plain = 0;
     for source in 0..args.sources.max(1) {
-        let (body, size, service) = prepared(&args, source)?;
+        let (body, size, service) = prepared(&args, source % args.services.unwrap_or(source + 1).max(1))?;
         plain = size;
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
