@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What: OTLP/gRPC to OTLP/gRPC: CPU seconds per million records, RSS, 1 to 64 sources; the disk queue beside dd, a restart on a full queue. Beside Telegen: rotel, the Collector.
-# RECORDS (1000000), RATE (100000 records a second for the sources), ROUNDS (7 for the sources), ROWS ("forward sources disk restart"), PACKS ("none zstd gzip"), RESTART_GB (10) choose what is measured.
+# RECORDS (1000000), RATE (100000 records a second for the sources), ROUNDS (5 for the sources), ROWS ("forward sources disk restart"), PACKS ("none zstd gzip"), RESTART_GB (10) choose what is measured.
 source "$(dirname "$0")/lib.sh"
 records=${RECORDS:-1000000}
 rows=" ${ROWS:-forward sources disk restart} "
@@ -13,7 +13,7 @@ if [[ $rows == *" forward "* && -z $rotel ]] && python3 -m venv "$work/venv" 2>/
 fi
 [[ -n $rotel || $rows != *" forward "* ]] || echo "SKIPPED rotel beside Telegen: it could not be installed" >&2
 collector=$target/peers/collector
-[[ $rows != *" forward "* ]] || scripts/peers.sh collector
+[[ $rows != *" forward "* && $rows != *" sources "* ]] || scripts/peers.sh collector
 [[ -x $collector ]] || collector=
 
 sink_port=$(free_port)
@@ -104,14 +104,18 @@ if [[ $rows == *" sources "* ]]; then
   [[ $rows == *" forward "* ]] || head_row
   # Rounds, each in another order, and the median of each count: what the machine does meanwhile moves single rows by a quarter.
   counts=(1 8 64)
-  for ((round = 0; round < ${ROUNDS:-7}; round++)); do
+  for ((round = 0; round < ${ROUNDS:-5}; round++)); do
     for n in 0 1 2; do
       sources=${counts[(n + round) % 3]}
       port=$(free_port); telegen none ""
       # The same requests at the same times whoever sends them: at full speed one connection hands over several with one
       # read, and more of them would be refused and read again.
-      measure "telegen, $sources sources" "$pid" "$port" logs none --sources "$sources" --streams 64 --batch 100 --rate "${RATE:-100000}" |
-        tee -a "$work/sources"
+      many=(--sources "$sources" --streams 64 --batch 100 --rate "${RATE:-100000}")
+      measure "telegen, $sources sources" "$pid" "$port" logs none "${many[@]}" | tee -a "$work/sources"
+      stop "$pid"
+      [[ -n $collector ]] || continue
+      port=$(free_port); the_collector none; wait_port "$port"
+      measure "collector, $sources sources" "$pid" "$port" logs none "${many[@]}" | tee -a "$work/sources"
       stop "$pid"
     done
   done
@@ -120,11 +124,11 @@ import statistics, sys
 rows = {}
 for line in open(sys.argv[1]):
     words = line.split()
-    rows.setdefault(int(words[1]), []).append(float(words[6]))
-one = statistics.median(rows[1])
+    rows.setdefault((words[0], int(words[1])), []).append(float(words[6]))
 print(f'\n{"cost by sources":22} {"CPU s/M, median":>16} {"ratio":>6} {"least":>6} {"most":>6}')
-for n, costs in sorted(rows.items()):
-    print(f'{n:<22} {statistics.median(costs):16.2f} {statistics.median(costs) / one:6.2f} {min(costs):6.2f} {max(costs):6.2f}')
+for (who, n), costs in sorted(rows.items(), reverse=True, key=lambda row: (row[0][0], -row[0][1])):
+    median = statistics.median(costs)
+    print(f'{who + " " + str(n):22} {median:16.2f} {median / statistics.median(rows[who, 1]):6.2f} {min(costs):6.2f} {max(costs):6.2f}')
 print()
 PY
   port=$(free_port); telegen none "$work/queue"

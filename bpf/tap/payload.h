@@ -20,12 +20,29 @@
 /* Keeps the compiler from undoing a bound that the verifier needs to see. */
 #define keep(v) asm volatile("" : "+r"(v))
 
+#define KNOWN_HEADS 16	 /* a power of two */
+#define KNOWN_HEAD_MAX 512 /* bytes of one, a power of two and a multiple of 64 */
+#define KNOWN_HEAD_MIN 64
+
+/*
+ * A response's head that was looked through, and what it says of its body: most responses of a program differ from the
+ * one before in nothing, for as long as the date stands.
+ */
+struct known_head {
+	u64 left;   /* Content-Length */
+	u32 end;    /* its bytes; 0: none is known */
+	u32 misses; /* heads looked up here that were others, since the last that was this one */
+	u8 bytes[KNOWN_HEAD_MAX];
+};
+
 /* A record under construction with its payload. */
 struct scratch {
 	struct record_data r;
 	u8 payload[SCRATCH_PAYLOAD];
 	struct user_iovec iov[IOV_WALK];
 	u32 busy;
+	u32 pad;
+	struct known_head known[KNOWN_HEADS];
 };
 
 struct source {

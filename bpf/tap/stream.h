@@ -12,6 +12,7 @@
 #include "classify.h"
 #include "conn.h"
 #include "framing.h"
+#include "known.h"
 
 /* One a processor and direction: a tracepoint runs with preemption off, the flag catches kernels where it does not. */
 struct {
@@ -197,8 +198,12 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 		scan_head(d, s, got);
 		u32 end = d->end;
 
-		if (status && end && take_response(c, s, d, k, status))
-			return 0;
+		if (status && end) {
+			if (d->framing == FRAMING_LENGTH)
+				keep_head(c, s, k);
+			if (take_response(c, s, d, k, status))
+				return 0;
+		}
 		bool more = left > got;
 		bool whole = c->flags & CONN_PIPELINED;
 
@@ -420,6 +425,8 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 		else if (c->role == ROLE_UNKNOWN)
 			c->role = k->dir == DIR_RX ? ROLE_CLIENT : ROLE_SERVER;
 		c->protocol = PROTO_HTTP1;
+		if (!request && !going && pass_known(c, s, k, got))
+			return 0;
 		d->phase = PHASE_HEAD;
 		d->head_len = 0;
 		d->tail = 0;

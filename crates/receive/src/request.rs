@@ -11,7 +11,7 @@ use telegen_model::{Records, ResourceGroup, Scope, Signal, Str};
 use telegen_otlp::{RawGroup, json, raw_groups, raw_memory};
 use telegen_pipeline::{Ack, AckLevel, Acked, Input, Pace, Refused, Reservation};
 use telegen_selfmon::SelfMon;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::answer::{Frames, Speech, Verdict, answer};
@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
     pub(crate) doubles: Doubles,
     pub(crate) senders: Arc<dyn Senders>,
+    /// Places for those that look for a sender.
+    pub(crate) finders: Arc<Semaphore>,
 }
 
 /// What a head says.

@@ -35,6 +35,8 @@ const HEADER_BYTES: u32 = 16 << 10;
 const IDLE: Duration = Duration::from_secs(300);
 /// Longest time for a head to arrive, or for a handshake.
 const HEAD: Duration = Duration::from_secs(10);
+/// Senders that are looked for at a time: each takes a thread, and finds what the ones before it found.
+const FINDERS: usize = 4;
 /// Streams that a peer may reset before they were looked at: beyond it the connection ends.
 const RESETS: usize = 32;
 
@@ -91,6 +93,7 @@ impl OtlpReceiver {
             budget: Budget::new(memory),
             doubles: Doubles::default(),
             senders,
+            finders: Arc::new(Semaphore::new(FINDERS)),
         };
         Ok(OtlpReceiver { settings: settings.clone(), shared: Arc::new(shared) })
     }
@@ -205,7 +208,9 @@ async fn serve(
             activity.all.fetch_add(1, Ordering::Relaxed);
             let done = scopeguard(&activity);
             let senders = shared.senders.clone();
+            let finders = shared.finders.clone();
             let find = || async move {
+                let _place = finders.acquire().await;
                 let found = tokio::task::spawn_blocking(move || senders.find(peer)).await;
                 found.ok().flatten().map(Arc::new)
             };

@@ -47,8 +47,8 @@ pub(crate) fn tcp_inode(local: SocketAddr, remote: SocketAddr) -> Result<Option<
     socket.send(&bytes, 0)?;
     let mut answer = Vec::with_capacity(ANSWER_MAX);
     socket.recv(&mut answer, 0)?;
-    let answer: NetlinkMessage<SockDiagMessage> =
-        NetlinkMessage::deserialize(&answer).map_err(|e| Error::new(ErrorKind::InvalidData, e.to_string()))?;
+    let answer: NetlinkMessage<SockDiagMessage> = NetlinkMessage::deserialize(&answer)
+        .map_err(|e| Error::new(ErrorKind::InvalidData, e.to_string()))?;
     match answer.payload {
         // Where no connection fits, a listener on that port is told instead: it has no other end.
         NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(found)) => {

@@ -6,9 +6,9 @@
 
 mod cgroup;
 mod clock;
-mod diag;
 #[allow(unsafe_code, reason = "system calls on many datagrams, which no safe crate offers")]
 pub mod datagram;
+mod diag;
 mod foreign;
 mod host;
 #[allow(unsafe_code, reason = "the C library's own calls, which no safe crate offers")]
@@ -21,4 +21,4 @@ pub use clock::{Clock, monotonic_ns, unix_ns};
 pub use foreign::read_foreign;
 pub use host::Host;
 pub use procfs::{ProcInfo, TICK_NS, environment, pids, process, start_ticks};
-pub use sockets::{socket_owner, socket_owner_elsewhere};
+pub use sockets::{SocketOwners, socket_owner_elsewhere};

@@ -1,8 +1,10 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Lines of a socket table that are read at most.
 const LINES_MAX: usize = 200_000;
@@ -10,20 +12,73 @@ const LINES_MAX: usize = 200_000;
 /// Network namespaces that are looked into at most.
 const SPACES_MAX: usize = 4096;
 
-/// The process that owns the TCP socket with these two ends, in this network namespace; `None` when the socket is not
-/// here. Of several processes that share it one of the `likely`, which are asked before all others are, in their order,
-/// else the one with the lowest number.
-pub fn socket_owner(local: SocketAddr, remote: SocketAddr, likely: &[u32]) -> Option<u32> {
-    let (local, remote) = (plain(local), plain(remote));
-    let inode = super::diag::tcp_inode(local, remote).unwrap_or_else(|_| inode("/proc/net", local, remote))?;
-    owner(likely.iter().copied(), inode).or_else(|| {
-        let mut pids = super::pids();
-        pids.sort_unstable();
-        owner(pids, inode)
-    })
+/// Processes at most that are asked first whose a socket is: those that were found last.
+const RECENT_MAX: usize = 8;
+/// Sockets at most whose owners are remembered; then all are forgotten.
+const KNOWN_MAX: usize = 65_536;
+/// How long the sockets of a process are remembered: a program's connections come together.
+const KNOWN: Duration = Duration::from_secs(1);
+
+/// Finds the processes that own sockets. Reading all processes' descriptors is dear, so those that were found last are
+/// asked first.
+#[derive(Debug, Default)]
+pub struct SocketOwners(Mutex<Recent>);
+
+#[derive(Debug, Default)]
+struct Recent {
+    /// The last found first.
+    pids: VecDeque<u32>,
+    /// Owners by inode, as they were `at`.
+    sockets: HashMap<u64, u32>,
+    at: Option<Instant>,
 }
 
-/// [`socket_owner`] in the other network namespaces of this machine, those of containers: the first that has the socket.
+impl SocketOwners {
+    /// The process that owns the TCP socket with these two ends, in this network namespace; `None` when the socket is
+    /// not here. Of several processes that share it one that owned another lately, else the one with the lowest number.
+    pub fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
+        let (local, remote) = (plain(local), plain(remote));
+        let asked = super::diag::tcp_inode(local, remote);
+        let inode = asked.unwrap_or_else(|_| inode("/proc/net", local, remote))?;
+        let likely: Vec<u32> = {
+            let mut recent = self.recent();
+            if recent.at.is_none_or(|at| at.elapsed() > KNOWN) {
+                recent.sockets.clear();
+            }
+            if let Some(pid) = recent.sockets.get(&inode) {
+                return Some(*pid);
+            }
+            recent.pids.iter().copied().collect()
+        };
+        let all = std::iter::once_with(|| {
+            let mut pids = super::pids();
+            pids.sort_unstable();
+            pids
+        });
+        let (pid, sockets) = likely.into_iter().chain(all.flatten()).find_map(|pid| {
+            let sockets: Vec<u64> = sockets_of(pid).collect();
+            sockets.contains(&inode).then_some((pid, sockets))
+        })?;
+        let mut recent = self.recent();
+        recent.pids.retain(|p| *p != pid);
+        recent.pids.truncate(RECENT_MAX - 1);
+        recent.pids.push_front(pid);
+        if recent.sockets.len() + sockets.len() > KNOWN_MAX {
+            recent.sockets.clear();
+        }
+        if recent.sockets.is_empty() {
+            recent.at = Some(Instant::now());
+        }
+        recent.sockets.extend(sockets.into_iter().take(KNOWN_MAX).map(|inode| (inode, pid)));
+        Some(pid)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The owner of such a socket in the other network namespaces of this machine, those of containers: the first that has it.
 pub fn socket_owner_elsewhere(local: SocketAddr, remote: SocketAddr) -> Option<u32> {
     let space = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
     let (local, remote) = (plain(local), plain(remote));
@@ -47,11 +102,16 @@ fn inode(tables: &str, local: SocketAddr, remote: SocketAddr) -> Option<u64> {
     ["tcp", "tcp6"].iter().find_map(|table| find(&format!("{tables}/{table}"), local, remote))
 }
 
-fn owner(pids: impl IntoIterator<Item = u32>, inode: u64) -> Option<u32> {
-    let link = format!("socket:[{inode}]");
-    pids.into_iter().find(|pid| {
-        let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-        fds.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == link.as_str()))
+fn owner(pids: Vec<u32>, inode: u64) -> Option<u32> {
+    pids.into_iter().find(|pid| sockets_of(*pid).any(|socket| socket == inode))
+}
+
+/// Inodes of the sockets that a process has open.
+fn sockets_of(pid: u32) -> impl Iterator<Item = u64> {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).ok();
+    fds.into_iter().flatten().flatten().filter_map(|fd| {
+        let to = fs::read_link(fd.path()).ok()?;
+        to.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
     })
 }
 
@@ -101,10 +161,16 @@ mod tests {
             for end in [&client, &server] {
                 let (local, remote) = (end.local_addr().unwrap(), end.peer_addr().unwrap());
                 let here = Some(std::process::id());
-                // Whoever is likely and does not have it is not believed.
-                for likely in [&[][..], &[1], &[1, std::process::id()]] {
-                    assert_eq!(socket_owner(local, remote, likely), here, "{bind}");
-                }
+                // Whoever is likely and does not have it is not believed; what is known is not looked for again.
+                let owners = SocketOwners::default();
+                owners.recent().pids = [1].into();
+                assert_eq!(owners.find(local, remote), here, "{bind}");
+                assert_eq!(owners.recent().pids, [std::process::id(), 1]);
+                owners.recent().sockets.values_mut().for_each(|pid| *pid = 7);
+                assert_eq!(owners.find(local, remote), Some(7));
+                let old = Instant::now().checked_sub(2 * KNOWN).unwrap();
+                owners.recent().at = Some(old);
+                assert_eq!(owners.find(local, remote), here);
                 let listed = inode("/proc/net", local, remote);
                 assert!(listed.is_some());
                 assert_eq!(crate::diag::tcp_inode(local, remote).unwrap(), listed, "{bind}");
@@ -112,7 +178,7 @@ mod tests {
             // Nobody at the other end, though somebody listens at this one.
             let nobody = SocketAddr::new(client.local_addr().unwrap().ip(), 1);
             for local in [client.local_addr().unwrap(), listener.local_addr().unwrap()] {
-                assert_eq!(socket_owner(local, nobody, &[]), None);
+                assert_eq!(SocketOwners::default().find(local, nobody), None);
                 assert_eq!(crate::diag::tcp_inode(local, nobody).unwrap(), None);
             }
         }
@@ -126,7 +192,7 @@ mod tests {
         let (server, _) = listener.accept().unwrap();
         let (local, remote) = (server.local_addr().unwrap(), server.peer_addr().unwrap());
         assert!(local.is_ipv6());
-        assert_eq!(socket_owner(local, remote, &[]), Some(std::process::id()));
+        assert_eq!(SocketOwners::default().find(local, remote), Some(std::process::id()));
         assert!(crate::diag::tcp_inode(plain(local), plain(remote)).unwrap().is_some());
         drop(client);
     }

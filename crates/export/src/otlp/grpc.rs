@@ -1,11 +1,10 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, Method, Request};
-use http_body_util::Full;
 use telegen_otlp::{Answer, Refusal, decode_response, decode_status};
 use telegen_pipeline::Batch;
 
-use super::body::{ReadError, chain, compressed, read};
+use super::body::{Outgoing, ReadError, chain, compressed, read};
 use super::http::BATCH_ID;
 use super::target::Target;
 use super::verdict::{self, Verdict};
@@ -20,11 +19,10 @@ pub(super) async fn send(target: &Target, batch: &Batch) -> Verdict {
     let Ok(length) = u32::try_from(message.len()) else {
         return Verdict::TooLarge { why: "larger than a gRPC message can be".to_string() };
     };
-    let mut body = BytesMut::with_capacity(PREFIX + message.len());
-    body.put_u8(u8::from(encoding.is_some()));
-    body.put_u32(length);
-    body.put(message);
-    let mut request = Request::new(Full::new(body.freeze()));
+    let mut prefix = BytesMut::with_capacity(PREFIX);
+    prefix.put_u8(u8::from(encoding.is_some()));
+    prefix.put_u32(length);
+    let mut request = Request::new(Outgoing::new(prefix.freeze(), message));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.uri(batch.signal);
     let headers = request.headers_mut();

@@ -1,14 +1,13 @@
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use telegen_model::{Secret, Signal};
 
+use super::body::Outgoing;
 use super::connect::Connector;
 use super::tls;
 use crate::{Compression, ExportError, OtlpTarget, Protocol, TlsConfig};
@@ -38,7 +37,7 @@ pub(super) struct Target {
     pub(super) timeout: Duration,
     /// The endpoint as the log may show it.
     pub(super) shown: String,
-    pub(super) client: Client<Connector, Full<Bytes>>,
+    pub(super) client: Client<Connector, Outgoing>,
     uris: [Uri; 4],
 }
 
@@ -87,7 +86,7 @@ pub(crate) fn http_client(
     uri: &Uri,
     config: &TlsConfig,
     timeout: Duration,
-) -> Result<Client<Connector, Full<Bytes>>, ExportError> {
+) -> Result<Client<Connector, Outgoing>, ExportError> {
     let encrypted = uri.scheme() == Some(&Scheme::HTTPS);
     let tls = if encrypted { Some(tls::client(config, false)?) } else { None };
     let mut builder = Client::builder(TokioExecutor::new());

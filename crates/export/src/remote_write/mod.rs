@@ -9,12 +9,11 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
-use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use telegen_model::{Secret, Signal};
 use telegen_pipeline::{Batch, BoxFuture, Outcome, SignalSet, Sink};
 
-use crate::otlp::{self, Connector, ReadError};
+use crate::otlp::{self, Connector, Outgoing, ReadError};
 use crate::{ExportError, TlsConfig};
 use series::Written;
 
@@ -44,7 +43,7 @@ pub struct RemoteWriteSink {
     two: bool,
     headers: HeaderMap,
     timeout: Duration,
-    client: Client<Connector, Full<Bytes>>,
+    client: Client<Connector, Outgoing>,
 }
 
 impl RemoteWriteSink {
@@ -97,7 +96,7 @@ impl RemoteWriteSink {
     }
 
     async fn request(&self, body: Bytes) -> Result<(u16, HeaderMap, String), String> {
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(Outgoing::new(Bytes::new(), body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();

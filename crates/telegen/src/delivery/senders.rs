@@ -1,6 +1,6 @@
 //! Who sends: the process at the other end of a connection on this machine.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use telegen_model::{ProcessKey, Signal};
 use telegen_processes::{Discovery, Exec, HostIdentity, Table};
 use telegen_receive::{Peer, Sender, Senders};
-use telegen_sys::{Host, monotonic_ns};
+use telegen_sys::{Host, SocketOwners, monotonic_ns};
 
 use crate::settings::Settings;
 
@@ -16,8 +16,6 @@ use crate::settings::Settings;
 const EXPORTERS_MAX: usize = 4096;
 /// Addresses of other machines that are remembered at most; then all are forgotten.
 const STRANGERS_MAX: usize = 4096;
-/// Processes at most that are asked first whose a connection is: those that were found last.
-const RECENT_MAX: usize = 8;
 /// How long an address counts as another machine's.
 const STRANGER: Duration = Duration::from_secs(60);
 
@@ -45,8 +43,7 @@ pub(super) struct Processes {
     table: Mutex<Table>,
     /// Addresses that were on no network of this machine, and until when they are not looked for again.
     strangers: Mutex<HashMap<IpAddr, Instant>>,
-    /// Who was found, the last first: a program's connections come together, and reading all processes' descriptors is dear.
-    recent: Mutex<VecDeque<u32>>,
+    owners: SocketOwners,
     exporters: Arc<Exporters>,
 }
 
@@ -56,7 +53,12 @@ impl Processes {
             settings.resource.attributes.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         let identity = HostIdentity::new(host, crate::agent::VERSION, &extra);
         let table = Table::new(identity, Discovery::from(&settings.agent.discovery));
-        Processes { table: Mutex::new(table), strangers: Mutex::default(), recent: Mutex::default(), exporters }
+        Processes {
+            table: Mutex::new(table),
+            strangers: Mutex::default(),
+            owners: SocketOwners::default(),
+            exporters,
+        }
     }
 }
 
@@ -79,18 +81,6 @@ impl Processes {
         found
     }
 
-    /// The sender's process on this machine.
-    fn here(&self, peer: Peer) -> Option<u32> {
-        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let likely: Vec<u32> = recent().iter().copied().collect();
-        let pid = telegen_sys::socket_owner(peer.remote, peer.local, &likely)?;
-        let mut recent = recent();
-        recent.retain(|p| *p != pid);
-        recent.truncate(RECENT_MAX - 1);
-        recent.push_front(pid);
-        Some(pid)
-    }
-
     fn strangers(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
         self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,7 +91,7 @@ impl Senders for Processes {
         let from = peer.remote.ip().to_canonical();
         // Another machine's connections are not in the table of sockets: no need to look.
         let pid = match from == peer.local.ip().to_canonical() || from.is_loopback() {
-            true => self.here(peer)?,
+            true => self.owners.find(peer.remote, peer.local)?,
             false => self.contained(from, peer)?,
         };
         let start = telegen_sys::start_ticks(pid)?;
