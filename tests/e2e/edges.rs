@@ -272,6 +272,64 @@ fn interim_bodiless_and_early_responses_are_framed_as_the_rfc_says() {
     );
 }
 
+/// Heads of one length that differ in a few bytes, at their begin, in their middle or at their end: what the kernel half
+/// remembers of one is not said of another.
+#[test]
+fn responses_that_look_alike_are_told_apart() {
+    let Some(agent) = Agent::start("alike", SELF) else { return };
+    let filler = |c: &str| format!("X-Filler: {}\r\n", c.repeat(150));
+    let sized = |status, n: usize| {
+        let length = format!("Content-Length: {n}\r\nX-Same: abcdefghij\r\n");
+        (format!("HTTP/1.1 {status} OK\r\n{length}{}\r\n", filler("a")), "z".repeat(n), status, n)
+    };
+    let last = |n: usize| {
+        let head =
+            format!("HTTP/1.1 200 OK\r\nX-Same: abcdefghij\r\n{}Content-Length: {n}\r\n\r\n", filler("a"));
+        (head, "z".repeat(n), 200, n)
+    };
+    let chunked = {
+        let head =
+            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Same: 6\r\n{}\r\n", filler("b"));
+        (head, "4\r\nzzzz\r\n0\r\n\r\n".to_owned(), 200, 4)
+    };
+    let kinds = [sized(200, 3), sized(200, 7), sized(404, 3), last(2), last(5), chunked];
+    assert!(kinds.iter().all(|k| k.0.len() == kinds[0].0.len()), "{:?}", kinds.map(|k| k.0.len()));
+    // Each after each, and each after itself.
+    let mut order = Vec::new();
+    for a in 0..kinds.len() {
+        for b in 0..kinds.len() {
+            order.extend([a, a, b, b, a]);
+        }
+    }
+    let (answers, turns) = (kinds.clone(), order.clone());
+    let (port, server) = serve(1, move |mut s| {
+        s.set_nodelay(true).unwrap();
+        for i in &turns {
+            let head = until(&mut s, END);
+            let (answer, body, ..) = &answers[*i];
+            s.write_all(answer.as_bytes()).unwrap();
+            if !head.starts_with(b"HEAD") {
+                s.write_all(body.as_bytes()).unwrap();
+            }
+        }
+    });
+    let (mut s, mut lines) = (connect(port), Vec::new());
+    for (n, i) in order.into_iter().enumerate() {
+        let (head, body, status, size) = &kinds[i];
+        // Of the same head nothing follows where that was all that was asked for.
+        let method = if n % 5 == 1 && !head.contains("chunked") { "HEAD" } else { "GET" };
+        s.write_all(format!("{method} /{n} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).unwrap();
+        let asked = if method == "GET" { body.len() } else { 0 };
+        s.read_exact(&mut vec![0; head.len() + asked]).unwrap();
+        let (size, error) = (if asked > 0 { *size } else { 0 }, if *status == 404 { "404" } else { "-" });
+        lines.push(format!("S {method} /{n} {status} {size} -"));
+        lines.push(format!("C {method} /{n} {status} {size} {error}"));
+    }
+    drop(s);
+    server.join().unwrap();
+    check(&agent.stop(), lines);
+}
+
 #[test]
 fn tunnels_are_one_span_and_bodies_that_look_like_requests_are_none() {
     let Some(agent) = Agent::start("tunnels", SELF) else { return };
