@@ -119,6 +119,7 @@ pub struct Table {
     ended: VecDeque<Process>,
     instances: HashMap<String, Arc<Resource>>,
     refused: u64,
+    changes: u64,
 }
 
 impl Table {
@@ -134,6 +135,7 @@ impl Table {
             ended: VecDeque::new(),
             instances: HashMap::new(),
             refused: 0,
+            changes: 0,
         }
     }
 
@@ -229,19 +231,28 @@ impl Table {
 
     /// A process was seen to export OTLP traces itself; `true` when that is news.
     pub fn mark_exporter(&mut self, pid: u32) -> bool {
-        self.live.get_mut(&pid).is_some_and(|p| !std::mem::replace(&mut p.exports_traces, true))
+        let news = self.live.get_mut(&pid).is_some_and(|p| !std::mem::replace(&mut p.exports_traces, true));
+        self.changes += u64::from(news);
+        news
     }
 
     /// A request of a process was over the capture budget at a time, ns since 1970.
     pub fn mark_over_budget(&mut self, pid: u32, now: u64) {
         if let Some(p) = self.live.get_mut(&pid) {
             p.over_budget = Some((p.over_budget_since(now).unwrap_or(now), now));
+            self.changes += 1;
         }
     }
 
     /// Living processes.
     pub fn iter(&self) -> impl Iterator<Item = &Process> {
         self.live.values()
+    }
+
+    /// How often something about a living process has changed: what was told of them holds while this does. That one is
+    /// within its budget again is no change.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Processes that found no room.
@@ -265,6 +276,7 @@ impl Table {
 
     fn retire(&mut self, pid: u32, now: u64) {
         if let Some(mut p) = self.live.remove(&pid) {
+            self.changes += 1;
             p.ended = Some(now);
             self.ended.push_back(p);
             if self.ended.len() > ENDED_MAX {
@@ -377,6 +389,7 @@ impl Table {
             self.refused += 1;
             return None;
         }
+        self.changes += 1;
         self.live.insert(pid, p);
         self.live.get(&pid)
     }

@@ -35,8 +35,9 @@ const CONNS_MAX: usize = 65_536;
 const IDLE_NS: u64 = 900_000_000_000;
 /// How often idle connections are looked for, ns.
 const SWEEP_NS: u64 = 60_000_000_000;
-/// How often the kernel half's counts are brought in, ns.
+/// How often the kernel half's counts are brought in, ns: while records come, and while none do.
 const ACCOUNT_NS: u64 = 200_000_000;
+const ACCOUNT_SILENT_NS: u64 = 1_000_000_000;
 /// Ends of turns that a record waits for an earlier one: each turn reads every ring, but a writer may be slow.
 const TURNS_WAITED: u64 = 2;
 /// Spans gathered before they are pushed within one turn.
@@ -182,6 +183,8 @@ pub struct Engine {
     meters: Meters,
     swept: u64,
     accounted: u64,
+    /// No record has come since.
+    silent: bool,
 }
 
 impl Engine {
@@ -222,6 +225,7 @@ impl Engine {
             meters,
             swept: 0,
             accounted: 0,
+            silent: false,
         };
         let known: Vec<(u32, Verdict)> = engine.table.iter().map(|p| (p.key.pid, verdict(p))).collect();
         for (pid, verdict) in known {
@@ -232,6 +236,7 @@ impl Engine {
 
     /// Takes one record.
     pub fn handle(&mut self, record: Record<'_>) {
+        self.silent = false;
         match record {
             Record::Data(r, bytes) => self.on_data(&r, bytes),
             Record::Conn(r) => self.on_conn(&r),
@@ -302,8 +307,10 @@ impl Engine {
         self.take_left(now);
         self.flush();
         self.table.tick(now);
-        if now.saturating_sub(self.accounted) > ACCOUNT_NS {
+        let every = if self.silent { ACCOUNT_SILENT_NS } else { ACCOUNT_NS };
+        if now.saturating_sub(self.accounted) > every {
             self.accounted = now;
+            self.silent = true;
             self.account(now);
             self.meters.conns.set(self.conns.len() as i64);
             self.meters.requests.set(self.trees.len() as i64);
@@ -345,6 +352,11 @@ impl Engine {
         self.trees.flush(&mut self.left);
         self.take_left(now);
         self.flush();
+    }
+
+    /// See [`Table::changes`].
+    pub fn process_changes(&self) -> u64 {
+        self.table.changes()
     }
 
     /// Every process that is known, watched or not.

@@ -24,7 +24,7 @@ const TURN: Duration = Duration::from_millis(20);
 /// ... and this often while they bring much: what waits for its tree is then still in the processor's cache.
 const SHORT_TURN: Duration = Duration::from_millis(4);
 /// ... and this often while they bring nothing: then a wakeup is all that a turn costs.
-const LONG_TURN: Duration = Duration::from_millis(100);
+const LONG_TURN: Duration = Duration::from_millis(200);
 /// Turns without a record before they become long.
 const SILENT: u32 = 10;
 /// Records of a turn from which the next one is short.
@@ -35,8 +35,9 @@ const BRIEF_FACTOR: u64 = 10;
 /// The feature's name in `doctor`, metrics and the page.
 const FEATURE: &str = "traces";
 
-/// The processes that are known are told this often.
+/// The processes that are known are told this often while they change, and while they do not.
 const TELL: Duration = Duration::from_secs(3);
+const TELL_SAME: Duration = Duration::from_secs(15);
 
 /// Hears of every process that is known.
 pub(crate) type Tell = Box<dyn Fn(&mut dyn Iterator<Item = &Process>) + Send>;
@@ -234,13 +235,19 @@ impl Pace {
 }
 
 fn turn(_tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (ties, fill): (&Ties, &Fill)) {
-    let mut told: Option<Instant> = None;
+    let mut told: Option<(Instant, u64)> = None;
+    let mut filled = Instant::now();
     let mut pace = Pace::new();
     while !ties.stop.load(Ordering::Acquire) {
-        if told.is_none_or(|t| t.elapsed() >= TELL) {
+        let changes = engine.borrow().process_changes();
+        let every = |told: u64| if told == changes { TELL_SAME } else { TELL };
+        if told.is_none_or(|(at, told)| at.elapsed() >= every(told)) {
             (ties.tell)(&mut engine.borrow().processes());
+            told = Some((Instant::now(), changes));
+        }
+        if filled.elapsed() >= TELL {
             fill.used.set(i64::try_from(pump.take_most()).unwrap_or(i64::MAX));
-            told = Some(Instant::now());
+            filled = Instant::now();
         }
         match pump.turn(pace.turn) {
             Ok(read) => pace.brought(read),

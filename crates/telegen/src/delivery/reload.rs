@@ -64,7 +64,8 @@ impl Watch {
                     self.stamps = self.files.iter().map(stamp).collect();
                     return "SIGHUP";
                 }
-                _ = self.looks.tick() => {}
+                // Without a file there is nothing to wake up for.
+                _ = self.looks.tick(), if !self.files.is_empty() => {}
             }
             let stamps: Vec<Stamp> = self.files.iter().map(stamp).collect();
             if stamps != self.stamps {
