@@ -249,18 +249,19 @@ impl Engine {
 pub(crate) struct Group {
     resource: Arc<Resource>,
     spans: Packer,
-    /// Bytes and number of those that were pushed last: the next ones take about as much room.
-    last: (usize, usize),
+    /// Bytes and number of those that were pushed lately, at most: the next ones take about as much room, and making room
+    /// for them would move them.
+    lately: (usize, usize),
 }
 
 impl Group {
     fn new(resource: Arc<Resource>) -> Group {
-        Group { resource, spans: Packer::default(), last: (0, 0) }
+        Group { resource, spans: Packer::default(), lately: (0, 0) }
     }
 
     fn push(&mut self, draft: &Draft) {
         if self.spans.is_empty() {
-            let (bytes, spans) = self.last;
+            let (bytes, spans) = self.lately;
             self.spans = Packer::with_capacity(bytes + bytes / 8, spans + spans / 8);
         }
         self.spans.push(draft.head, &draft.outline());
@@ -270,7 +271,8 @@ impl Group {
         if self.spans.is_empty() {
             return None;
         }
-        self.last = self.spans.size();
+        let ((bytes, spans), (most_bytes, most_spans)) = (self.spans.size(), self.lately);
+        self.lately = (bytes.max(most_bytes - most_bytes / 8), spans.max(most_spans - most_spans / 8));
         Some(std::mem::take(&mut self.spans).finish())
     }
 }
