@@ -16,8 +16,8 @@ const ANSWER_MAX: usize = 4096;
 /// Any socket with these ends will do (`INET_DIAG_NOCOOKIE`).
 const ANY_COOKIE: [u8; 8] = [0xff; 8];
 
-/// The inode of the TCP socket with these two ends in this network namespace; `None` when there is none. Both addresses in
-/// their plain form: IPv4 in IPv6 as IPv4.
+/// The inode of the TCP socket with these two ends in this network namespace; `None` when there is none, or one
+/// that is bound to an interface. Both addresses in their plain form: IPv4 in IPv6 as IPv4.
 ///
 /// An error says that the kernel does not answer such questions (no `inet_diag`, or not allowed).
 pub(crate) fn tcp_inode(local: SocketAddr, remote: SocketAddr) -> Result<Option<u64>> {
@@ -46,7 +46,8 @@ pub(crate) fn tcp_inode(local: SocketAddr, remote: SocketAddr) -> Result<Option<
     message.serialize(&mut bytes);
     socket.send(&bytes, 0)?;
     let mut answer = Vec::with_capacity(ANSWER_MAX);
-    socket.recv(&mut answer, 0)?;
+    // The answer is there when the question was sent: whoever gave none is not waited for.
+    socket.recv(&mut answer, libc::MSG_DONTWAIT)?;
     let answer: NetlinkMessage<SockDiagMessage> = NetlinkMessage::deserialize(&answer)
         .map_err(|e| Error::new(ErrorKind::InvalidData, e.to_string()))?;
     match answer.payload {

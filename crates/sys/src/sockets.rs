@@ -38,8 +38,9 @@ impl SocketOwners {
     /// not here. Of several processes that share it one that owned another lately, else the one with the lowest number.
     pub fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
         let (local, remote) = (plain(local), plain(remote));
-        let asked = super::diag::tcp_inode(local, remote);
-        let inode = asked.unwrap_or_else(|_| inode("/proc/net", local, remote))?;
+        let asked = super::diag::tcp_inode(local, remote).ok().flatten();
+        // The list has those as well that are bound to an interface.
+        let inode = asked.or_else(|| inode("/proc/net", local, remote))?;
         let likely: Vec<u32> = {
             let mut recent = self.recent();
             if recent.at.is_none_or(|at| at.elapsed() > KNOWN) {

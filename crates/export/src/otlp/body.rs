@@ -1,11 +1,8 @@
-use std::convert::Infallible;
+use bytes::buf::Chain;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use std::io::Write;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use bytes::{BufMut, Bytes, BytesMut};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::MAX_ANSWER;
 use crate::Compression;
@@ -17,33 +14,10 @@ pub(crate) enum ReadError {
 }
 
 /// A request's body: what stands before the message and the message, which is not copied for it.
-pub(crate) struct Outgoing([Bytes; 2]);
+pub(crate) type Outgoing = Full<Chain<Bytes, Bytes>>;
 
-impl Outgoing {
-    pub(crate) fn new(prefix: Bytes, message: Bytes) -> Outgoing {
-        Outgoing([prefix, message])
-    }
-}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.0.iter_mut().find(|part| !part.is_empty());
-        Poll::Ready(next.map(|part| Ok(Frame::data(std::mem::take(part)))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.iter().all(Bytes::is_empty)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.iter().map(|part| part.len() as u64).sum())
-    }
+pub(crate) fn outgoing(prefix: Bytes, message: Bytes) -> Outgoing {
+    Full::new(prefix.chain(message))
 }
 
 /// Compresses a request at level 1; what does not compress for want of memory goes as it is.

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use telegen_otlp::{Answer, Refusal, decode_response, decode_status};
 use telegen_pipeline::Batch;
 
-use super::body::{Outgoing, ReadError, chain, compressed, read};
+use super::body::{ReadError, chain, compressed, outgoing, read};
 use super::http::BATCH_ID;
 use super::target::Target;
 use super::verdict::{self, Verdict};
@@ -22,7 +22,7 @@ pub(super) async fn send(target: &Target, batch: &Batch) -> Verdict {
     let mut prefix = BytesMut::with_capacity(PREFIX);
     prefix.put_u8(u8::from(encoding.is_some()));
     prefix.put_u32(length);
-    let mut request = Request::new(Outgoing::new(prefix.freeze(), message));
+    let mut request = Request::new(outgoing(prefix.freeze(), message));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.uri(batch.signal);
     let headers = request.headers_mut();

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use telegen_otlp::{Answer, decode_response, decode_status};
 use telegen_pipeline::Batch;
 
-use super::body::{Outgoing, ReadError, chain, compressed, read};
+use super::body::{ReadError, chain, compressed, outgoing, read};
 use super::target::Target;
 use super::verdict::{self, Verdict};
 use crate::Protocol;
@@ -21,7 +21,7 @@ pub(super) async fn send(target: &Target, batch: &Batch) -> Verdict {
         _ => (batch.encoded(), "application/x-protobuf"),
     };
     let (body, encoding) = compressed(body, target.compression);
-    let mut request = Request::new(Outgoing::new(Bytes::new(), body));
+    let mut request = Request::new(outgoing(Bytes::new(), body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.uri(batch.signal);
     let headers = request.headers_mut();

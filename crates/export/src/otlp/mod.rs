@@ -18,7 +18,7 @@ use telegen_pipeline::{Batch, BoxFuture, Outcome, SignalSet, Sink};
 use tokio::time::Instant;
 
 use crate::{ExportError, OtlpConfig, Protocol};
-pub(crate) use body::{Outgoing, ReadError, chain, read};
+pub(crate) use body::{Outgoing, ReadError, chain, outgoing, read};
 pub(crate) use connect::Connector;
 pub(crate) use target::{endpoint, headers, http_client};
 pub(crate) use tls::plain as tls_client;

@@ -96,7 +96,7 @@ impl RemoteWriteSink {
     }
 
     async fn request(&self, body: Bytes) -> Result<(u16, HeaderMap, String), String> {
-        let mut request = Request::new(Outgoing::new(Bytes::new(), body));
+        let mut request = Request::new(otlp::outgoing(Bytes::new(), body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
