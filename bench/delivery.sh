@@ -24,14 +24,23 @@ cpu() { awk '{print ($14 + $15) / 100}' "/proc/$1/stat"; }
 peak() { awk '/VmHWM/ {print int($2 / 1024)}' "/proc/$1/status"; }
 stop() { kill "$1" 2>/dev/null || true; wait "$1" 2>/dev/null || true; }
 
-# NAME PID PORT SIGNAL PACK [MORE...]: sends, waits until the process is quiet, prints a row.
+# NAME PID PORT SIGNAL PACK [MORE...]: sends, waits until the process is quiet, prints a row. The last figure is what it
+# cost to open the connections, which the cost of the records does not have in it.
 measure() {
-  local name=$1 pid=$2 port=$3 signal=$4 pack=$5 before after line idle
+  local name=$1 pid=$2 port=$3 signal=$4 pack=$5 closed before after line idle load
   shift 5
   "$target/release/otlp-load" --to "127.0.0.1:$port" --signal "$signal" --pack "$pack" --records 20000 "$@" > /dev/null
   sleep 1.5
+  rm -f "$work/go" "$work/line"; mkfifo "$work/go"; : > "$work/line"
+  closed=$(cpu "$pid")
+  "$target/release/otlp-load" --to "127.0.0.1:$port" --signal "$signal" --pack "$pack" --records "$records" --wait "$@" \
+    < "$work/go" > "$work/line" & load=$!
+  exec 9> "$work/go"
+  until grep -q open "$work/line"; do sleep 0.02; done
+  sleep 0.5
   before=$(cpu "$pid")
-  line=$("$target/release/otlp-load" --to "127.0.0.1:$port" --signal "$signal" --pack "$pack" --records "$records" "$@")
+  echo >&9; wait "$load"; exec 9>&-
+  line=$(tail -n 1 "$work/line")
   # Until what is queued has left.
   idle=0; after=$(cpu "$pid")
   while ((idle < 3)); do
@@ -39,12 +48,12 @@ measure() {
     if [[ $(awk -v a="$(cpu "$pid")" -v b="$after" 'BEGIN {print (a - b < 0.06)}') == 1 ]]; then idle=$((idle + 1)); else idle=0; fi
     after=$(cpu "$pid")
   done
-  python3 - "$name" "$signal" "$pack" "$before" "$after" "$(peak "$pid")" "$line" <<'PY'
+  python3 - "$name" "$signal" "$pack" "$closed" "$before" "$after" "$(peak "$pid")" "$line" <<'PY'
 import json, sys
-name, signal, pack, before, after, rss, line = sys.argv[1:]
-l = json.loads(line)
+name, signal, pack, closed, before, after, rss, line = sys.argv[1:]
+l, opening = json.loads(line), float(before) - float(closed)
 cpu = (float(after) - float(before)) * 1e6 / l["records"]
-print(f'{name:22} {signal:7} {pack:5} {l["bytes_a_record"]:8} {cpu:10.2f} {l["records"] / l["seconds"]:12.0f} {rss:8}')
+print(f'{name:22} {signal:7} {pack:5} {l["bytes_a_record"]:8} {cpu:10.2f} {l["records"] / l["seconds"]:12.0f} {rss:8} {opening * 1000:8.0f}')
 PY
 }
 
@@ -74,7 +83,7 @@ CONF
   "$collector" --config "$work/collector.yaml" > "$work/collector.log" 2>&1 & pid=$!
 }
 
-head_row() { printf '%-22s %-7s %-5s %8s %10s %12s %8s\n' program signal pack 'B/record' 'CPU s/M' records/s 'RSS MB'; }
+head_row() { printf '%-22s %-7s %-5s %8s %10s %12s %8s %8s\n' program signal pack 'B/record' 'CPU s/M' records/s 'RSS MB' 'open ms'; }
 
 if [[ $rows == *" forward "* ]]; then
   head_row

@@ -67,7 +67,7 @@ fuzz_target!(|input: (bool, Vec<Piece<'_>>, u8)| {
     c.close(how, ts + 1, &mut out);
     assert_eq!(if c.is_tunnel() || c.garbage().is_some() { 0 } else { c.open_requests() }, 0);
     for x in &out {
-        assert!(x.method.len() <= 64 && x.target.len() <= Limits::default().text + 3 * 4);
+        assert!(x.head.method.len() <= 64 && x.head.target.len() <= Limits::default().text + 3 * 4);
         assert!(x.outcome == Outcome::Lost || x.response_end >= x.request_start);
     }
 });

@@ -144,8 +144,8 @@ pub struct Outline<'a> {
     pub flags: u32,
     /// Its name, in parts.
     pub name: [&'a str; 3],
-    /// Its attributes, as [`Attributes`] lays them down.
-    pub attributes: &'a [u8],
+    /// Its attributes, as [`Attributes`] lays them down: those that it shares with others, and its own.
+    pub attributes: [&'a [u8]; 2],
 }
 
 /// Packs spans.
@@ -186,7 +186,8 @@ impl Packer {
             + 2
             + 9
             + 9
-            + o.attributes.len()
+            + o.attributes[0].len()
+            + o.attributes[1].len()
             + if status { 4 } else { 0 }
             + if flags { 6 } else { 0 };
         let out = &mut self.bytes;
@@ -219,7 +220,7 @@ impl Packer {
         times[11] = 8 << 3 | 1;
         times[12..].copy_from_slice(&head.end.to_le_bytes());
         out.extend_from_slice(&times);
-        out.extend_from_slice(o.attributes);
+        o.attributes.iter().for_each(|list| out.extend_from_slice(list));
         if status {
             out.extend_from_slice(&[tag(15), 2, 3 << 3, head.status as u8]);
         }
@@ -500,13 +501,15 @@ mod tests {
         more.bool("t", true);
         more.one_text("list", &long);
         more.one_text("short", "x");
-        attributes.extend(more.as_bytes());
+        let (mut all, split) = (attributes.clone(), attributes.as_bytes().len());
+        all.extend(more.as_bytes());
         for status in [SpanStatus::Unset, SpanStatus::Error] {
             for (state, parent, flags) in [("", SpanId::ZERO, 0), ("a=b", SpanId([7; 8]), 0x301)] {
                 span = Span { trace_state: state.into(), parent_id: parent, flags, status, ..span };
                 let name = [span.name.as_str(), "", ""];
                 let mut packer = Packer::with_capacity(10, 1);
-                let attributes = attributes.as_bytes();
+                let (shared, own) = all.as_bytes().split_at(split);
+                let attributes = [shared, own];
                 let outline = Outline { trace_state: state, flags, name, attributes };
                 packer.push(span.head(), &outline);
                 packer.push(span.head(), &outline);

@@ -48,8 +48,8 @@ impl Common {
             k.cookie == cookie
                 && k.introduced == introduced
                 && k.is_server == c.is_server
-                && k.host == x.host
-                && k.user_agent == x.user_agent
+                && k.host == x.head.host
+                && k.user_agent == x.head.user_agent
                 && k.version == version(x)
                 && is_plain(x, c)
         })
@@ -61,8 +61,8 @@ impl Common {
             introduced,
             is_server: c.is_server,
             version: version(x),
-            host: x.host.clone(),
-            user_agent: x.user_agent.clone(),
+            host: x.head.host.clone(),
+            user_agent: x.head.user_agent.clone(),
         });
         self.server = server(x, c);
         self.origin.clear();
@@ -98,8 +98,8 @@ impl Common {
             out.text(s::NETWORK_TRANSPORT, e.transport);
         }
         out.text(s::NETWORK_PROTOCOL_VERSION, version(x));
-        if !x.user_agent.is_empty() {
-            out.text(s::USER_AGENT_ORIGINAL, cut(&x.user_agent, TEXT_MAX));
+        if !x.head.user_agent.is_empty() {
+            out.text(s::USER_AGENT_ORIGINAL, cut(&x.head.user_agent, TEXT_MAX));
         }
     }
 
@@ -136,11 +136,11 @@ impl Commons {
 
 /// Whether nothing but host and agent of a request is in the common part.
 fn is_plain(x: &Exchange, c: &Context<'_>) -> bool {
-    x.target.starts_with('/')
-        && x.method != "CONNECT"
+    x.head.target.starts_with('/')
+        && x.head.method != "CONNECT"
         && c.proxied.is_none()
-        && x.forwarded.is_empty()
-        && x.forwarded_for.is_empty()
+        && x.head.forwarded.is_empty()
+        && x.head.forwarded_for.is_empty()
 }
 
 fn origin(url: &mut String, server: &(Str, u16)) {
@@ -160,8 +160,11 @@ fn server(x: &Exchange, c: &Context<'_>) -> (Str, u16) {
         Some(e) => (e.peer.clone(), e.peer_port),
         None => (Str::default(), 0),
     };
-    let named =
-        absolute_authority(&x.target).unwrap_or(if x.method == "CONNECT" { &x.target } else { &x.host });
+    let named = absolute_authority(&x.head.target).unwrap_or(if x.head.method == "CONNECT" {
+        &x.head.target
+    } else {
+        &x.head.host
+    });
     let named = named.rsplit('@').next().unwrap_or(named);
     let (host, named_port) = split_port(named);
     if host.is_empty() || c.ends.is_some_and(|e| e.transport == "unix" && c.is_server) {
@@ -173,10 +176,10 @@ fn server(x: &Exchange, c: &Context<'_>) -> (Str, u16) {
 
 /// First address of `X-Forwarded-For`, or of `Forwarded`'s first `for=` (RFC 7239), without port.
 fn forwarded_for(x: &Exchange) -> Option<&str> {
-    let first = if x.forwarded.is_empty() {
-        x.forwarded_for.split(',').next()?.trim()
+    let first = if x.head.forwarded.is_empty() {
+        x.head.forwarded_for.split(',').next()?.trim()
     } else {
-        let element = x.forwarded.split(',').next()?;
+        let element = x.head.forwarded.split(',').next()?;
         let value = element.split(';').find_map(|p| {
             let (key, value) = p.trim().split_once('=')?;
             key.eq_ignore_ascii_case("for").then_some(value)
@@ -194,7 +197,9 @@ mod tests {
     use crate::engine::EngineConfig;
     use crate::sample::Sampling;
     use crate::settings::Instrumented;
+    use std::sync::Arc;
     use telegen_model::Scope;
+    use telegen_wire::http1::RequestHead;
 
     fn config() -> EngineConfig {
         EngineConfig {
@@ -220,14 +225,15 @@ mod tests {
     }
 
     fn request() -> Exchange {
-        Exchange {
+        let head = RequestHead {
             method: "GET".into(),
             target: "/a".into(),
             version: 1,
             host: "shop:80".into(),
             user_agent: "curl".into(),
-            ..Exchange::default()
-        }
+            ..RequestHead::default()
+        };
+        Exchange { head: head.into(), ..Exchange::default() }
     }
 
     /// What a table that knows one request says of another, and what one says that knows nothing.
@@ -245,18 +251,20 @@ mod tests {
         let (config, ends) = (config(), ends());
         for is_server in [false, true] {
             let context = Context { ends: Some(&ends), proxied: None, is_server, config: &config };
-            let changed: [fn(&mut Exchange); 7] = [
-                |x| x.host = "other".into(),
-                |x| x.user_agent = "wget".into(),
-                |x| x.version = 0,
-                |x| x.head_brief = true,
-                |x| x.forwarded_for = "192.0.2.1".into(),
-                |x| x.forwarded = "for=192.0.2.2".into(),
-                |x| x.target = "http://absolute:81/a".into(),
+            let changed: [fn(&mut RequestHead); 7] = [
+                |h| h.host = "other".into(),
+                |h| h.user_agent = "wget".into(),
+                |h| h.version = 0,
+                // Brief, below.
+                |_| {},
+                |h| h.forwarded_for = "192.0.2.1".into(),
+                |h| h.forwarded = "for=192.0.2.2".into(),
+                |h| h.target = "http://absolute:81/a".into(),
             ];
             for (i, change) in changed.into_iter().enumerate() {
                 let mut other = request();
-                change(&mut other);
+                change(Arc::make_mut(&mut other.head));
+                other.head_brief = i == 3;
                 for (first, x) in [(&request(), &other), (&other, &request())] {
                     let [known, fresh] = after(first, x, &context, 0);
                     assert_eq!(known, fresh, "{is_server} {i}");
@@ -295,7 +303,8 @@ mod tests {
         let context = Context { ends: Some(&ends), proxied: None, is_server: false, config: &config };
         let url = |host: &str| {
             let mut commons = Commons::new();
-            let x = Exchange { host: host.into(), ..request() };
+            let mut x = request();
+            Arc::make_mut(&mut x.head).host = host.into();
             commons.of((1, 0), &x, &context).full_url("/a", None)
         };
         assert_eq!(url("shop:80"), "http://shop/a");

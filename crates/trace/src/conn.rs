@@ -1,12 +1,14 @@
 //! A connection as user space knows it: who it is, and its records back in order.
 
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 use telegen_bpf::abi::{ConnRecord, DataRecord, EndRecord};
 use telegen_model::{ProcessKey, Str};
 use telegen_sys::TICK_NS;
-use telegen_wire::http1;
+use telegen_wire::http1::{self, RequestHead};
 
+use crate::shape::Shape;
 use crate::tree;
 use crate::unread::Traffic;
 
@@ -149,6 +151,10 @@ pub(crate) struct Conn {
     pub(crate) proxied: Option<(Str, u16)>,
     /// TCP sequence number of position 0 of the request direction, once one was told.
     pub(crate) seq: Option<u32>,
+    /// The last request that was asked, and the hash of its method and target.
+    pub(crate) asked: Option<(Arc<RequestHead>, u64)>,
+    /// What the last request that ended says.
+    pub(crate) shape: Option<Arc<Shape>>,
     expected: u32,
     lost: u32,
     held: Vec<Held>,
@@ -169,6 +175,8 @@ impl Conn {
             proxy_done: false,
             proxied: None,
             seq: None,
+            asked: None,
+            shape: None,
             expected: 0,
             lost: 0,
             held: Vec::new(),

@@ -9,6 +9,7 @@ use telegen_bpf::abi::{
 };
 use telegen_bpf::{Counters, ProcTable, Record};
 use telegen_model::{ProcessKey, ResourceGroup, Scope, Signal, Str};
+use telegen_otlp::pack::Attributes;
 use telegen_processes::{Exec, Execution, Process, Table};
 use telegen_selfmon::{Counter, Gauge, SelfMon};
 use telegen_sys::{Clock, TICK_NS};
@@ -176,6 +177,8 @@ pub struct Engine {
     pub(crate) edges: Vec<Edge>,
     pub(crate) routes: Routes,
     pub(crate) commons: Commons,
+    /// Attributes of the span that is pushed, for their room.
+    pub(crate) own: Attributes,
     /// Requests that were made and are not in the ledger yet.
     pub(crate) produced: u64,
     /// For hashing heads alike at both ends.
@@ -220,6 +223,7 @@ impl Engine {
             edges: Vec::new(),
             routes,
             commons: Commons::new(),
+            own: Attributes::new(),
             produced: 0,
             hasher: RandomState::default(),
             meters,
@@ -562,7 +566,8 @@ impl Engine {
         let opened = http.opened().wrapping_sub(opened) as usize;
         if opened > 0 {
             let end = finish::End { cookie, server, ends: conn.ends.as_ref(), seq: conn.seq };
-            finish::open_requests(&mut self.trees, &self.hasher, &end, http.newest(opened));
+            let end = (&end, &mut conn.asked);
+            finish::open_requests(&mut self.trees, &self.hasher, end, http.newest(opened));
         }
         let garbage = http.garbage().is_some();
         let deadline = http.next_deadline().unwrap_or(0);

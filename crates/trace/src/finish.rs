@@ -5,15 +5,19 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use telegen_model::{Exemplar, NumberValue, PackedSpans, Records, Resource, ResourceGroup, Signal, Str};
-use telegen_otlp::pack::Packer;
-use telegen_wire::http1::{Exchange, Outcome};
+use telegen_otlp::pack::{Attributes, Outline, Packer};
+use telegen_processes::Process;
+use telegen_wire::http1::{Exchange, Outcome, RequestHead};
 
-use crate::conn::{self, Endpoints};
-use crate::engine::{Engine, SPANS_MAX};
-use crate::red::Side;
+use crate::common::Commons;
+use crate::conn::{self, Conn, Endpoints};
+use crate::engine::{Engine, EngineConfig, SPANS_MAX};
+use crate::red::{Recorded, Red, Request, Side};
+use crate::route::Routes;
 use crate::settings::Instrumented;
-use crate::span::{self, Context, Draft, Measured};
-use crate::tree::{Finished, Left, Opened, Trees};
+use crate::shape::{Origin, Shape};
+use crate::span::{self, Context, Measured};
+use crate::tree::{Finished, Found, Left, Opened, Trees};
 
 /// Where SDKs send their spans.
 const TRACES_PATH: &str = "/v1/traces";
@@ -31,10 +35,18 @@ pub(crate) struct End<'a> {
 pub(crate) fn open_requests<'a>(
     trees: &mut Trees,
     hasher: &RandomState,
-    end: &End<'_>,
+    (end, asked): (&End<'_>, &mut Option<(Arc<RequestHead>, u64)>),
     newest: impl Iterator<Item = &'a mut Exchange>,
 ) {
     for x in newest {
+        let hash = match asked {
+            Some((head, hash)) if Arc::ptr_eq(head, &x.head) => *hash,
+            _ => {
+                let hash = hasher.hash_one((x.head.method.as_str(), x.head.target.as_str()));
+                *asked = Some((x.head.clone(), hash));
+                hash
+            }
+        };
         let opened = Opened {
             side: if end.server { Side::Server } else { Side::Client },
             cookie: end.cookie,
@@ -46,7 +58,7 @@ pub(crate) fn open_requests<'a>(
             blocking: x.request_blocking,
             context: x.context.as_ref(),
             place: conn::place_of(end.ends, end.seq, x.request_pos),
-            head: hasher.hash_one((x.method.as_str(), x.target.as_str())),
+            head: hash,
         };
         x.id = trees.open(&opened);
     }
@@ -64,7 +76,7 @@ impl Engine {
 
     /// `false` when the request leaves nothing behind but counts.
     fn finish_exchange(&mut self, cookie: u64, x: &Exchange) -> bool {
-        let Some(conn) = self.conns.get(&cookie) else { return false };
+        let Some(conn) = self.conns.get_mut(&cookie) else { return false };
         let pid = (x.request_exec >> 32) as u32;
         let exact = conn.owner.pid == pid;
         let process = if exact { self.table.get_exact(conn.owner) } else { self.table.get(pid) };
@@ -90,59 +102,49 @@ impl Engine {
             ledger.lost(Signal::Traces, "tap", why, 1);
             return false;
         }
-        let context = Context {
-            ends: conn.ends.as_ref(),
-            proxied: conn.proxied.as_ref(),
-            is_server: conn.is_server,
-            config: &self.config,
-        };
-        let exports_traces = process.exports_traces;
-        let common = self.commons.of((cookie, conn.introduced), x, &context);
-        let mut measured = Measured::of(x, &context, common);
-        if conn.is_server && !x.head_brief && !x.is_otlp {
-            let (path, _) = span::path_and_query(&x.target);
-            let found = !matches!(measured.status, 0 | 404);
-            measured.route = self.routes.of(Arc::as_ptr(&process.instance_resource) as usize, path, found);
-        }
-        let without = if x.head_brief {
+        if x.head_brief {
             ledger.lost(Signal::Traces, "tap", "over_budget", 1);
-            Some("over_budget")
-        } else if x.is_otlp {
-            Some("otlp")
-        } else if !self.config.spans {
-            Some("traces_disabled")
-        } else if exports_traces && self.config.instrumented != Instrumented::All {
-            Some("instrumented")
-        } else {
-            None
-        };
-        let mut spare = self.trees.blank();
-        let mut attributes =
-            spare.as_mut().map(|f| std::mem::take(&mut f.draft.attributes)).unwrap_or_default();
-        if without.is_none() {
-            span::attributes(&mut attributes, x, &context, &measured, common);
         }
-        let unwanted = exports_traces && self.config.instrumented == Instrumented::None;
-        let exemplar = if unwanted {
-            None
-        } else {
-            let ended = self.clock.wall(measured.end);
-            self.out.red.record(measured.request(&process.instance_resource, x, ended))
+        let head_end = x.response_end.max(x.request_start);
+        let request = Request {
+            seconds: (head_end - x.request_start) as f64 / 1e9,
+            request_body: x.request_body_size,
+            response_body: x.response_body_size,
+            now: self.clock.wall(head_end),
         };
-        let peer = match measured.side {
-            Side::Client => measured.server.0.clone(),
-            Side::Server => conn.ends.as_ref().map(|e| e.peer.clone()).unwrap_or_default(),
+        let known = conn.shape.clone().filter(|shape| shape.fits(x, conn, process));
+        let known = known.and_then(|shape| match shape.series.map(|id| self.out.red.record(id, &request)) {
+            Some(Recorded::Ended) => None,
+            recorded => Some((shape, recorded)),
+        });
+        let (shape, recorded) = match known {
+            Some(known) => known,
+            None => {
+                let mut maker = Maker {
+                    config: &self.config,
+                    commons: &mut self.commons,
+                    routes: &mut self.routes,
+                    red: &self.out.red,
+                };
+                let (shape, again) = maker.shape((cookie, conn), process, x, request.now);
+                let shape = Arc::new(shape);
+                conn.shape = again.then(|| shape.clone());
+                let recorded = shape.series.map(|id| self.out.red.record(id, &request));
+                (shape, recorded)
+            }
         };
+        let head = span::head(x, shape.side, shape.failed);
+        let exports = x.head.is_otlp && !conn.is_server && x.head.target.ends_with(TRACES_PATH);
         let finished = Finished {
-            draft: Draft::new(&context, &mut measured, attributes),
-            without,
-            resource: process.resource.clone(),
-            instance: process.instance_resource.clone(),
-            exemplar,
-            service: Str::from(process.service.name.as_str()),
-            peer,
-            failed: measured.failed(),
-            nanos: measured.end - measured.start,
+            nanos: head.end - head.start,
+            head,
+            shape,
+            trace_state: Str::default(),
+            flags: 0,
+            found: Found::Root,
+            request_body: x.request_body_size,
+            response_body: x.response_body_size,
+            exemplar: recorded == Some(Recorded::WithExemplar),
             response_exec: if x.response_start == 0 { 0 } else { x.response_exec },
             response_blocking: x.response_blocking,
             end: x.response_end,
@@ -150,18 +152,10 @@ impl Engine {
         if x.head_brief {
             self.table.mark_over_budget(pid, self.clock.wall(x.response_end));
         }
-        let exports = x.is_otlp && !conn.is_server && x.target.ends_with(TRACES_PATH);
         if exports {
             self.mark_exporter(pid);
         }
-        let finished = match spare {
-            Some(mut spare) => {
-                *spare = finished;
-                spare
-            }
-            None => Box::new(finished),
-        };
-        self.trees.finish(x.id, x.context.as_ref(), finished);
+        self.trees.finish(x.id, x.context.as_ref(), Box::new(finished));
         true
     }
 
@@ -178,7 +172,7 @@ impl Engine {
         let mut all = std::mem::take(&mut self.left);
         for left in all.drain(..) {
             match left {
-                Left::Span(f) => self.push_span(f),
+                Left::Span(mut f) => self.push_span(&mut f),
                 // It was told as lost when it ended.
                 Left::Discarded("over_budget") => {}
                 Left::Discarded(reason) => self.selfmon.ledger.discarded(Signal::Traces, reason, 1),
@@ -192,25 +186,28 @@ impl Engine {
         }
     }
 
-    fn push_span(&mut self, mut f: Box<Finished>) {
-        let head = &mut f.draft.head;
+    fn push_span(&mut self, f: &mut Finished) {
+        let head = &mut f.head;
         head.start = self.clock.wall(head.start);
         head.end = self.clock.wall(head.end);
-        if let Some(key) = &f.exemplar {
+        let shape = &f.shape;
+        if let (true, Some(series)) = (f.exemplar, shape.series) {
             let exemplar = Exemplar {
                 time: head.end,
                 value: NumberValue::Double(f.nanos as f64 / 1e9),
                 trace_id: head.trace_id,
                 span_id: head.span_id,
             };
-            self.out.red.exemplify(&f.instance, key, exemplar);
+            self.out.red.exemplify(series, exemplar);
         }
+        self.own.clear();
+        span::sizes(&mut self.own, f.request_body, f.response_body);
+        f.found.write(&mut self.own);
         let group = self
             .groups
-            .entry(Arc::as_ptr(&f.resource) as usize)
-            .or_insert_with(|| Group::new(f.resource.clone()));
-        group.push(&f.draft);
-        self.trees.recycle(f);
+            .entry(Arc::as_ptr(&shape.resource) as usize)
+            .or_insert_with(|| Group::new(shape.resource.clone()));
+        group.push(f, &self.own);
         self.gathered += 1;
         if self.gathered >= SPANS_MAX {
             self.flush();
@@ -245,6 +242,85 @@ impl Engine {
     }
 }
 
+/// What shapes are made with.
+struct Maker<'a> {
+    config: &'a EngineConfig,
+    commons: &'a mut Commons,
+    routes: &'a mut Routes,
+    red: &'a Red,
+}
+
+impl Maker<'_> {
+    /// The shape of a request, and whether it is that of others like it: what is beyond a bound is counted each time.
+    fn shape(
+        &mut self,
+        (cookie, conn): (u64, &Conn),
+        process: &Process,
+        x: &Exchange,
+        now: u64,
+    ) -> (Shape, bool) {
+        let context = Context {
+            ends: conn.ends.as_ref(),
+            proxied: conn.proxied.as_ref(),
+            is_server: conn.is_server,
+            config: self.config,
+        };
+        let common = self.commons.of((cookie, conn.introduced), x, &context);
+        let mut measured = Measured::of(x, &context, common);
+        let mut again = true;
+        if conn.is_server && !x.head_brief && !x.head.is_otlp {
+            let (path, _) = span::path_and_query(&x.head.target);
+            let found = !matches!(measured.status, 0 | 404);
+            measured.route = self.routes.of(Arc::as_ptr(&process.instance_resource) as usize, path, found);
+            // A path may become known.
+            again = measured.route.as_ref().is_some_and(|route| !self.routes.is_overflow(route));
+        }
+        let instrumented = self.config.instrumented;
+        let without = if x.head_brief {
+            Some("over_budget")
+        } else if x.head.is_otlp {
+            Some("otlp")
+        } else if !self.config.spans {
+            Some("traces_disabled")
+        } else if process.exports_traces && instrumented != Instrumented::All {
+            Some("instrumented")
+        } else {
+            None
+        };
+        let mut attributes = Attributes::new();
+        if without.is_none() {
+            span::attributes(&mut attributes, x, &context, &measured, common);
+        }
+        let unwanted = process.exports_traces && instrumented == Instrumented::None;
+        let series = if unwanted {
+            None
+        } else {
+            let series = self.red.series(&process.instance_resource, &measured.series(), now);
+            again &= series.is_some_and(|(_, own)| own);
+            series.map(|(id, _)| id)
+        };
+        let peer = match measured.side {
+            Side::Client => measured.server.0.clone(),
+            Side::Server => conn.ends.as_ref().map(|e| e.peer.clone()).unwrap_or_default(),
+        };
+        let shape = Shape {
+            origin: Origin::of(x, conn, process),
+            side: measured.side,
+            method: if measured.method == "_OTHER" { "HTTP" } else { measured.method },
+            failed: measured.failed(),
+            route: measured.route,
+            attributes,
+            without,
+            resource: process.resource.clone(),
+            instance: process.instance_resource.clone(),
+            series,
+            service: Str::from(process.service.name.as_str()),
+            peer,
+        };
+        (shape, again)
+    }
+}
+
 /// The spans of one resource, gathered to be pushed together.
 pub(crate) struct Group {
     resource: Arc<Resource>,
@@ -259,12 +335,18 @@ impl Group {
         Group { resource, spans: Packer::default(), lately: (0, 0) }
     }
 
-    fn push(&mut self, draft: &Draft) {
+    fn push(&mut self, f: &Finished, own: &Attributes) {
         if self.spans.is_empty() {
             let (bytes, spans) = self.lately;
             self.spans = Packer::with_capacity(bytes + bytes / 8, spans + spans / 8);
         }
-        self.spans.push(draft.head, &draft.outline());
+        let outline = Outline {
+            trace_state: &f.trace_state,
+            flags: f.flags,
+            name: f.shape.name(),
+            attributes: [f.shape.attributes.as_bytes(), own.as_bytes()],
+        };
+        self.spans.push(f.head, &outline);
     }
 
     fn take(&mut self) -> Option<PackedSpans> {

@@ -60,12 +60,12 @@ impl Counts {
 
     fn add(&mut self, edge: &Edge) {
         self.requests += 1;
-        self.failed += u64::from(edge.failed);
-        if let Some(seconds) = edge.client_seconds {
-            self.client.record(seconds);
+        self.failed += u64::from(edge.failed());
+        if let Some(client) = &edge.client {
+            self.client.record(client.seconds());
         }
-        if let Some(seconds) = edge.server_seconds {
-            self.server.record(seconds);
+        if let Some(server) = &edge.server {
+            self.server.record(server.seconds());
         }
     }
 }
@@ -110,17 +110,11 @@ impl Graph {
     pub(crate) fn record(&self, edges: impl Iterator<Item = Edge>, now: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut edges = edges.peekable();
-        while let Some(mut edge) = edges.next() {
-            let as_told = (edge.client.clone(), edge.server.clone());
-            let stats = state.stats(&mut edge, now);
+        while let Some(edge) = edges.next() {
+            let stats = state.stats(&edge, now);
             stats.add(&edge);
             // Most come in runs of the same two services.
-            let same = |e: &Edge| {
-                (&e.client, &e.server) == (&as_told.0, &as_told.1)
-                    && e.client_seconds.is_some() == edge.client_seconds.is_some()
-                    && e.server_seconds.is_some() == edge.server_seconds.is_some()
-            };
-            while let Some(more) = edges.next_if(same) {
+            while let Some(more) = edges.next_if(|e| e.is_between_the_same(&edge)) {
                 stats.add(&more);
             }
         }
@@ -129,14 +123,16 @@ impl Graph {
 
 impl State {
     /// Where a request between two services is counted; a peer beyond the most that are told apart loses its name.
-    fn stats(&mut self, edge: &mut Edge, now: u64) -> &mut Stats {
-        let both = edge.client_seconds.is_some() && edge.server_seconds.is_some();
-        if edge.client_seconds.is_none() {
-            self.bound(&edge.server.clone(), true, &mut edge.client);
-        } else if edge.server_seconds.is_none() {
-            self.bound(&edge.client.clone(), false, &mut edge.server);
+    fn stats(&mut self, edge: &Edge, now: u64) -> &mut Stats {
+        let both = edge.client.is_some() && edge.server.is_some();
+        let (client, server) = edge.names();
+        let (mut client, mut server) = (client.clone(), server.clone());
+        if edge.client.is_none() {
+            self.bound(&server, true, &mut client);
+        } else if edge.server.is_none() {
+            self.bound(&client, false, &mut server);
         }
-        let mut key = (edge.client.clone(), edge.server.clone(), both);
+        let mut key = (client, server, both);
         if self.edges.len() >= EDGES_MAX && !self.edges.contains_key(&key) {
             self.overflowed += 1;
             key = (Str::const_new(OTHER), Str::const_new(OTHER), false);
@@ -277,14 +273,17 @@ impl MetricSource for Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shape::{Shape, tests::shape};
+    use crate::tree::Gone;
 
     fn edge(client: &str, server: &str, ends: (bool, bool), failed: bool) -> Edge {
+        let end = |service: &str, peer: &str, nanos| {
+            let shape = Shape { service: service.into(), peer: peer.into(), failed, ..shape() };
+            Gone { shape: Arc::new(shape), nanos }
+        };
         Edge {
-            client: client.into(),
-            server: server.into(),
-            client_seconds: ends.0.then_some(0.1),
-            server_seconds: ends.1.then_some(0.2),
-            failed,
+            client: ends.0.then(|| end(client, server, 100_000_000)),
+            server: ends.1.then(|| end(server, client, 200_000_000)),
         }
     }
 

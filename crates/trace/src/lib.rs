@@ -28,6 +28,8 @@ mod route;
 mod sample;
 pub mod settings;
 #[cfg(feature = "engine")]
+mod shape;
+#[cfg(feature = "engine")]
 mod span;
 #[cfg(feature = "engine")]
 mod sums;

@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
+use slotmap::SlotMap;
 use telegen_model::{
     Attrs, Exemplar, KeyValue, Metric, MetricData, NumberValue, Records, Resource, ResourceGroup, Scope, Str,
     Temporality, Value, semconv as s,
@@ -62,15 +63,30 @@ impl Hash for SeriesKey {
     }
 }
 
+slotmap::new_key_type! {
+    /// A series, for as long as it is used.
+    pub(crate) struct SeriesId;
+}
+
 /// One finished request.
-pub(crate) struct Request<'a> {
-    pub(crate) resource: &'a Arc<Resource>,
-    pub(crate) key: SeriesKey,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
     pub(crate) seconds: f64,
     pub(crate) request_body: Option<u64>,
     pub(crate) response_body: Option<u64>,
     /// ns since 1970.
     pub(crate) now: u64,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// It was counted.
+    Counted,
+    /// It was, and an exemplar is wanted: most requests are not asked for one.
+    WithExemplar,
+    /// It was not: its series had no request for long and has ended.
+    Ended,
 }
 
 /// How metrics are kept.
@@ -137,16 +153,16 @@ struct Series {
 
 struct Instance {
     resource: Arc<Resource>,
-    series: HashMap<SeriesKey, Series, RandomState>,
+    series: HashMap<SeriesKey, SeriesId, RandomState>,
     /// By side.
-    overflow: [Option<Series>; 2],
-    used: u64,
+    overflow: [Option<SeriesId>; 2],
 }
 
 struct State {
     settings: RedSettings,
     bounds: [Arc<[f64]>; 3],
     instances: HashMap<usize, Instance, RandomState>,
+    series: SlotMap<SeriesId, Series>,
     /// Time of the last export collection: where a difference begins.
     exported: u64,
     wants_delta: bool,
@@ -182,6 +198,7 @@ impl Red {
             settings,
             bounds: [DURATION_BOUNDS.into(), size.clone(), size],
             instances: HashMap::default(),
+            series: SlotMap::with_key(),
             exported: now,
             wants_delta: false,
             overflowed: 0,
@@ -196,23 +213,30 @@ impl Red {
         (state.overflowed, state.refused)
     }
 
-    /// Counts a request. Gives its series where an exemplar is wanted: most requests are not asked for one.
-    pub(crate) fn record(&self, request: Request<'_>) -> Option<Box<SeriesKey>> {
-        self.lock().record(request)
+    /// The series of a service instance's requests, made where there is none; `true` when it is one of its own, which
+    /// may be remembered. Nothing where there is no room for the instance. `now`: ns since 1970.
+    pub(crate) fn series(
+        &self,
+        resource: &Arc<Resource>,
+        key: &SeriesKey,
+        now: u64,
+    ) -> Option<(SeriesId, bool)> {
+        self.lock().series(resource, key, now)
+    }
+
+    /// Counts a request.
+    pub(crate) fn record(&self, series: SeriesId, request: &Request) -> Recorded {
+        match self.lock().series.get_mut(series) {
+            Some(series) => series.record(request),
+            None => Recorded::Ended,
+        }
     }
 
     /// Takes the exemplar of a request that was counted, now that its span is kept.
-    pub(crate) fn exemplify(&self, resource: &Arc<Resource>, key: &SeriesKey, exemplar: Exemplar) {
+    pub(crate) fn exemplify(&self, series: SeriesId, exemplar: Exemplar) {
         let NumberValue::Double(value) = exemplar.value else { return };
         let mut state = self.lock();
-        let Some(instance) = state.instances.get_mut(&(Arc::as_ptr(resource) as usize)) else { return };
-        let series = match instance.series.get_mut(key) {
-            Some(series) => series,
-            None => match &mut instance.overflow[key.side as usize] {
-                Some(series) => series,
-                None => return,
-            },
-        };
+        let Some(series) = state.series.get_mut(series) else { return };
         if let Some(delta) = &mut series.delta {
             delta[0].exemplify(exemplar.clone(), value);
         }
@@ -226,9 +250,9 @@ impl Red {
 }
 
 impl State {
-    fn record(&mut self, r: Request<'_>) -> Option<Box<SeriesKey>> {
+    fn series(&mut self, resource: &Arc<Resource>, key: &SeriesKey, now: u64) -> Option<(SeriesId, bool)> {
         // Instances share one resource: its address is its identity while the instance holds it.
-        let id = Arc::as_ptr(r.resource) as usize;
+        let id = Arc::as_ptr(resource) as usize;
         let full = self.instances.len() >= INSTANCES_MAX;
         let instance = match self.instances.entry(id) {
             Entry::Occupied(known) => known.into_mut(),
@@ -237,46 +261,26 @@ impl State {
                 return None;
             }
             Entry::Vacant(free) => free.insert(Instance {
-                resource: r.resource.clone(),
+                resource: resource.clone(),
                 series: HashMap::default(),
                 overflow: [None, None],
-                used: r.now,
             }),
         };
-        instance.used = r.now;
         let (bounds, exponential, delta) = (&self.bounds, self.settings.exponential, self.wants_delta);
-        let full = instance.series.len() >= self.settings.max_series;
-        let mut wanted = None;
-        let series = match instance.series.get_mut(&r.key) {
-            Some(series) => series,
-            None if full => {
-                self.overflowed += 1;
-                let attrs = || Attrs::from([KeyValue::new("otel.metric.overflow", true)]);
-                instance.overflow[r.key.side as usize]
-                    .get_or_insert_with(|| Series::new(attrs(), r.now, bounds, exponential, delta))
-            }
-            None => {
-                let attrs = attributes(&r.key);
-                wanted = Some(Box::new(r.key.clone()));
-                instance
-                    .series
-                    .entry(r.key.clone())
-                    .or_insert_with(|| Series::new(attrs, r.now, bounds, exponential, delta))
-            }
-        };
-        series.used = r.now;
-        if wanted.is_none() && series.total[0].wants_exemplar(r.seconds, r.now) {
-            wanted = Some(Box::new(r.key));
+        let new = |attrs| Series::new(attrs, now, bounds, exponential, delta);
+        if let Some(id) = instance.series.get(key) {
+            return Some((*id, true));
         }
-        let values = [Some(r.seconds), r.request_body.map(|b| b as f64), r.response_body.map(|b| b as f64)];
-        for (i, value) in values.into_iter().enumerate() {
-            let Some(value) = value else { continue };
-            if let Some(delta) = &mut series.delta {
-                delta[i].record(value);
-            }
-            series.total[i].record(value);
+        if instance.series.len() >= self.settings.max_series {
+            self.overflowed += 1;
+            let attrs = || Attrs::from([KeyValue::new("otel.metric.overflow", true)]);
+            let all = &mut self.series;
+            let id = instance.overflow[key.side as usize].get_or_insert_with(|| all.insert(new(attrs())));
+            return Some((*id, false));
         }
-        wanted
+        let id = self.series.insert(new(attributes(key)));
+        instance.series.insert(key.clone(), id);
+        Some((id, true))
     }
 
     fn collect(&mut self, scope: &Scope, reader: Reader, now: u64) -> Vec<ResourceGroup> {
@@ -294,10 +298,7 @@ impl State {
         let mut groups: Vec<ResourceGroup> = Vec::new();
         // Two resources of one content are one writer: an instance whose process table entry was made anew.
         for instance in self.instances.values_mut() {
-            let metrics = instance.metrics(&window);
-            if export.is_some() {
-                instance.exported(delta, &self.bounds, self.settings.exponential);
-            }
+            let metrics = instance.metrics(&self.series, &window);
             if !metrics.is_empty() {
                 groups.push(ResourceGroup {
                     resource: instance.resource.clone(),
@@ -308,9 +309,25 @@ impl State {
         }
         if export.is_some() {
             self.exported = now;
+            for s in self.series.values_mut() {
+                s.exported(delta, &self.bounds, self.settings.exponential);
+            }
+            let all = &mut self.series;
+            let idle = |s: Option<&Series>| s.is_none_or(|s| now.saturating_sub(s.used) >= IDLE_NS);
             self.instances.retain(|_, i| {
-                i.series.retain(|_, s| now.saturating_sub(s.used) < IDLE_NS);
-                now.saturating_sub(i.used) < IDLE_NS
+                i.series.retain(|_, id| {
+                    let ends = idle(all.get(*id));
+                    if ends {
+                        all.remove(*id);
+                    }
+                    !ends
+                });
+                // What is beyond the bound is told of until nothing of the instance is in use.
+                let ends = i.series.is_empty() && i.overflow.iter().flatten().all(|id| idle(all.get(*id)));
+                if ends {
+                    i.overflow.iter().flatten().for_each(|id| drop(all.remove(*id)));
+                }
+                !ends
             });
         }
         groups
@@ -318,13 +335,13 @@ impl State {
 }
 
 impl Instance {
-    fn metrics(&self, window: &Window) -> Vec<Metric> {
+    fn metrics(&self, all: &SlotMap<SeriesId, Series>, window: &Window) -> Vec<Metric> {
         let mut out = Vec::new();
         for (side, names) in [(Side::Server, &NAMES[0]), (Side::Client, &NAMES[1])] {
             for (i, (name, unit, help)) in names.iter().enumerate() {
-                let own = self.series.iter().filter(|(k, _)| k.side == side).map(|(_, s)| s);
-                let extra = self.overflow[side as usize].iter();
-                if let Some(data) = points(own.chain(extra), i, window) {
+                let own = self.series.iter().filter(|(k, _)| k.side == side).map(|(_, id)| id);
+                let ids = own.chain(&self.overflow[side as usize]);
+                if let Some(data) = points(ids.filter_map(|id| all.get(*id)), i, window) {
                     out.push(Metric {
                         name: Str::const_new(name),
                         description: Str::const_new(help),
@@ -335,18 +352,6 @@ impl Instance {
             }
         }
         out
-    }
-
-    fn exported(&mut self, delta: bool, bounds: &[Arc<[f64]>; 3], exponential: bool) {
-        for s in self.series.values_mut().chain(self.overflow.iter_mut().flatten()) {
-            s.total.iter_mut().for_each(Hist::told);
-            if delta {
-                match &mut s.delta {
-                    Some(d) => d.iter_mut().for_each(Hist::clear),
-                    None => s.delta = Some(Series::hists(bounds, exponential)),
-                }
-            }
-        }
     }
 }
 
@@ -393,6 +398,31 @@ impl Series {
             used: now,
             total: Series::hists(bounds, exponential),
             delta: delta.then(|| Series::hists(bounds, exponential)),
+        }
+    }
+
+    fn record(&mut self, r: &Request) -> Recorded {
+        self.used = r.now;
+        let wanted = self.total[0].wants_exemplar(r.seconds, r.now);
+        let values = [Some(r.seconds), r.request_body.map(|b| b as f64), r.response_body.map(|b| b as f64)];
+        for (i, value) in values.into_iter().enumerate() {
+            let Some(value) = value else { continue };
+            if let Some(delta) = &mut self.delta {
+                delta[i].record(value);
+            }
+            self.total[i].record(value);
+        }
+        if wanted { Recorded::WithExemplar } else { Recorded::Counted }
+    }
+
+    /// An export has told of it.
+    fn exported(&mut self, delta: bool, bounds: &[Arc<[f64]>; 3], exponential: bool) {
+        self.total.iter_mut().for_each(Hist::told);
+        if delta {
+            match &mut self.delta {
+                Some(d) => d.iter_mut().for_each(Hist::clear),
+                None => self.delta = Some(Series::hists(bounds, exponential)),
+            }
         }
     }
 

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use memchr::{memchr, memchr2};
-use telegen_model::{Resource, SpanHead, SpanId, SpanKind, SpanStatus, Str, TraceId, semconv as s};
-use telegen_otlp::pack::{Attributes, Outline};
+use telegen_model::{SpanHead, SpanId, SpanKind, SpanStatus, Str, TraceId, semconv as s};
+use telegen_otlp::pack::Attributes;
 use telegen_wire::http1::{Exchange, Outcome};
 use telegen_wire::mask;
 
 use crate::common::Common;
 use crate::conn::Endpoints;
 use crate::engine::{EngineConfig, cut};
-use crate::red::{Request, SeriesKey, Side};
+use crate::red::{SeriesKey, Side};
 
 /// Longest text of an attribute, in bytes.
 pub(crate) const TEXT_MAX: usize = 2048;
@@ -31,9 +31,6 @@ pub(crate) struct Measured {
     pub(crate) status: u16,
     pub(crate) version: &'static str,
     pub(crate) error: Option<&'static str>,
-    /// Monotonic ns, as is the end.
-    pub(crate) start: u64,
-    pub(crate) end: u64,
     /// Client side.
     pub(crate) server: (Str, u16),
     /// Server side, where it is known.
@@ -59,7 +56,7 @@ fn known_method(method: &str) -> &'static str {
 
 /// The protocol's version; of a brief head it is not among the bytes that were passed.
 pub(crate) fn version(x: &Exchange) -> &'static str {
-    match (x.head_brief, x.version) {
+    match (x.head_brief, x.head.version) {
         (true, _) => "",
         (false, 0) => "1.0",
         (false, _) => "1.1",
@@ -77,44 +74,30 @@ impl Measured {
         };
         Measured {
             side: if c.is_server { Side::Server } else { Side::Client },
-            method: known_method(&x.method),
+            method: known_method(&x.head.method),
             status: x.status.unwrap_or(0),
             version: version(x),
             error,
-            start: x.request_start,
-            // Another thread may have read the answer before the sender's own record was made.
-            end: x.response_end.max(x.request_start),
             // Only a client's measurements tell it.
             server: if c.is_server { Default::default() } else { common.server.clone() },
             route: None,
         }
     }
 
-    pub(crate) fn seconds(&self) -> f64 {
-        (self.end - self.start) as f64 / 1e9
-    }
-
     pub(crate) fn failed(&self) -> bool {
         self.error.is_some() || self.status >= 500 || (self.side == Side::Client && self.status >= 400)
     }
 
-    /// `now`: when it ended, ns since 1970.
-    pub(crate) fn request<'a>(&self, resource: &'a Arc<Resource>, x: &Exchange, now: u64) -> Request<'a> {
-        Request {
-            resource,
-            key: SeriesKey {
-                side: self.side,
-                method: self.method,
-                status: self.status,
-                version: self.version,
-                error: self.error,
-                server: (self.side == Side::Client).then(|| self.server.clone()),
-                route: self.route.clone(),
-            },
-            seconds: self.seconds(),
-            request_body: x.request_body_size,
-            response_body: x.response_body_size,
-            now,
+    /// Where it is counted.
+    pub(crate) fn series(&self) -> SeriesKey {
+        SeriesKey {
+            side: self.side,
+            method: self.method,
+            status: self.status,
+            version: self.version,
+            error: self.error,
+            server: (self.side == Side::Client).then(|| self.server.clone()),
+            route: self.route.clone(),
         }
     }
 }
@@ -155,60 +138,41 @@ pub(crate) fn path_and_query(target: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// A span on its way, in monotonic time; its ids, its parent and its trace state follow from the tree that it belongs to,
-/// and so does its wall time: a clock that was set meanwhile must not tear a tree apart.
-pub(crate) struct Draft {
-    pub(crate) head: SpanHead,
-    pub(crate) trace_state: Str,
-    pub(crate) flags: u32,
-    /// Method and route: its name.
-    pub(crate) method: &'static str,
-    pub(crate) route: Option<Arc<str>>,
-    pub(crate) attributes: Attributes,
-}
-
-impl Draft {
-    /// A span with attributes that were laid down; takes the route.
-    pub(crate) fn new(c: &Context<'_>, m: &mut Measured, attributes: Attributes) -> Draft {
-        Draft {
-            head: SpanHead {
-                trace_id: TraceId::ZERO,
-                span_id: SpanId::ZERO,
-                parent_id: SpanId::ZERO,
-                start: m.start,
-                end: m.end,
-                kind: if c.is_server { SpanKind::Server } else { SpanKind::Client },
-                status: if m.failed() { SpanStatus::Error } else { SpanStatus::Unset },
-            },
-            trace_state: Str::default(),
-            flags: 0,
-            method: if m.method == "_OTHER" { "HTTP" } else { m.method },
-            route: m.route.take(),
-            attributes,
-        }
-    }
-
-    /// What is laid down beside the head.
-    pub(crate) fn outline(&self) -> Outline<'_> {
-        let name = match &self.route {
-            Some(route) => [self.method, " ", route],
-            None => [self.method, "", ""],
-        };
-        let attributes = self.attributes.as_bytes();
-        Outline { trace_state: &self.trace_state, flags: self.flags, name, attributes }
+/// The head of a span on its way, in monotonic time; its ids and its parent follow from the tree that it belongs to, and so
+/// does its wall time: a clock that was set meanwhile must not tear a tree apart.
+pub(crate) fn head(x: &Exchange, side: Side, failed: bool) -> SpanHead {
+    SpanHead {
+        trace_id: TraceId::ZERO,
+        span_id: SpanId::ZERO,
+        parent_id: SpanId::ZERO,
+        start: x.request_start,
+        // Another thread may have read the answer before the sender's own record was made.
+        end: x.response_end.max(x.request_start),
+        kind: if side == Side::Server { SpanKind::Server } else { SpanKind::Client },
+        status: if failed { SpanStatus::Error } else { SpanStatus::Unset },
     }
 }
 
-/// Lays down the attributes of a span.
+/// Lays down the sizes of the bodies.
+pub(crate) fn sizes(out: &mut Attributes, request: Option<u64>, response: Option<u64>) {
+    if let Some(n) = request {
+        out.int(s::HTTP_REQUEST_BODY_SIZE, i64::try_from(n).unwrap_or(i64::MAX));
+    }
+    if let Some(n) = response {
+        out.int(s::HTTP_RESPONSE_BODY_SIZE, i64::try_from(n).unwrap_or(i64::MAX));
+    }
+}
+
+/// Lays down the attributes that requests of one shape have in common.
 pub(crate) fn attributes(out: &mut Attributes, x: &Exchange, c: &Context<'_>, m: &Measured, common: &Common) {
     out.text(s::HTTP_REQUEST_METHOD, m.method);
     if m.method == "_OTHER" {
-        out.text(s::HTTP_REQUEST_METHOD_ORIGINAL, cut(&x.method, 64));
+        out.text(s::HTTP_REQUEST_METHOD_ORIGINAL, cut(&x.head.method, 64));
     }
-    let (path, query) = path_and_query(&x.target);
+    let (path, query) = path_and_query(&x.head.target);
     let query = query.map(|q| mask::query(q, &c.config.mask_keys));
     out.text(s::URL_SCHEME, "http");
-    let path = if x.method == "CONNECT" { "" } else { path };
+    let path = if x.head.method == "CONNECT" { "" } else { path };
     if !c.is_server {
         out.text(s::URL_FULL, &common.full_url(path, query.as_deref()));
     }
@@ -222,18 +186,12 @@ pub(crate) fn attributes(out: &mut Attributes, x: &Exchange, c: &Context<'_>, m:
         out.int(s::HTTP_RESPONSE_STATUS_CODE, i64::from(m.status));
     }
     out.extend(common.attributes());
-    if let Some(n) = x.request_body_size {
-        out.int(s::HTTP_REQUEST_BODY_SIZE, i64::try_from(n).unwrap_or(i64::MAX));
-    }
-    if let Some(n) = x.response_body_size {
-        out.int(s::HTTP_RESPONSE_BODY_SIZE, i64::try_from(n).unwrap_or(i64::MAX));
-    }
     if let Some(error) = m.error {
         out.text(s::ERROR_TYPE, error);
     } else if m.failed() {
         out.text(s::ERROR_TYPE, &m.status.to_string());
     }
-    for (name, value) in &x.headers {
+    for (name, value) in &x.head.headers {
         let key = format!("http.request.header.{}", name.to_ascii_lowercase());
         out.one_text(&key, cut(value, TEXT_MAX));
     }

@@ -1,7 +1,8 @@
 //! Load for measurements: sends one prepared export request over gRPC again and again, and tells how long it took.
 //!
 //! `otlp-load --to HOST:PORT --signal traces|logs --records N [--batch N] [--pack none|gzip|zstd] [--streams N]
-//! [--sources N] [--services N] [--rate N]`. What is refused for load is sent again. Prints one line of JSON: records, seconds, bytes of one record.
+//! [--sources N] [--services N] [--rate N] [--wait]`. What is refused for load is sent again. Prints one line of JSON:
+//! records, seconds, bytes of one record.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -47,6 +48,9 @@ struct Args {
     /// Records a second in all, spread evenly; 0: as many as are taken.
     #[arg(long, default_value_t = 0)]
     rate: u64,
+    /// Opens the connections first, with a request each that is not counted, prints `open`, and waits for a line.
+    #[arg(long)]
+    wait: bool,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -115,6 +119,15 @@ async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
             .build(connector);
         let uri = format!("http://{}/opentelemetry.proto.collector.{service}/Export", args.to);
         sources.push((client, uri, body));
+    }
+    if args.wait {
+        for (client, uri, body) in &sources {
+            while !send(client, uri, body, &args.pack).await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        writeln!(std::io::stdout(), "open")?;
+        std::io::stdin().read_line(&mut String::new())?;
     }
     let started = Instant::now();
     // From one request to the next.

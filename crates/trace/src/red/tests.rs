@@ -20,9 +20,10 @@ fn record(red: &Red, resource: &Arc<Resource>, key: SeriesKey, seconds: f64, now
         trace_id: TraceId([1; 16]),
         span_id: SpanId([2; 8]),
     };
-    let request = Request { resource, key, seconds, request_body: Some(0), response_body: None, now };
-    if let Some(key) = red.record(request) {
-        red.exemplify(resource, &key, exemplar);
+    let request = Request { seconds, request_body: Some(0), response_body: None, now };
+    let (series, _) = red.series(resource, &key, now).unwrap();
+    if red.record(series, &request) == Recorded::WithExemplar {
+        red.exemplify(series, exemplar);
     }
 }
 

@@ -68,6 +68,11 @@ impl Routes {
         }
     }
 
+    /// Whether a route stands for all that found no room.
+    pub(crate) fn is_overflow(&self, route: &Arc<str>) -> bool {
+        Arc::ptr_eq(route, &self.overflow)
+    }
+
     /// The route of a path of a service. A path that the service does not know (`found` is false) makes no route: who
     /// asks for a thousand of them would use up the service's own.
     pub(crate) fn of(&mut self, service: usize, path: &str, found: bool) -> Option<Arc<str>> {

@@ -15,13 +15,14 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use slotmap::{Key, KeyData, SlotMap};
-use telegen_model::{Resource, SpanId, Str, TraceId, semconv as s};
+use telegen_model::{Resource, SpanHead, SpanId, Str, TraceId, semconv as s};
+use telegen_otlp::pack::Attributes;
 use telegen_wire::context::TraceContext;
 
 use crate::ids::Ids;
-use crate::red::{SeriesKey, Side};
+use crate::red::Side;
 use crate::sample::Sampling;
-use crate::span::Draft;
+use crate::shape::Shape;
 
 pub(crate) use join::Place;
 pub(crate) use judge::Reason;
@@ -45,9 +46,6 @@ const THREADS_MAX: usize = 65_536;
 const OPEN_MAX: usize = 4;
 /// Processes at most whose habit is known.
 const HABITS_MAX: usize = 32_768;
-/// Requests that have left and whose memory is kept for others, at most; and bytes of attributes that one may keep.
-const SPARE_MAX: usize = 1024;
-const SPARE_BYTES: usize = 2048;
 /// Links between a node and the root that are followed.
 const DEPTH_MAX: usize = 64;
 
@@ -65,7 +63,7 @@ pub(crate) struct Opened<'a> {
     pub(crate) start: u64,
     pub(crate) head_end: u64,
     pub(crate) blocking: bool,
-    pub(crate) context: Option<&'a TraceContext>,
+    pub(crate) context: Option<&'a Arc<TraceContext>>,
     pub(crate) place: Place,
     /// Hash of method and target.
     pub(crate) head: u64,
@@ -73,25 +71,57 @@ pub(crate) struct Opened<'a> {
 
 /// A request that has ended.
 pub(crate) struct Finished {
-    /// The span.
-    pub(crate) draft: Draft,
-    /// Why there is none.
-    pub(crate) without: Option<&'static str>,
-    pub(crate) resource: Arc<Resource>,
-    /// Whose metrics it is counted in.
-    pub(crate) instance: Arc<Resource>,
-    /// Where an exemplar is wanted: the series.
-    pub(crate) exemplar: Option<Box<SeriesKey>>,
-    /// For the service graph.
-    pub(crate) service: Str,
-    /// The other end as this one names it.
-    pub(crate) peer: Str,
-    pub(crate) failed: bool,
+    /// What it has in common with others.
+    pub(crate) shape: Arc<Shape>,
+    /// The span's head, in monotonic time; its ids are known when its tree leaves.
+    pub(crate) head: SpanHead,
+    pub(crate) trace_state: Str,
+    pub(crate) flags: u32,
+    /// How its parent was found.
+    pub(crate) found: Found,
+    pub(crate) request_body: Option<u64>,
+    pub(crate) response_body: Option<u64>,
+    /// An exemplar is wanted.
+    pub(crate) exemplar: bool,
     pub(crate) nanos: u64,
     pub(crate) response_exec: u64,
     pub(crate) response_blocking: bool,
     /// Monotonic ns.
     pub(crate) end: u64,
+}
+
+/// How the parent of a span was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Found {
+    /// It is a root, or the caller's header says it.
+    Root,
+    /// By this method, with this confidence.
+    By(&'static str, f64),
+    /// It was not, though it may have one.
+    Not(Reason),
+}
+
+impl Found {
+    fn of(link: Link, reason: Option<Reason>) -> Found {
+        match link {
+            Link::Seq(_) => Found::By("tcp_seq", 1.0),
+            Link::Unix(_) => Found::By("unix_peer", 0.99),
+            Link::Thread(_, confidence) => Found::By("thread", confidence),
+            Link::Root | Link::Header | Link::Candidate(_) => reason.map_or(Found::Root, Found::Not),
+        }
+    }
+
+    /// Says it on the span.
+    pub(crate) fn write(self, out: &mut Attributes) {
+        match self {
+            Found::Root => {}
+            Found::By(method, confidence) => {
+                out.text(s::TELEGEN_LINK_METHOD, method);
+                out.double(s::TELEGEN_LINK_CONFIDENCE, confidence);
+            }
+            Found::Not(reason) => out.text(s::TELEGEN_LINK_REASON, reason.name()),
+        }
+    }
 }
 
 /// How a node got its parent.
@@ -136,45 +166,26 @@ struct Keep {
 }
 
 /// What is needed of an end that has left to tell the edge once the other leaves.
-struct Gone {
-    service: Str,
-    seconds: f64,
-    /// The other end as this one named it.
-    peer: Str,
-    failed: bool,
+#[derive(Clone, Debug)]
+pub(crate) struct Gone {
+    pub(crate) shape: Arc<Shape>,
+    pub(crate) nanos: u64,
 }
 
 impl Gone {
     fn of(f: &Finished) -> Gone {
-        Gone {
-            service: f.service.clone(),
-            seconds: f.nanos as f64 / 1e9,
-            peer: f.peer.clone(),
-            failed: f.failed,
-        }
+        Gone { shape: f.shape.clone(), nanos: f.nanos }
+    }
+
+    pub(crate) fn seconds(&self) -> f64 {
+        self.nanos as f64 / 1e9
     }
 
     /// The edge of which only this end is known.
     fn alone(self, side: Side) -> Edge {
-        let (service, peer, seconds, failed) = (self.service, self.peer, Some(self.seconds), self.failed);
         match side {
-            Side::Server => {
-                Edge { client: peer, server: service, client_seconds: None, server_seconds: seconds, failed }
-            }
-            Side::Client => {
-                Edge { client: service, server: peer, client_seconds: seconds, server_seconds: None, failed }
-            }
-        }
-    }
-
-    /// The edge between both; a failure is what the server says.
-    fn between(client: Gone, server: Gone) -> Edge {
-        Edge {
-            client: client.service,
-            server: server.service,
-            client_seconds: Some(client.seconds),
-            server_seconds: Some(server.seconds),
-            failed: server.failed,
+            Side::Server => Edge { client: None, server: Some(self) },
+            Side::Client => Edge { client: Some(self), server: None },
         }
     }
 }
@@ -204,10 +215,10 @@ struct Node {
     /// The other end, whether or not it is the parent.
     other: Option<Id>,
     /// What the other end was, when it left first.
-    left: Option<Box<Gone>>,
+    left: Option<Gone>,
     children: Vec<Id>,
     span_id: SpanId,
-    header: Option<Box<TraceContext>>,
+    header: Option<Arc<TraceContext>>,
     decision: Option<Box<Decision>>,
     turn: u64,
     done: Option<Box<Finished>>,
@@ -225,13 +236,38 @@ pub(crate) enum Left {
     Unlinked(Arc<Resource>, Reason),
 }
 
-/// One request between two services.
+/// One request between two services: its ends that were seen.
 pub(crate) struct Edge {
-    pub(crate) client: Str,
-    pub(crate) server: Str,
-    pub(crate) client_seconds: Option<f64>,
-    pub(crate) server_seconds: Option<f64>,
-    pub(crate) failed: bool,
+    pub(crate) client: Option<Gone>,
+    pub(crate) server: Option<Gone>,
+}
+
+impl Edge {
+    /// Client and server. An end that was not seen has the name that the other one has for it.
+    pub(crate) fn names(&self) -> (&Str, &Str) {
+        const NOBODY: &Str = &Str::const_new("");
+        match (&self.client, &self.server) {
+            (Some(client), Some(server)) => (&client.shape.service, &server.shape.service),
+            (Some(client), None) => (&client.shape.service, &client.shape.peer),
+            (None, Some(server)) => (&server.shape.peer, &server.shape.service),
+            (None, None) => (NOBODY, NOBODY),
+        }
+    }
+
+    /// A failure is what the server says, where it was seen.
+    pub(crate) fn failed(&self) -> bool {
+        self.server.as_ref().or(self.client.as_ref()).is_some_and(|end| end.shape.failed)
+    }
+
+    /// Whether two requests are counted together: the same services, and the same ends seen.
+    pub(crate) fn is_between_the_same(&self, other: &Edge) -> bool {
+        let shape = |end: &Option<Gone>| end.as_ref().map(|end| Arc::as_ptr(&end.shape));
+        let (client, server) = (shape(&self.client), shape(&self.server));
+        let (its_client, its_server) = (shape(&other.client), shape(&other.server));
+        (client, server) == (its_client, its_server)
+            || (client.is_some(), server.is_some()) == (its_client.is_some(), its_server.is_some())
+                && self.names() == other.names()
+    }
 }
 
 /// What was given up, and why.
@@ -270,12 +306,6 @@ pub(crate) struct Trees {
     now: u64,
     /// Edges whose other end was lost after the first had left.
     owed: Vec<Edge>,
-    /// Requests that have left, to be used again.
-    #[expect(
-        clippy::vec_box,
-        reason = "the boxes are what is used again: they move between lists as they are"
-    )]
-    spare: Vec<Box<Finished>>,
     turn: u64,
     ids: Ids,
     sampling: Sampling,
@@ -298,7 +328,6 @@ impl Trees {
             gone: VecDeque::new(),
             now: 0,
             owed: Vec::new(),
-            spare: Vec::new(),
             turn: 0,
             ids: Ids::new(),
             sampling,
@@ -332,7 +361,7 @@ impl Trees {
             self.lapses.no_room += 1;
             return 0;
         }
-        let header = o.context.cloned().map(Box::new);
+        let header = o.context.cloned();
         let id = self.nodes.insert(Node {
             side: o.side,
             cookie: o.cookie,
@@ -384,14 +413,13 @@ impl Trees {
     }
 
     /// Takes the end of a request; `context` is the caller's where the request has no name.
-    pub(crate) fn finish(&mut self, id: u64, context: Option<&TraceContext>, f: Box<Finished>) {
+    pub(crate) fn finish(&mut self, id: u64, context: Option<&Arc<TraceContext>>, f: Box<Finished>) {
         let mut id = Id::from(KeyData::from_ffi(id));
         let answer = Answer { exec: f.response_exec, blocking: f.response_blocking, end: f.end };
         let node = match self.nodes.get_mut(id) {
             Some(node) => node,
             None => {
-                let header = context.cloned().map(Box::new);
-                id = self.nodes.insert(Node::alone(header, self.ids.span(), self.turn));
+                id = self.nodes.insert(Node::alone(context.cloned(), self.ids.span(), self.turn));
                 &mut self.nodes[id]
             }
         };
@@ -751,7 +779,7 @@ impl Trees {
         let ended = all.iter().filter_map(|id| self.nodes.get(*id)?.done.as_deref());
         let (mut failed, mut nanos) = (false, 0);
         for f in ended {
-            failed |= f.failed;
+            failed |= f.shape.failed;
             nanos = nanos.max(f.nanos);
         }
         let sampled = header.and_then(|h| h.sampled);
@@ -767,10 +795,10 @@ impl Trees {
         let (Some(other), Side::Server) = (node.other, node.side) else { return };
         let Some([read, sent]) = self.nodes.get_disjoint_mut([id, other]) else { return };
         let (Some(read), Some(sent)) = (&mut read.done, &mut sent.done) else { return };
-        if read.without.is_some() || sent.without.is_some() {
+        if read.shape.without.is_some() || sent.shape.without.is_some() {
             return;
         }
-        let (read, sent) = (&mut read.draft.head, &mut sent.draft.head);
+        let (read, sent) = (&mut read.head, &mut sent.head);
         sent.start = sent.start.min(read.start);
         read.end = read.end.min(sent.end).max(read.start);
     }
@@ -784,47 +812,34 @@ impl Trees {
         let serves = || self.habits.contains_key(&((node.served.exec >> 32) as u32));
         let reason = node.reason.filter(|r| *r != Reason::NoRequestOnThread || serves());
         if let Some(reason) = reason {
-            out.push(Left::Unlinked(f.instance.clone(), reason));
+            out.push(Left::Unlinked(f.shape.instance.clone(), reason));
         }
-        if let Some(why) = f.without.or(keep.discard) {
-            out.push(Left::Discarded(why));
-            return self.recycle(f);
+        if let Some(why) = f.shape.without.or(keep.discard) {
+            return out.push(Left::Discarded(why));
         }
-        let draft = &mut f.draft;
-        draft.head.trace_id = trace_id;
-        draft.head.span_id = node.span_id;
-        draft.head.parent_id = parent;
-        draft.trace_state = keep.state.clone();
+        f.head.trace_id = trace_id;
+        f.head.span_id = node.span_id;
+        f.head.parent_id = parent;
+        f.trace_state = keep.state.clone();
         // Bit 0: sampled. Bits 8 and 9: whether the parent is known to be remote.
-        draft.flags = 1 | if node.link == Link::Header { 0x300 } else { 0x100 };
-        attribute(draft, node.link, reason);
+        f.flags = 1 | if node.link == Link::Header { 0x300 } else { 0x100 };
+        f.found = Found::of(node.link, reason);
         out.push(Left::Span(f));
-    }
-
-    /// What becomes a request that has ended: one that has left, where there is one.
-    pub(crate) fn blank(&mut self) -> Option<Box<Finished>> {
-        self.spare.pop()
-    }
-
-    /// Takes back what has left: its memory serves the next request.
-    pub(crate) fn recycle(&mut self, mut f: Box<Finished>) {
-        if self.spare.len() < SPARE_MAX && f.draft.attributes.capacity() <= SPARE_BYTES {
-            f.draft.attributes.clear();
-            self.spare.push(f);
-        }
     }
 
     /// A request between two services is told once: by the end that leaves last, where both are seen.
     fn tell_edge(&mut self, node: &mut Node, f: &Finished, out: &mut Vec<Left>) {
-        if f.without == Some("otlp") {
+        if f.shape.without == Some("otlp") {
             return;
         }
         let mine = Gone::of(f);
         let edge = match (node.left.take(), node.other.and_then(|id| self.nodes.get_mut(id))) {
-            (Some(theirs), _) if node.side == Side::Server => Gone::between(*theirs, mine),
-            (Some(theirs), _) => Gone::between(mine, *theirs),
+            (Some(theirs), _) if node.side == Side::Server => {
+                Edge { client: Some(theirs), server: Some(mine) }
+            }
+            (Some(theirs), _) => Edge { client: Some(mine), server: Some(theirs) },
             (None, Some(other)) => {
-                other.left = Some(Box::new(mine));
+                other.left = Some(mine);
                 return;
             }
             (None, None) => mine.alone(node.side),
@@ -845,7 +860,7 @@ impl Trees {
 
 impl Node {
     /// A request that found no room while it was open.
-    fn alone(header: Option<Box<TraceContext>>, span_id: SpanId, turn: u64) -> Node {
+    fn alone(header: Option<Arc<TraceContext>>, span_id: SpanId, turn: u64) -> Node {
         Node {
             side: Side::Client,
             cookie: 0,
@@ -876,21 +891,4 @@ impl Node {
     fn as_call(&self) -> Call {
         Call { exec: self.served.exec, start: self.start, answer: self.served.answer }
     }
-}
-
-/// Says on a span how its parent was found, or why it has none.
-fn attribute(draft: &mut Draft, link: Link, reason: Option<Reason>) {
-    let (method, confidence) = match link {
-        Link::Seq(_) => ("tcp_seq", 1.0),
-        Link::Unix(_) => ("unix_peer", 0.99),
-        Link::Thread(_, confidence) => ("thread", confidence),
-        Link::Root | Link::Header | Link::Candidate(_) => {
-            if let Some(reason) = reason {
-                draft.attributes.text(s::TELEGEN_LINK_REASON, reason.name());
-            }
-            return;
-        }
-    };
-    draft.attributes.text(s::TELEGEN_LINK_METHOD, method);
-    draft.attributes.double(s::TELEGEN_LINK_CONFIDENCE, confidence);
 }

@@ -1,6 +1,8 @@
 use super::*;
 use telegen_model::{Span, SpanHead, SpanKind, SpanStatus, Value};
-use telegen_otlp::pack::{Attributes, Packer, unpack};
+use telegen_otlp::pack::{Attributes, Outline, Packer, unpack};
+
+use crate::shape::tests::shape;
 
 const EVERYTHING: Sampling = Sampling { ratio: 1.0, keep_errors: true, keep_slower_ns: u64::MAX };
 
@@ -14,8 +16,15 @@ struct Host {
 
 /// The span as it is packed.
 fn read(f: &Finished) -> Span {
-    let mut packer = Packer::default();
-    packer.push(f.draft.head, &f.draft.outline());
+    let (mut packer, mut own) = (Packer::default(), Attributes::new());
+    f.found.write(&mut own);
+    let outline = Outline {
+        trace_state: &f.trace_state,
+        flags: f.flags,
+        name: f.shape.name(),
+        attributes: [f.shape.attributes.as_bytes(), own.as_bytes()],
+    };
+    packer.push(f.head, &outline);
     unpack(&packer.finish().bytes).unwrap()
 }
 
@@ -66,7 +75,7 @@ impl Host {
         self.open_with(r, None)
     }
 
-    fn open_with(&mut self, r: Req, context: Option<&TraceContext>) -> &mut Host {
+    fn open_with(&mut self, r: Req, context: Option<&Arc<TraceContext>>) -> &mut Host {
         let id = self.trees.open(&Opened {
             side: r.side,
             cookie: r.cookie,
@@ -90,35 +99,28 @@ impl Host {
     }
 
     fn end_at(&mut self, name: &'static str, exec: u64, failed: bool, end: u64) -> &mut Host {
-        let resource = Arc::<Resource>::default();
-        let draft = Draft {
-            head: SpanHead {
-                trace_id: TraceId::ZERO,
-                span_id: SpanId::ZERO,
-                parent_id: SpanId::ZERO,
-                start: 10,
-                end: 100,
-                kind: SpanKind::Server,
-                status: SpanStatus::Unset,
-            },
-            trace_state: Str::default(),
-            flags: 0,
-            method: name,
-            route: None,
-            attributes: Attributes::new(),
+        let shape = Shape { method: name, service: name.into(), peer: "peer".into(), failed, ..shape() };
+        let head = SpanHead {
+            trace_id: TraceId::ZERO,
+            span_id: SpanId::ZERO,
+            parent_id: SpanId::ZERO,
+            start: 10,
+            end: 100,
+            kind: SpanKind::Server,
+            status: SpanStatus::Unset,
         };
         self.trees.finish(
             self.names[name],
             None,
             Box::new(Finished {
-                draft,
-                without: None,
-                resource: resource.clone(),
-                instance: resource,
-                exemplar: None,
-                service: name.into(),
-                peer: "peer".into(),
-                failed,
+                shape: Arc::new(shape),
+                head,
+                trace_state: Str::default(),
+                flags: 0,
+                found: Found::Root,
+                request_body: None,
+                response_body: None,
+                exemplar: false,
                 nanos: 90,
                 response_exec: exec,
                 response_blocking: true,
@@ -171,10 +173,10 @@ impl Host {
             .filter_map(|l| match l {
                 Left::Edge(e) => Some(format!(
                     "{}>{} {}{}",
-                    e.client,
-                    e.server,
-                    if e.client_seconds.is_some() { "c" } else { "" },
-                    if e.server_seconds.is_some() { "s" } else { "" }
+                    e.names().0,
+                    e.names().1,
+                    if e.client.is_some() { "c" } else { "" },
+                    if e.server.is_some() { "s" } else { "" }
                 )),
                 _ => None,
             })
@@ -241,12 +243,12 @@ fn a_sender_that_tells_of_its_request_late_is_joined_while_it_is_open() {
 
 #[test]
 fn what_the_application_says_stands_alone() {
-    let context = TraceContext {
+    let context = Arc::new(TraceContext {
         trace_id: TraceId([1; 16]),
         span_id: SpanId([2; 8]),
         sampled: Some(true),
         state: "v=1".into(),
-    };
+    });
     let mut h = Host::new(EVERYTHING);
     h.open(served("a", 1, 5)).open_with(call("b", 1, "a", 6), Some(&context));
     h.open_with(served("c", 9, 6), Some(&context));
@@ -256,7 +258,7 @@ fn what_the_application_says_stands_alone() {
     assert_eq!(h.edges(), ["b>c cs", "peer>a s"]);
     for l in &h.left {
         if let Left::Span(f) = l
-            && f.draft.method != "a"
+            && f.shape.method != "a"
         {
             let s = read(f);
             assert_eq!(
@@ -377,12 +379,12 @@ fn two_possible_ends_are_none() {
 
 #[test]
 fn both_ends_are_one_edge_whichever_leaves_first() {
-    let context = TraceContext {
+    let context = Arc::new(TraceContext {
         trace_id: TraceId([1; 16]),
         span_id: SpanId([2; 8]),
         sampled: Some(true),
         state: Str::default(),
-    };
+    });
     // The application's header makes each end a root, so that the server does not wait for its caller.
     let pair = || {
         let mut h = Host::new(EVERYTHING);
@@ -478,12 +480,12 @@ fn errors_keep_their_whole_tree_and_the_ratio_the_rest() {
 
 #[test]
 fn a_caller_that_does_not_sample_is_respected_by_the_whole_tree() {
-    let context = TraceContext {
+    let context = Arc::new(TraceContext {
         trace_id: TraceId([1; 16]),
         span_id: SpanId([2; 8]),
         sampled: Some(false),
         state: Str::default(),
-    };
+    });
     let mut h = Host::new(EVERYTHING);
     h.open_with(served("a", 1, 5), Some(&context)).open(call("b", 1, "a", 6));
     h.end("b", 1, true).end("a", 1, true).turns(3);
@@ -573,27 +575,4 @@ fn what_waits_for_others_is_looked_at_every_20_ms_however_short_the_turns() {
     assert_eq!(at(0), 0);
     let times: Vec<u64> = (1..=25).filter(|ms| at(ms * 1_000_000) > 0).collect();
     assert_eq!(times.first(), Some(&20));
-}
-
-#[test]
-fn what_has_left_serves_another_request_and_brings_nothing_along() {
-    let mut h = Host::new(EVERYTHING);
-    h.open(Req { caller: 3, ..call("a", 1, "z", 6) }).open(served("b", 1, 7));
-    h.end("a", 1, false).end("b", 1, false).turns(4);
-    assert!(h.trees.blank().is_none());
-    for left in std::mem::take(&mut h.left) {
-        if let Left::Span(f) = left {
-            h.trees.recycle(f);
-        }
-    }
-    for _ in 0..2 {
-        let f = h.trees.blank().unwrap();
-        assert_eq!(f.draft.attributes.as_bytes(), b"");
-    }
-    assert!(h.trees.blank().is_none());
-    // What is not kept comes back by itself.
-    let mut h = Host::new(Sampling { ratio: 1e-15, ..EVERYTHING });
-    h.open(served("a", 1, 5)).end("a", 1, false).turns(4);
-    assert!(h.spans().is_empty());
-    assert!(h.trees.blank().is_some());
 }

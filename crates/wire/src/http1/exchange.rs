@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use telegen_model::Str;
 
 use crate::context::TraceContext;
@@ -22,9 +24,9 @@ pub enum Outcome {
     Lost,
 }
 
-/// One request and its response.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Exchange {
+/// What the head of a request says, but for the caller's trace. Requests of a connection that say the same share one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestHead {
     /// As sent; at most 64 bytes.
     pub method: Str,
     /// Request target as sent (any of the four forms), bytes that are not UTF-8 percent-encoded; cut to the limit.
@@ -39,13 +41,20 @@ pub struct Exchange {
     pub forwarded_for: Str,
     /// `Forwarded` (RFC 7239), or empty.
     pub forwarded: Str,
-    /// Caller's trace, from `traceparent` or b3.
-    pub context: Option<TraceContext>,
     /// Headers of the allow list, in order of appearance.
     pub headers: Vec<(Str, Str)>,
-    /// Whether it carries OTLP.
+    /// Whether the request carries OTLP.
     pub is_otlp: bool,
-    /// Time of its first byte.
+}
+
+/// One request and its response.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Exchange {
+    /// What the request says.
+    pub head: Arc<RequestHead>,
+    /// Caller's trace, from `traceparent` or b3.
+    pub context: Option<Arc<TraceContext>>,
+    /// Time of the request's first byte.
     pub request_start: u64,
     /// Position of its first byte.
     pub request_pos: u64,
@@ -83,4 +92,33 @@ pub struct Exchange {
     pub head_brief: bool,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+impl Exchange {
+    /// A request of which nothing but this is known yet.
+    pub(crate) fn new(head: Arc<RequestHead>, context: Option<Arc<TraceContext>>) -> Exchange {
+        Exchange {
+            head,
+            context,
+            request_start: 0,
+            request_pos: 0,
+            request_exec: 0,
+            request_head_end: 0,
+            request_head_exec: 0,
+            request_body_size: None,
+            status: None,
+            response_start: 0,
+            response_end: 0,
+            response_body_size: None,
+            response_exec: 0,
+            token: 0,
+            caller: 0,
+            request_blocking: false,
+            response_blocking: false,
+            id: 0,
+            head_truncated: false,
+            head_brief: false,
+            outcome: Outcome::Complete,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 use super::Limits;
-use super::exchange::Exchange;
+use super::exchange::RequestHead;
 use super::head::Garbage;
 use super::text::text;
 use crate::context::{self, TraceContext};
@@ -212,22 +212,29 @@ impl<'a> RequestFields<'a> {
         }
     }
 
-    /// Writes what was taken into `x`, whose method and target are known.
-    pub(crate) fn write(&self, head: &[u8], cut: bool, limits: &Limits, x: &mut Exchange) {
-        if let Some(value) = self.host {
-            x.host = text(value, HOST_MAX);
-        }
-        if let Some(value) = self.user_agent {
-            x.user_agent = text(value, limits.text);
-        }
-        if let Some(value) = self.forwarded {
-            x.forwarded = text(value, FORWARDED_MAX);
-        }
-        if let Some(value) = self.forwarded_for {
-            x.forwarded_for = text(value, FORWARDED_MAX);
-        }
-        x.context = self.trace.read(head);
-        x.is_otlp = carries_otlp(&x.method, &x.target, self.content_type, cut);
+    /// Writes what was taken into `head`, whose method and target are known.
+    pub(crate) fn write(&self, cut: bool, limits: &Limits, head: &mut RequestHead) {
+        let kept = |value: Option<&[u8]>, max| value.map(|v| text(v, max)).unwrap_or_default();
+        head.host = kept(self.host, HOST_MAX);
+        head.user_agent = kept(self.user_agent, limits.text);
+        head.forwarded = kept(self.forwarded, FORWARDED_MAX);
+        head.forwarded_for = kept(self.forwarded_for, FORWARDED_MAX);
+        head.is_otlp = carries_otlp(&head.method, &head.target, self.content_type, cut);
+    }
+
+    /// Whether that is what `head` says, of the same method and target.
+    pub(crate) fn says_as(&self, cut: bool, head: &RequestHead) -> bool {
+        let same = |value: Option<&[u8]>, text: &str| value.unwrap_or_default() == text.as_bytes();
+        same(self.host, &head.host)
+            && same(self.user_agent, &head.user_agent)
+            && same(self.forwarded, &head.forwarded)
+            && same(self.forwarded_for, &head.forwarded_for)
+            && head.is_otlp == carries_otlp(&head.method, &head.target, self.content_type, cut)
+    }
+
+    /// The caller's trace.
+    pub(crate) fn context(&self, head: &[u8]) -> Option<TraceContext> {
+        self.trace.read(head)
     }
 }
 
@@ -324,13 +331,13 @@ fn carries_otlp(method: &str, target: &str, content_type: &[u8], cut: bool) -> b
 }
 
 /// Headers whose names are `wanted`, in order of appearance.
-pub(crate) fn record(bytes: &[u8], wanted: &[String], limits: &Limits, x: &mut Exchange) {
+pub(crate) fn record(bytes: &[u8], wanted: &[String], limits: &Limits, head: &mut RequestHead) {
     let mut lines = Lines::new(bytes);
     lines.first();
     while let Some(line) = lines.header().filter(|line| !line.is_empty()) {
         let Some((name, value)) = split(line) else { continue };
-        if x.headers.len() < RECORDED_MAX && wanted.iter().any(|w| is(name, w.as_bytes())) {
-            x.headers.push((text(name, NAME_MAX), text(value, limits.text)));
+        if head.headers.len() < RECORDED_MAX && wanted.iter().any(|w| is(name, w.as_bytes())) {
+            head.headers.push((text(name, NAME_MAX), text(value, limits.text)));
         }
     }
 }

@@ -3,9 +3,10 @@
 use memchr::{memchr, memrchr};
 
 use super::Limits;
-use super::exchange::Exchange;
+use super::exchange::RequestHead;
 use super::fields::{self, Fields, Lines, RequestFields};
 use super::text::{target_text, text};
+use crate::context::TraceContext;
 
 /// Why a connection is not HTTP/1 after all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,13 +127,31 @@ impl<'a> Request<'a> {
         !self.cut && (self.fields.upgrade || self.line.method == b"CONNECT")
     }
 
-    /// Writes what the head says into `x`; `wanted` are names of headers to record.
-    pub(crate) fn write(&self, limits: &Limits, wanted: &[String], x: &mut Exchange) {
-        self.line.write(limits, x);
-        self.fields.write(self.bytes, self.cut, limits, x);
+    /// What the head says; `wanted` are names of headers to record.
+    pub(crate) fn says(&self, limits: &Limits, wanted: &[String]) -> RequestHead {
+        let mut head = RequestHead::default();
+        self.line.write(limits, &mut head);
+        self.fields.write(self.cut, limits, &mut head);
         if !wanted.is_empty() {
-            fields::record(self.bytes, wanted, limits, x);
+            fields::record(self.bytes, wanted, limits, &mut head);
         }
+        head
+    }
+
+    /// Whether that is what `head` says, headers to record aside. What was made a text stays as it is when it is made one
+    /// again, so that bytes which equal a text say the same.
+    pub(crate) fn says_as(&self, head: &RequestHead) -> bool {
+        self.line.says_as(head) && self.fields.says_as(self.cut, head)
+    }
+
+    /// The caller's trace.
+    pub(crate) fn context(&self) -> Option<TraceContext> {
+        self.fields.context(self.bytes)
+    }
+
+    /// The bytes of the head.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 }
 
@@ -161,10 +180,16 @@ impl<'a> RequestLine<'a> {
         }
     }
 
-    fn write(&self, limits: &Limits, x: &mut Exchange) {
-        x.method = text(self.method, METHOD_MAX);
-        x.target = target_text(self.target, limits.text);
-        x.version = self.version;
+    fn write(&self, limits: &Limits, head: &mut RequestHead) {
+        head.method = text(self.method, METHOD_MAX);
+        head.target = target_text(self.target, limits.text);
+        head.version = self.version;
+    }
+
+    fn says_as(&self, head: &RequestHead) -> bool {
+        self.target == head.target.as_bytes()
+            && self.method == head.method.as_bytes()
+            && self.version == head.version
     }
 }
 

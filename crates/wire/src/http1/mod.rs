@@ -13,7 +13,7 @@ mod head;
 mod text;
 
 pub use connection::Connection;
-pub use exchange::{Exchange, Outcome};
+pub use exchange::{Exchange, Outcome, RequestHead};
 pub use head::Garbage;
 
 /// Direction of a byte stream, by what flows in it, whichever end was watched.

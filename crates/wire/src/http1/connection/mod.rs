@@ -11,9 +11,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::chunked::Chunked;
-use super::exchange::{Exchange, Outcome};
-use super::head::{self, Garbage};
+use super::exchange::{Exchange, Outcome, RequestHead};
+use super::head::{self, Framing, Garbage};
 use super::{Dir, IDLE_NS, Limits, Segment};
+use crate::context::TraceContext;
 
 /// Where a direction stands.
 #[derive(Debug)]
@@ -130,6 +131,24 @@ impl HeadEnd {
     }
 }
 
+/// What was read of a request's head.
+#[derive(Clone, Debug)]
+struct Asked {
+    head: Arc<RequestHead>,
+    context: Option<Arc<TraceContext>>,
+    framing: Result<Framing, Garbage>,
+    /// The connection may leave HTTP with the answer.
+    switches: bool,
+}
+
+/// The last whole head of a request: clients ask the same again and again.
+#[derive(Debug)]
+struct Last {
+    /// Its bytes; none of one that is too long to be kept.
+    bytes: Vec<u8>,
+    asked: Asked,
+}
+
 /// Largest head buffer that is kept from one message to the next, bytes.
 const KEPT_HEAD: usize = 1024;
 /// Most places for open requests that are kept when none is open.
@@ -150,6 +169,8 @@ pub struct Connection {
     response_body: u64,
     /// Responses that came before their request, oldest first.
     waiting: Vec<Waiting>,
+    /// The request's head that was read last.
+    last_head: Option<Box<Last>>,
     /// The last byte seen of the response under way: position behind it, time.
     last: (u64, u64),
     /// How far the directions came in all, as [`Connection::reached`] told: position, time.
@@ -191,6 +212,7 @@ impl Connection {
             request_body: None,
             response_body: 0,
             waiting: Vec::new(),
+            last_head: None,
             last: (0, 0),
             final_request: (0, 0),
             final_response: (0, 0),
@@ -440,7 +462,8 @@ impl Connection {
         };
         // What is wrong with the head makes it no less lost.
         if let Ok(Some(request)) = head::Request::read(&self.request.head, true) {
-            request.write(&self.limits, &self.wanted, &mut x);
+            x.head = Arc::new(request.says(&self.limits, &self.wanted));
+            x.context = request.context().map(Arc::new);
         }
         x
     }

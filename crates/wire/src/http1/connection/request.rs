@@ -86,10 +86,15 @@ impl Connection {
         }
         self.request_body = None;
         let data = seg.data;
+        if let Some((asked, len)) = self.same_again(data) {
+            advance(seg, len as u64);
+            return self.take_request(asked, &HeadEnd::whole(seg), out);
+        }
         match Request::read(&data[..data.len().min(self.limits.head)], false) {
             Ok(Some(request)) => {
                 advance(seg, request.len() as u64);
-                self.take_request(&request, &HeadEnd::whole(seg), out)
+                let asked = self.asked(&request, false);
+                self.take_request(asked, &HeadEnd::whole(seg), out)
             }
             Ok(None) => {
                 self.request.state = State::Head;
@@ -182,7 +187,10 @@ impl Connection {
     /// Reads a head that was gathered; `false` when nothing more can be made of the segment.
     pub(super) fn read_request(&mut self, bytes: &[u8], at: &HeadEnd, out: &mut Vec<Exchange>) -> bool {
         match Request::read(bytes, at.cut) {
-            Ok(Some(request)) => self.take_request(&request, at, out),
+            Ok(Some(request)) => {
+                let asked = self.asked(&request, at.cut);
+                self.take_request(asked, at, out)
+            }
             // Cut before it could be told to be a request.
             Err(_) if at.cut && !head::is_request(bytes) => {
                 self.request.state = State::Lost;
@@ -196,28 +204,59 @@ impl Connection {
         }
     }
 
+    /// Where the bytes begin with the head that was read last: what was read of it, and how long it is.
+    fn same_again(&self, bytes: &[u8]) -> Option<(Asked, usize)> {
+        let last = self.last_head.as_ref()?;
+        // A head ends with an empty line, so that no other one begins with these bytes.
+        let same = !last.bytes.is_empty() && bytes.starts_with(&last.bytes);
+        same.then(|| (last.asked.clone(), last.bytes.len()))
+    }
+
+    /// What a head says; `cut` when it is not whole.
+    fn asked(&mut self, request: &Request<'_>, cut: bool) -> Asked {
+        let same = self.last_head.as_ref().map(|last| &last.asked.head);
+        let head = match same.filter(|head| self.wanted.is_empty() && request.says_as(head)) {
+            Some(head) => head.clone(),
+            None => Arc::new(request.says(&self.limits, &self.wanted)),
+        };
+        let asked = Asked {
+            head,
+            context: request.context().map(Arc::new),
+            framing: request.framing(),
+            switches: request.switches(),
+        };
+        if !cut {
+            let none = || Box::new(Last { bytes: Vec::new(), asked: asked.clone() });
+            let last = self.last_head.get_or_insert_with(none);
+            last.bytes.clear();
+            if request.bytes().len() <= KEPT_HEAD {
+                last.bytes.extend_from_slice(request.bytes());
+            }
+            last.asked = asked.clone();
+        }
+        asked
+    }
+
     /// A request's head was read; `false` when nothing more can be made of the segment.
-    fn take_request(&mut self, request: &Request<'_>, at: &HeadEnd, out: &mut Vec<Exchange>) -> bool {
+    fn take_request(&mut self, asked: Asked, at: &HeadEnd, out: &mut Vec<Exchange>) -> bool {
         let begin = self.request.begin;
         let mut open = Open {
-            x: Exchange {
-                request_start: begin.ts,
-                request_pos: begin.pos,
-                request_exec: begin.exec,
-                request_head_end: at.ts,
-                request_head_exec: at.exec,
-                request_blocking: at.blocking,
-                token: begin.token,
-                caller: begin.caller,
-                head_truncated: at.cut,
-                head_brief: at.brief,
-                ..Exchange::default()
-            },
+            x: Exchange::new(asked.head, asked.context),
             // Before its first byte a direction has no time to tell.
             before: begin.other.or((self.response.next == Some(0)).then_some((0, 0))),
         };
-        request.write(&self.limits, &self.wanted, &mut open.x);
-        let framing = match request.framing() {
+        let x = &mut open.x;
+        x.request_start = begin.ts;
+        x.request_pos = begin.pos;
+        x.request_exec = begin.exec;
+        x.request_head_end = at.ts;
+        x.request_head_exec = at.exec;
+        x.request_blocking = at.blocking;
+        x.token = begin.token;
+        x.caller = begin.caller;
+        x.head_truncated = at.cut;
+        x.head_brief = at.brief;
+        let framing = match asked.framing {
             Ok(framing) => framing,
             Err(why) => {
                 // Its own head is not under way any more: it is counted here.
@@ -244,7 +283,7 @@ impl Connection {
         }
         if self.answer_can_be_told(open.before, out) {
             self.request_open = matches!(self.request.state, State::Fixed(_) | State::Chunked(_));
-            self.switching = request.switches();
+            self.switching = asked.switches;
             self.open.push_back(open);
             self.opened = self.opened.wrapping_add(1);
             if !self.waiting.is_empty() {

@@ -288,8 +288,8 @@ impl Connection {
         out: &mut Vec<Exchange>,
     ) -> bool {
         let Some(Open { x, .. }) = self.open.front_mut() else { return false };
-        let connected = x.method == "CONNECT" && (200..300).contains(&status);
-        let bodiless = x.method == "HEAD" || status == 204 || status == 304;
+        let connected = x.head.method == "CONNECT" && (200..300).contains(&status);
+        let bodiless = x.head.method == "HEAD" || status == 204 || status == 304;
         x.status = Some(status);
         x.response_start = begin.ts.max(x.request_start);
         x.response_exec = begin.exec;

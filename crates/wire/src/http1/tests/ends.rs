@@ -18,7 +18,7 @@ fn a_request_that_never_ended_is_named_by_what_is_there() {
     let mut f = Feed::new(true);
     f.req("GET /a HTTP/1.1\r\nHos").close(End::Fin);
     f.check(&["GET /a - - - 1 PeerClosed"]);
-    assert!(f.out[0].head_truncated && f.out[0].host.is_empty());
+    assert!(f.out[0].head_truncated && f.out[0].head.host.is_empty());
 }
 
 #[test]

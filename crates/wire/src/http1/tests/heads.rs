@@ -26,7 +26,7 @@ fn a_request_line_that_is_cut_gives_the_target_alone() {
     {
         let x = cut(text, captured);
         assert_eq!(
-            (x.target.as_str(), x.version, x.status, x.head_truncated),
+            (x.head.target.as_str(), x.head.version, x.status, x.head_truncated),
             (target, 1, Some(200), true),
             "{captured}"
         );
@@ -38,7 +38,7 @@ fn a_header_that_is_cut_is_not_read() {
     let text = "GET / HTTP/1.1\r\nHost: example.org\r\nContent-Length: 12, 12\r\n\r\n";
     for captured in 15..text.len() - 2 {
         let x = cut(text, captured);
-        assert_eq!(x.host, if captured < 35 { "" } else { "example.org" }, "{captured}");
+        assert_eq!(x.head.host, if captured < 35 { "" } else { "example.org" }, "{captured}");
     }
     let mut f = Feed::new(true);
     f.req("GET /a HTTP/1.1\r\n\r\n");
@@ -55,16 +55,16 @@ fn a_target_that_is_cut_in_its_authority_shows_nothing_of_it() {
         ["GET http://user:secret@host/a HTTP/1.1\r\n\r\n", "CONNECT host.example.org:443 HTTP/1.1\r\n\r\n"]
     {
         for captured in 10..text.find(['@', '.']).unwrap() {
-            assert_eq!(cut(text, captured).target, "", "{captured}");
+            assert_eq!(cut(text, captured).head.target, "", "{captured}");
         }
     }
-    assert_eq!(cut("GET http://host/abc HTTP/1.1\r\n\r\n", 17).target, "http://host/a");
+    assert_eq!(cut("GET http://host/abc HTTP/1.1\r\n\r\n", 17).head.target, "http://host/a");
 }
 
 #[test]
 fn folded_headers_are_one_header() {
     let x = asked(b"GET / HTTP/1.1\r\nUser-Agent: a\r\n  b\r\n\tc\r\nHost:\r\n h\r\n\r\n");
-    assert_eq!((x.user_agent.as_str(), x.host.as_str()), ("a  bc", "h"));
+    assert_eq!((x.head.user_agent.as_str(), x.head.host.as_str()), ("a  bc", "h"));
     let mut f = Feed::new(true);
     f.req("POST /a HTTP/1.1\r\nTransfer-Encoding:\r\n gzip,\r\n chunked\r\nX: y\r\n\r\n1\r\nx\r\n0\r\n\r\n")
         .resp(OK0);
@@ -75,7 +75,10 @@ fn folded_headers_are_one_header() {
 #[test]
 fn of_repeated_headers_the_first_counts() {
     let x = asked(b"GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nForwarded: for=3\r\nForwarded: for=4\r\n\r\n");
-    assert_eq!((x.host.as_str(), x.forwarded_for.as_str(), x.forwarded.as_str()), ("a", "1.1.1.1", "for=3"));
+    assert_eq!(
+        (x.head.host.as_str(), x.head.forwarded_for.as_str(), x.head.forwarded.as_str()),
+        ("a", "1.1.1.1", "for=3")
+    );
 }
 
 #[test]
@@ -145,10 +148,10 @@ fn a_coding_without_an_end_leaves_the_request_to_be_answered() {
 #[test]
 fn targets_of_all_forms_are_kept_as_they_were_sent() {
     for target in ["*", "/a?b=c#d", "http://h:1/a", "HTTPS://h", "urn:x"] {
-        assert_eq!(asked(format!("OPTIONS {target} HTTP/1.1\r\n\r\n").as_bytes()).target, target);
+        assert_eq!(asked(format!("OPTIONS {target} HTTP/1.1\r\n\r\n").as_bytes()).head.target, target);
     }
-    assert_eq!(asked(b"GET /a b c HTTP/1.0\r\n\r\n").target, "/a%20b%20c");
-    assert_eq!(asked(b"GET /a b c HTTP/1.0\r\n\r\n").version, 0);
+    assert_eq!(asked(b"GET /a b c HTTP/1.0\r\n\r\n").head.target, "/a%20b%20c");
+    assert_eq!(asked(b"GET /a b c HTTP/1.0\r\n\r\n").head.version, 0);
 }
 
 #[test]
@@ -165,6 +168,7 @@ fn blank_lines_stand_between_messages_of_both_directions() {
 fn otlp_is_told_by_path_and_content_type() {
     let otlp = |path: &str, kind: &str| {
         asked(format!("POST {path} HTTP/1.1\r\nContent-Type: {kind}\r\nContent-Length: 0\r\n\r\n").as_bytes())
+            .head
             .is_otlp
     };
     for path in ["/v1/traces", "/v1/metrics", "/v1/logs", "/v1development/profiles", "/otlp/v1/logs?x=y"] {
@@ -181,6 +185,6 @@ fn otlp_is_told_by_path_and_content_type() {
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
         "application/grpc-web+proto"
     ));
-    assert!(cut("POST /v1/traces HTTP/1.1\r\n\r\n", 16).is_otlp);
-    assert!(!cut("POST /api/v1/logs HTTP/1.1\r\n\r\n", 18).is_otlp);
+    assert!(cut("POST /v1/traces HTTP/1.1\r\n\r\n", 16).head.is_otlp);
+    assert!(!cut("POST /api/v1/logs HTTP/1.1\r\n\r\n", 18).head.is_otlp);
 }

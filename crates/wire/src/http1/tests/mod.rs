@@ -107,8 +107,8 @@ impl Feed {
             .map(|x| {
                 format!(
                     "{} {} {} {} {} {} {:?}",
-                    x.method,
-                    x.target,
+                    x.head.method,
+                    x.head.target,
                     x.status.map_or("-".to_owned(), |s| s.to_string()),
                     size(x.request_body_size),
                     size(x.response_body_size),
@@ -164,7 +164,7 @@ fn forty_requests_in_one_write_are_forty_exchanges() {
         f.out
             .iter()
             .enumerate()
-            .all(|(i, x)| x.target == format!("/{i}") && x.response_body_size == Some(i as u64))
+            .all(|(i, x)| x.head.target == format!("/{i}") && x.response_body_size == Some(i as u64))
     );
     assert!(f.c.pipelined());
 }
@@ -475,7 +475,7 @@ fn lenient_line_ends_and_blank_lines_are_read() {
     let mut f = Feed::new(true);
     f.req("\r\n\r\nGET /a HTTP/1.1\nHost: h\n\n").resp("HTTP/1.1 200 OK\nContent-Length: 1\n\nx");
     f.check(&["GET /a 200 0 1 1 Complete"]);
-    assert_eq!(f.out[0].host, "h");
+    assert_eq!(f.out[0].head.host, "h");
 }
 
 #[test]
@@ -490,7 +490,10 @@ fn bytes_that_are_no_text_are_encoded_in_the_target() {
     let mut f = Feed::new(true);
     f.piece(Dir::Request, b"GET /\xff\x80a b HTTP/1.1\r\nUser-Agent: \xfex\x01y\r\n\r\n", usize::MAX)
         .resp(OK0);
-    assert_eq!((f.out[0].target.as_str(), f.out[0].user_agent.as_str()), ("/%FF%80a%20b", "\u{fffd}xy"));
+    assert_eq!(
+        (f.out[0].head.target.as_str(), f.out[0].head.user_agent.as_str()),
+        ("/%FF%80a%20b", "\u{fffd}xy")
+    );
 }
 
 #[test]
@@ -501,5 +504,5 @@ fn otlp_requests_are_known() {
     )
     .resp(OK0);
     f.req("POST /v1/traces HTTP/1.1\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n").resp(OK0);
-    assert_eq!(f.out.iter().map(|x| x.is_otlp).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(f.out.iter().map(|x| x.head.is_otlp).collect::<Vec<_>>(), [true, false]);
 }

@@ -49,7 +49,7 @@ proptest! {
             }
         }
         let got: Vec<String> = f.out.iter()
-            .map(|x| format!("{} {} {} {}", x.method, x.target, x.request_body_size.unwrap(), x.response_body_size.unwrap()))
+            .map(|x| format!("{} {} {} {}", x.head.method, x.head.target, x.request_body_size.unwrap(), x.response_body_size.unwrap()))
             .collect();
         prop_assert_eq!(got, expect);
         prop_assert_eq!(f.c.open_requests(), 0);
@@ -81,15 +81,14 @@ proptest! {
         let mut oracle = httparse::Request::new(&mut slots);
         let status = oracle.parse(text.as_bytes());
         prop_assume!(status.is_ok());
-        let mut x = Exchange::default();
         let wanted: Vec<String> = headers.iter().map(|(n, _)| format!("x{n}")).collect();
         let request = head::Request::read(text.as_bytes(), false).unwrap().unwrap();
-        request.write(&Limits::default(), &wanted, &mut x);
+        let head = request.says(&Limits::default(), &wanted);
         prop_assert_eq!(request.len(), text.len());
-        prop_assert_eq!(x.method.as_str(), oracle.method.unwrap());
-        prop_assert_eq!(x.target.as_str(), oracle.path.unwrap());
-        prop_assert_eq!(x.user_agent.as_str(), "u v");
-        let ours: Vec<(String, String)> = x.headers.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+        prop_assert_eq!(head.method.as_str(), oracle.method.unwrap());
+        prop_assert_eq!(head.target.as_str(), oracle.path.unwrap());
+        prop_assert_eq!(head.user_agent.as_str(), "u v");
+        let ours: Vec<(String, String)> = head.headers.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
         let theirs: Vec<(String, String)> = oracle.headers.iter().filter(|h| h.name != "User-Agent")
             .map(|h| (h.name.to_owned(), String::from_utf8_lossy(h.value).trim().to_owned())).collect();
         prop_assert_eq!(ours, theirs);
@@ -256,8 +255,8 @@ impl Run {
     fn verify(&self, times: bool) {
         let (out, truth) = self.feed();
         let mut told = vec![0; truth.len()];
-        for x in out.iter().filter(|x| x.target.len() > 1) {
-            let i: usize = x.target[1..].parse().unwrap();
+        for x in out.iter().filter(|x| x.head.target.len() > 1) {
+            let i: usize = x.head.target[1..].parse().unwrap();
             let t = &truth[i];
             told[i] += 1;
             assert_eq!(x.request_start, t.start, "{x:?}");

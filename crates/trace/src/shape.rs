@@ -1,0 +1,112 @@
+//! What the requests of a connection that ask the same and are answered alike have in common. Most of what a span says is
+//! of this kind: it is made once and shared.
+
+use std::sync::Arc;
+
+use telegen_model::{Resource, Str};
+use telegen_otlp::pack::Attributes;
+use telegen_processes::Process;
+use telegen_wire::http1::{Exchange, Outcome, RequestHead};
+
+use crate::conn::Conn;
+use crate::red::{SeriesId, Side};
+
+/// What a shape was made of.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    head: Arc<RequestHead>,
+    status: Option<u16>,
+    outcome: Outcome,
+    truncated: bool,
+    brief: bool,
+    /// How often the connection was introduced: its ends and its owner may change.
+    introduced: u32,
+    is_server: bool,
+    exports_traces: bool,
+}
+
+impl Origin {
+    pub(crate) fn of(x: &Exchange, conn: &Conn, process: &Process) -> Origin {
+        Origin {
+            head: x.head.clone(),
+            status: x.status,
+            outcome: x.outcome,
+            truncated: x.head_truncated,
+            brief: x.head_brief,
+            introduced: conn.introduced,
+            is_server: conn.is_server,
+            exports_traces: process.exports_traces,
+        }
+    }
+}
+
+/// What requests have in common.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) origin: Origin,
+    pub(crate) side: Side,
+    /// Method and route: the span's name.
+    pub(crate) method: &'static str,
+    pub(crate) route: Option<Arc<str>>,
+    /// Those of the span but for its own numbers.
+    pub(crate) attributes: Attributes,
+    pub(crate) failed: bool,
+    /// Why there is no span.
+    pub(crate) without: Option<&'static str>,
+    pub(crate) resource: Arc<Resource>,
+    /// Whose metrics it is counted in.
+    pub(crate) instance: Arc<Resource>,
+    /// Where it is counted, if it is.
+    pub(crate) series: Option<SeriesId>,
+    /// For the service graph.
+    pub(crate) service: Str,
+    /// The other end as this one names it.
+    pub(crate) peer: Str,
+}
+
+impl Shape {
+    /// Whether another request of the same connection is of it.
+    pub(crate) fn fits(&self, x: &Exchange, conn: &Conn, process: &Process) -> bool {
+        let o = &self.origin;
+        Arc::ptr_eq(&o.head, &x.head)
+            && o.status == x.status
+            && o.outcome == x.outcome
+            && o.truncated == x.head_truncated
+            && o.brief == x.head_brief
+            && o.introduced == conn.introduced
+            && o.is_server == conn.is_server
+            && o.exports_traces == process.exports_traces
+            && Arc::ptr_eq(&self.resource, &process.resource)
+            && Arc::ptr_eq(&self.instance, &process.instance_resource)
+    }
+
+    /// The span's name, in parts.
+    pub(crate) fn name(&self) -> [&str; 3] {
+        match &self.route {
+            Some(route) => [self.method, " ", route],
+            None => [self.method, "", ""],
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn shape() -> Shape {
+        Shape {
+            origin: Origin::default(),
+            side: Side::Server,
+            method: "GET",
+            route: None,
+            attributes: Attributes::new(),
+            failed: false,
+            without: None,
+            resource: Arc::default(),
+            instance: Arc::default(),
+            series: None,
+            service: Str::default(),
+            peer: Str::default(),
+        }
+    }
+}
