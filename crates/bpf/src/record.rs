@@ -3,27 +3,27 @@ use crate::abi::{
     TrafficRecord, kind,
 };
 
-/// A record as it lies in a ring.
-#[derive(Debug)]
+/// A record where it lies in a ring.
+#[derive(Clone, Copy, Debug)]
 pub enum Record<'a> {
     /// Who a connection is.
-    Conn(ConnRecord),
+    Conn(&'a ConnRecord),
     /// Bytes of a connection that is read, and the part of them that was captured.
-    Data(DataRecord, &'a [u8]),
+    Data(&'a DataRecord, &'a [u8]),
     /// End of stream, error or close.
-    End(EndRecord),
+    End(&'a EndRecord),
     /// First bytes of a connection that is not read.
-    Sample(SampleRecord, &'a [u8]),
+    Sample(&'a SampleRecord, &'a [u8]),
     /// Byte counts of a connection that is not read.
-    Traffic(TrafficRecord),
+    Traffic(&'a TrafficRecord),
     /// A process began to run a program.
-    Exec(Box<ExecRecord>),
+    Exec(&'a ExecRecord),
     /// A process was forked.
-    Fork(ForkRecord),
+    Fork(&'a ForkRecord),
     /// A process ended.
-    Exit(ExitRecord),
+    Exit(&'a ExitRecord),
     /// A process began to listen.
-    Listen(ListenRecord),
+    Listen(&'a ListenRecord),
 }
 
 /// Types of `abi`: C layout, every bit pattern valid.
@@ -53,6 +53,19 @@ pub(crate) fn read<T: Plain>(bytes: &[u8]) -> Option<(T, &[u8])> {
     Some((value, &bytes[size..]))
 }
 
+/// A value where it lies, at the front of `bytes`, and what follows. Records lie at multiples of eight.
+#[inline]
+fn view<T: Plain>(bytes: &[u8]) -> Option<(&T, &[u8])> {
+    let at = bytes.as_ptr().cast::<T>();
+    let (_, rest) = bytes.split_at_checked(size_of::<T>())?;
+    if !at.is_aligned() {
+        return None;
+    }
+    // SAFETY: `bytes` holds at least `size_of::<T>()` bytes for as long as it is borrowed, `at` is aligned, and `T` is
+    // plain data.
+    Some((unsafe { &*at }, rest))
+}
+
 /// The bytes of a value.
 pub(crate) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
     // SAFETY: the reference is valid for `size_of::<T>()` bytes; the types have no padding that is not named.
@@ -60,25 +73,59 @@ pub(crate) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
 }
 
 impl<'a> Record<'a> {
-    /// Reads a record; `None` when it is shorter than its type says or of no known type.
+    /// Reads a record; `None` when it is shorter than its type says, of no known type, or not aligned to eight.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Option<Record<'a>> {
         Some(match *bytes.first()? {
             kind::DATA => {
-                let (r, rest) = read::<DataRecord>(bytes)?;
+                let (r, rest) = view::<DataRecord>(bytes)?;
                 Record::Data(r, rest.get(..r.cap as usize)?)
             }
-            kind::CONN => Record::Conn(read(bytes)?.0),
-            kind::END => Record::End(read(bytes)?.0),
+            kind::CONN => Record::Conn(view(bytes)?.0),
+            kind::END => Record::End(view(bytes)?.0),
             kind::SAMPLE => {
-                let (r, rest) = read::<SampleRecord>(bytes)?;
+                let (r, rest) = view::<SampleRecord>(bytes)?;
                 Record::Sample(r, rest.get(..r.cap as usize)?)
             }
-            kind::TRAFFIC => Record::Traffic(read(bytes)?.0),
-            kind::EXEC => Record::Exec(Box::new(read(bytes)?.0)),
-            kind::FORK => Record::Fork(read(bytes)?.0),
-            kind::EXIT => Record::Exit(read(bytes)?.0),
-            kind::LISTEN => Record::Listen(read(bytes)?.0),
+            kind::TRAFFIC => Record::Traffic(view(bytes)?.0),
+            kind::EXEC => Record::Exec(view(bytes)?.0),
+            kind::FORK => Record::Fork(view(bytes)?.0),
+            kind::EXIT => Record::Exit(view(bytes)?.0),
+            kind::LISTEN => Record::Listen(view(bytes)?.0),
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    /// The bytes of an end of stream, at a multiple of eight.
+    fn at_eight(extra: usize) -> Vec<u64> {
+        let words = (size_of::<EndRecord>() + extra).div_ceil(8);
+        let mut bytes = vec![0u64; words + 1];
+        bytes[0] = u64::from_ne_bytes([kind::END, crate::abi::end::EOF, 0, 0, 0, 0, 0, 0]);
+        bytes
+    }
+
+    #[test]
+    fn a_record_is_seen_where_it_lies_whole_and_aligned() {
+        let words = at_eight(1);
+        let bytes = words.as_slice().as_ptr().cast::<u8>();
+        // SAFETY: the bytes of the words.
+        let bytes = unsafe { std::slice::from_raw_parts(bytes, words.len() * 8) };
+        let Record::End(r) = Record::parse(&bytes[..size_of::<EndRecord>()]).unwrap() else {
+            panic!("an end")
+        };
+        assert_eq!((r.kind, r.what), (kind::END, crate::abi::end::EOF));
+        assert!(Record::parse(&bytes[..size_of::<EndRecord>() - 1]).is_none());
+        let moved = [&[0][..], &bytes[..size_of::<EndRecord>()]].concat();
+        let odd = &moved[1..];
+        assert_eq!(Record::parse(odd).is_some(), odd.as_ptr().cast::<EndRecord>().is_aligned());
+        assert!(Record::parse(&[]).is_none());
+        assert!(Record::parse(&[255; 512]).is_none());
     }
 }

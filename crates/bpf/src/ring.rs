@@ -52,11 +52,21 @@ impl Drop for Mapping {
     }
 }
 
+/// A whole record: its header, and where its bytes are in the mapping.
+#[derive(Clone, Copy)]
+struct Whole {
+    header: u32,
+    offset: usize,
+    len: usize,
+}
+
 /// One ring.
 pub(crate) struct Ring {
     reader: Mapping,
     writer: Mapping,
     size: u64,
+    /// Where the data begins in `writer`.
+    data: usize,
     /// The next record.
     at: u64,
     /// Up to where the kernel was told that this side has read.
@@ -70,10 +80,10 @@ impl Ring {
     pub(crate) fn new(ring: &impl AsFd, size: u64) -> Result<Ring, Error> {
         let page = rustix::param::page_size();
         let reader = Mapping::new(ring, 0, page, ProtFlags::READ | ProtFlags::WRITE)?;
-        let data = page + 2 * usize::try_from(size).unwrap_or(usize::MAX / 4);
-        let writer = Mapping::new(ring, page as u64, data, ProtFlags::READ)?;
+        let len = page + 2 * usize::try_from(size).unwrap_or(usize::MAX / 4);
+        let writer = Mapping::new(ring, page as u64, len, ProtFlags::READ)?;
         let at = reader.position().load(Ordering::Acquire);
-        Ok(Ring { reader, writer, size, at, told: at, end: at })
+        Ok(Ring { reader, writer, size, data: page, at, told: at, end: at })
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -86,34 +96,38 @@ impl Ring {
         self.end - self.at
     }
 
-    fn header(&self) -> u32 {
-        let page = self.writer.len - 2 * self.size as usize;
-        let offset = page + (self.at & (self.size - 1)) as usize;
-        // SAFETY: the header lies within the data, aligned to eight; the kernel writes its flags as a whole.
-        unsafe { &*self.writer.at.as_ptr().add(offset).cast::<AtomicU32>() }.load(Ordering::Acquire)
+    /// Where the next record's header lies in the mapping.
+    fn offset(&self) -> usize {
+        self.data + (self.at & (self.size - 1)) as usize
     }
 
     /// The next whole record of this turn.
-    fn next(&mut self) -> Option<&[u8]> {
+    fn next(&mut self) -> Option<Whole> {
         loop {
             if self.at >= self.end {
                 return None;
             }
-            let header = self.header();
+            let offset = self.offset();
+            // SAFETY: the header lies within the data, aligned to eight; the kernel writes its flags as a whole.
+            let header = unsafe { &*self.writer.at.as_ptr().add(offset).cast::<AtomicU32>() };
+            let header = header.load(Ordering::Acquire);
             if header & BUSY != 0 {
                 return None;
             }
             if header & DISCARDED == 0 {
                 let len = (header as usize).min(self.size as usize - HEADER as usize);
-                let page = self.writer.len - 2 * self.size as usize;
-                let offset = page + (self.at & (self.size - 1)) as usize + HEADER as usize;
-                // SAFETY: a record that is not busy is not written again before its bytes are given back, which
-                // `pass` does and for which this borrow has to have ended; the data is mapped twice in a row, so that
-                // a record of at most `size` bytes lies within the mapping wherever it begins.
-                return Some(unsafe { std::slice::from_raw_parts(self.writer.at.as_ptr().add(offset), len) });
+                return Some(Whole { header, offset: offset + HEADER as usize, len });
             }
             self.pass(header);
         }
+    }
+
+    /// The bytes of the record that `next` gave last.
+    fn bytes(&self, record: Whole) -> &[u8] {
+        // SAFETY: a record that is not busy is not written again before its bytes are given back, which `pass` does and
+        // for which this borrow has to have ended; the data is mapped twice in a row, so that a record of at most `size`
+        // bytes lies within the mapping wherever it begins.
+        unsafe { std::slice::from_raw_parts(self.writer.at.as_ptr().add(record.offset), record.len) }
     }
 
     fn pass(&mut self, header: u32) {
@@ -135,8 +149,8 @@ impl Ring {
 /// Several rings, one a processor: their records come in the order of their time.
 pub(crate) struct Rings {
     rings: Vec<Ring>,
-    /// Time of each ring's next record.
-    next: Vec<Option<u64>>,
+    /// Each ring's next record and its time.
+    next: Vec<Option<(u64, Whole)>>,
 }
 
 impl Rings {
@@ -162,28 +176,26 @@ impl Rings {
     ) -> (usize, u64) {
         let waited = self.rings.iter_mut().map(Ring::begin).sum();
         self.next.clear();
-        self.next.extend(self.rings.iter_mut().map(|ring| ring.next().map(&stamp)));
+        let look = |ring: &mut Ring| ring.next().map(|record| (stamp(ring.bytes(record)), record));
+        self.next.extend(self.rings.iter_mut().map(look));
         let mut count = 0;
         while count < most {
-            let first = self.next.iter().enumerate().filter_map(|(i, at)| Some(((*at)?, i))).min();
-            let Some((at, i)) = first.filter(|(at, _)| *at < horizon) else { break };
+            let times = || self.next.iter().enumerate().filter_map(|(i, next)| Some((next.as_ref()?.0, i)));
+            let Some((first, i)) = times().min().filter(|(at, _)| *at < horizon) else { break };
             // The ring stays the first until it comes behind the next one.
-            let others = self.next.iter().enumerate().filter(|(j, _)| *j != i).filter_map(|(_, at)| *at);
-            let until = others.min().unwrap_or(u64::MAX).min(horizon);
+            let others = times().filter(|(_, j)| *j != i).map(|(at, _)| at).min();
+            let until = others.unwrap_or(u64::MAX).min(horizon).max(first);
             let ring = &mut self.rings[i];
-            let mut at = Some(at);
-            while let Some(now) = at
-                && (now <= until && now < horizon && count < most)
+            let mut next = self.next[i];
+            while let Some((at, record)) = next
+                && (at <= until && at < horizon && count < most)
             {
-                if let Some(bytes) = ring.next() {
-                    take(bytes);
-                    count += 1;
-                }
-                let header = ring.header();
-                ring.pass(header);
-                at = ring.next().map(&stamp);
+                take(ring.bytes(record));
+                count += 1;
+                ring.pass(record.header);
+                next = look(ring);
             }
-            self.next[i] = at;
+            self.next[i] = next;
         }
         for ring in &mut self.rings {
             ring.give_back();

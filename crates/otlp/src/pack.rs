@@ -74,7 +74,17 @@ impl Attributes {
     #[inline]
     pub fn int(&mut self, key: &str, value: i64) {
         let value = value.cast_unsigned();
-        self.pair(key, 1 + varint_len(value));
+        let (k, content) = (key.len(), 1 + varint_len(value));
+        if k < 0x70 {
+            // Every length is one byte.
+            let b = &mut self.bytes;
+            b.reserve(k + content + 17);
+            b.extend_from_slice(&[tag(9), (k + content + 4) as u8, tag(1), k as u8]);
+            b.extend_from_slice(key.as_bytes());
+            b.extend_from_slice(&[tag(2), content as u8, 3 << 3]);
+            return varint(b, value);
+        }
+        self.pair(key, content);
         self.bytes.push(3 << 3);
         self.varint(value);
     }

@@ -230,9 +230,9 @@ fn main() {
         .collect();
     for (n, [client, server]) in conns.iter_mut().enumerate() {
         let ts = monotonic_ns();
-        engine.handle(Record::Conn(server.conn(n as u32, ts)));
+        engine.handle(Record::Conn(&server.conn(n as u32, ts)));
         if both {
-            engine.handle(Record::Conn(client.conn(n as u32, ts)));
+            engine.handle(Record::Conn(&client.conn(n as u32, ts)));
         }
     }
     let (mut spent, mut requests, begun) = (0.0, 0u64, Instant::now());
@@ -246,12 +246,12 @@ fn main() {
             let [client, server] = &mut conns[next];
             let ts = monotonic_ns() - u64::from(TURN - i) * 100;
             if both {
-                engine.handle(Record::Data(client.data(true, ts, 0), REQUEST));
+                engine.handle(Record::Data(&client.data(true, ts, 0), REQUEST));
             }
-            engine.handle(Record::Data(server.data(true, ts + 10, 0), REQUEST));
-            engine.handle(Record::Data(server.data(false, ts + 50, 0), &[]));
+            engine.handle(Record::Data(&server.data(true, ts + 10, 0), REQUEST));
+            engine.handle(Record::Data(&server.data(false, ts + 50, 0), &[]));
             if both {
-                engine.handle(Record::Data(client.data(false, ts + 60, 0), &[]));
+                engine.handle(Record::Data(&client.data(false, ts + 60, 0), &[]));
             }
         }
         engine.turn(monotonic_ns());

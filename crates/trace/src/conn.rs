@@ -1,8 +1,11 @@
 //! A connection as user space knows it: who it is, and its records back in order.
 
+use std::collections::HashMap;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+use slotmap::SlotMap;
 use telegen_bpf::abi::{ConnRecord, DataRecord, EndRecord};
 use telegen_model::{ProcessKey, Str};
 use telegen_sys::TICK_NS;
@@ -133,8 +136,63 @@ pub(crate) enum Place {
     Late,
 }
 
+slotmap::new_key_type! {
+    /// A connection, for as long as it is known.
+    pub(crate) struct ConnId;
+}
+
+/// The connections that are known.
+#[derive(Default)]
+pub(crate) struct Conns {
+    by_cookie: HashMap<u64, ConnId, RandomState>,
+    all: SlotMap<ConnId, Conn>,
+}
+
+impl Conns {
+    /// The connection with a cookie, made where it is not known; nothing when it would be one beyond `max`.
+    pub(crate) fn enter(&mut self, cookie: u64, now: u64, max: usize) -> Option<ConnId> {
+        if let Some(id) = self.by_cookie.get(&cookie) {
+            return Some(*id);
+        }
+        if self.all.len() >= max {
+            return None;
+        }
+        let id = self.all.insert(Conn::new(cookie, now));
+        self.by_cookie.insert(cookie, id);
+        Some(id)
+    }
+
+    pub(crate) fn find(&self, cookie: u64) -> Option<ConnId> {
+        self.by_cookie.get(&cookie).copied()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.all.get_mut(id)
+    }
+
+    pub(crate) fn remove(&mut self, id: ConnId) {
+        if let Some(conn) = self.all.remove(id) {
+            self.by_cookie.remove(&conn.cookie);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+        self.all.iter()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.by_cookie.clear();
+        self.all.clear();
+    }
+}
+
 /// One connection.
 pub(crate) struct Conn {
+    pub(crate) cookie: u64,
     pub(crate) ends: Option<Endpoints>,
     pub(crate) owner: ProcessKey,
     /// How often its ends and its owner were told.
@@ -161,8 +219,9 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub(crate) fn new(now: u64) -> Conn {
+    pub(crate) fn new(cookie: u64, now: u64) -> Conn {
         Conn {
+            cookie,
             ends: None,
             owner: ProcessKey { pid: 0, start: 0 },
             introduced: 0,
@@ -245,7 +304,7 @@ mod tests {
 
     #[test]
     fn records_out_of_order_wait_and_lost_ones_do_not() {
-        let mut c = Conn::new(0);
+        let mut c = Conn::new(1, 0);
         assert_eq!(c.place(0, 0), Place::Next);
         assert_eq!(c.place(2, 0), Place::Early);
         assert!(!c.hold(Held::Passed(2, 0)));
@@ -259,7 +318,7 @@ mod tests {
 
     #[test]
     fn what_cannot_wait_any_longer_is_taken_in_order() {
-        let mut c = Conn::new(0);
+        let mut c = Conn::new(1, 0);
         assert_eq!(c.place(0, 0), Place::Next);
         for number in 2..2 + HELD_MAX as u32 {
             assert_eq!(c.place(number, 0), Place::Early);

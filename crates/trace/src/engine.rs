@@ -1,6 +1,5 @@
 //! Takes the kernel half's records to the end: spans pushed, requests measured, losses told.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -9,7 +8,6 @@ use telegen_bpf::abi::{
 };
 use telegen_bpf::{Counters, ProcTable, Record};
 use telegen_model::{ProcessKey, ResourceGroup, Scope, Signal, Str};
-use telegen_otlp::pack::Attributes;
 use telegen_processes::{Exec, Execution, Process, Table};
 use telegen_selfmon::{Counter, Gauge, SelfMon};
 use telegen_sys::{Clock, TICK_NS};
@@ -18,15 +16,15 @@ use telegen_wire::http1::{self, Dir, End, Exchange, Limits, Segment};
 use telegen_wire::proxy_protocol;
 
 use crate::common::Commons;
-use crate::conn::{Conn, Held, Place};
-use crate::finish::{self, Group};
+use crate::conn::{ConnId, Conns, Held, Place};
+use crate::finish::{self, Gathered};
 use crate::graph::Graph;
 use crate::kernel::{Books, KernelCounts};
 use crate::red::Red;
 use crate::route::{Overflows, Routes};
 use crate::sample::Sampling;
 use crate::settings::Instrumented;
-use crate::tree::{Edge, Lapses, Left, Trees};
+use crate::tree::{Edge, Lapses, Trees};
 use crate::unlinked::Unlinked;
 use crate::unread::{Traffic, Unread};
 
@@ -41,8 +39,6 @@ const ACCOUNT_NS: u64 = 200_000_000;
 const ACCOUNT_SILENT_NS: u64 = 1_000_000_000;
 /// Ends of turns that a record waits for an earlier one: each turn reads every ring, but a writer may be slow.
 const TURNS_WAITED: u64 = 2;
-/// Spans gathered before they are pushed within one turn.
-pub(crate) const SPANS_MAX: usize = 4096;
 
 /// How requests become spans and metrics.
 #[derive(Clone, Debug)]
@@ -160,25 +156,21 @@ pub struct Engine {
     pub(crate) table: Table,
     procs: ProcTable,
     counts: KernelCounts,
-    pub(crate) conns: HashMap<u64, Conn, RandomState>,
+    pub(crate) conns: Conns,
     /// Connections of which a record waits for an earlier one, and the turn since which it does.
-    waiting: Vec<(u64, u64)>,
+    waiting: Vec<(u64, ConnId)>,
     /// Number of this turn.
     turns: u64,
-    /// (deadline, cookie), in no order: few at a time.
-    deadlines: Vec<(u64, u64)>,
+    /// Deadlines in no order: few at a time.
+    deadlines: Vec<(u64, ConnId)>,
     done: Vec<Exchange>,
-    pub(crate) groups: HashMap<usize, Group, RandomState>,
-    pub(crate) gathered: usize,
+    pub(crate) spans: Gathered,
     pub(crate) out: Outputs,
     pub(crate) selfmon: SelfMon,
     pub(crate) trees: Trees,
-    pub(crate) left: Vec<Left>,
     pub(crate) edges: Vec<Edge>,
     pub(crate) routes: Routes,
     pub(crate) commons: Commons,
-    /// Attributes of the span that is pushed, for their room.
-    pub(crate) own: Attributes,
     /// Requests that were made and are not in the ledger yet.
     pub(crate) produced: u64,
     /// For hashing heads alike at both ends.
@@ -209,21 +201,18 @@ impl Engine {
             table,
             procs: kernel.0,
             counts: KernelCounts::new(kernel.1),
-            conns: HashMap::default(),
+            conns: Conns::default(),
             waiting: Vec::new(),
             turns: TURNS_WAITED + 1,
             deadlines: Vec::new(),
             done: Vec::new(),
-            groups: HashMap::default(),
-            gathered: 0,
+            spans: Gathered::default(),
             out,
             selfmon,
             trees,
-            left: Vec::new(),
             edges: Vec::new(),
             routes,
             commons: Commons::new(),
-            own: Attributes::new(),
             produced: 0,
             hasher: RandomState::default(),
             meters,
@@ -242,11 +231,11 @@ impl Engine {
     pub fn handle(&mut self, record: Record<'_>) {
         self.silent = false;
         match record {
-            Record::Data(r, bytes) => self.on_data(&r, bytes),
-            Record::Conn(r) => self.on_conn(&r),
-            Record::End(r) => self.on_end(&r),
-            Record::Sample(r, bytes) => self.on_sample(&r, bytes),
-            Record::Traffic(r) => self.on_traffic(&r),
+            Record::Data(r, bytes) => self.on_data(r, bytes),
+            Record::Conn(r) => self.on_conn(r),
+            Record::End(r) => self.on_end(r),
+            Record::Sample(r, bytes) => self.on_sample(r, bytes),
+            Record::Traffic(r) => self.on_traffic(r),
             Record::Exec(r) => {
                 let text = |bytes: &[u8], len: u32| {
                     String::from_utf8_lossy(&bytes[..(len as usize).min(bytes.len())]).into_owned()
@@ -302,13 +291,12 @@ impl Engine {
         // An earlier record may be in a ring that was read before the one of the later: it comes with the next turn.
         let given_up = self.turns - TURNS_WAITED;
         self.turns += 1;
-        for (_, cookie) in self.waiting.extract_if(.., |(since, _)| *since <= given_up).collect::<Vec<_>>() {
-            self.release(cookie, true);
+        for (_, id) in self.waiting.extract_if(.., |(since, _)| *since <= given_up).collect::<Vec<_>>() {
+            self.release(id, true);
         }
         self.expire(now);
         self.settle();
-        self.trees.turn(now, &mut self.left);
-        self.take_left(now);
+        self.let_go(now, false);
         self.flush();
         self.table.tick(now);
         let every = if self.silent { ACCOUNT_SILENT_NS } else { ACCOUNT_NS };
@@ -322,26 +310,21 @@ impl Engine {
         }
         if now.saturating_sub(self.swept) > SWEEP_NS {
             self.swept = now;
-            let old: Vec<u64> = self
-                .conns
-                .iter()
-                .filter(|(_, c)| now.saturating_sub(c.seen) > IDLE_NS)
-                .map(|(cookie, _)| *cookie)
-                .collect();
-            for cookie in old {
-                self.drop_conn(cookie, End::OwnClose, now);
+            let old = self.conns.iter().filter(|(_, c)| now.saturating_sub(c.seen) > IDLE_NS);
+            for id in old.map(|(id, _)| id).collect::<Vec<_>>() {
+                self.drop_conn(id, End::OwnClose, now);
             }
         }
     }
 
     /// Ends everything: what is open is told as lost, the last losses are brought in, spans are pushed.
     pub fn finish(&mut self, now: u64) {
-        for (_, cookie) in std::mem::take(&mut self.waiting) {
-            self.release(cookie, true);
+        for (_, id) in std::mem::take(&mut self.waiting) {
+            self.release(id, true);
         }
         self.expire(now.saturating_add(2_000_000_000));
         let mut open = 0;
-        for conn in self.conns.values() {
+        for (_, conn) in self.conns.iter() {
             open += conn.http.as_ref().map_or(0, |h| h.open_requests() as u64);
         }
         if open > 0 {
@@ -353,8 +336,7 @@ impl Engine {
         self.account(now);
         self.account(now);
         self.settle();
-        self.trees.flush(&mut self.left);
-        self.take_left(now);
+        self.let_go(now, true);
         self.flush();
     }
 
@@ -391,39 +373,41 @@ impl Engine {
         }
     }
 
-    fn conn(&mut self, cookie: u64, now: u64) -> Option<&mut Conn> {
-        if self.conns.len() >= CONNS_MAX && !self.conns.contains_key(&cookie) {
+    fn conn(&mut self, cookie: u64, now: u64) -> Option<ConnId> {
+        let id = self.conns.enter(cookie, now, CONNS_MAX);
+        if id.is_none() {
             self.meters.conns_refused.inc();
-            return None;
         }
-        let conn = self.conns.entry(cookie).or_insert_with(|| Conn::new(now));
-        conn.seen = now;
-        Some(conn)
+        id
     }
 
     fn on_conn(&mut self, r: &ConnRecord) {
-        let Some(conn) = self.conn(r.cookie, r.ts) else { return };
+        let Some(id) = self.conn(r.cookie, r.ts) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.seen = r.ts;
         // A new owner, or the first word of the connection: known at once, whatever the order.
         conn.introduce(r);
         match conn.place(r.record, r.lost) {
-            Place::Early => self.hold(r.cookie, Held::Passed(r.record, r.lost)),
-            Place::Next | Place::AfterGap | Place::Late => self.release(r.cookie, false),
+            Place::Early => self.hold(id, Held::Passed(r.record, r.lost)),
+            Place::Next | Place::AfterGap | Place::Late => self.release(id, false),
         }
     }
 
     fn on_data(&mut self, r: &DataRecord, bytes: &[u8]) {
-        let Some(conn) = self.conn(r.cookie, r.ts) else {
+        let id = self.conn(r.cookie, r.ts);
+        let Some((id, conn)) = id.and_then(|id| Some((id, self.conns.get_mut(id)?))) else {
             if r.flags & data::REQUEST != 0 {
                 self.selfmon.ledger.produced(Signal::Traces, "trace", 1);
                 self.selfmon.ledger.lost(Signal::Traces, "tap", "connections_full", 1);
             }
             return;
         };
+        conn.seen = r.ts;
         let holds = conn.holds();
         match conn.place(r.record, r.lost) {
-            Place::Next => self.data_in_order(r, bytes, false),
-            Place::AfterGap => self.data_in_order(r, bytes, true),
-            Place::Early => return self.hold(r.cookie, Held::Data(*r, bytes.to_vec())),
+            Place::Next => self.data_in_order(id, r, bytes, false),
+            Place::AfterGap => self.data_in_order(id, r, bytes, true),
+            Place::Early => return self.hold(id, Held::Data(*r, bytes.to_vec())),
             Place::Late => {
                 self.meters.late.inc();
                 if r.flags & data::REQUEST != 0 {
@@ -434,37 +418,38 @@ impl Engine {
             }
         }
         if holds {
-            self.release(r.cookie, false);
+            self.release(id, false);
         }
     }
 
     fn on_end(&mut self, r: &EndRecord) {
-        let Some(conn) = self.conns.get_mut(&r.cookie) else { return };
+        let Some(id) = self.conns.find(r.cookie) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
         match conn.place(r.record, r.lost) {
-            Place::Next => self.end_in_order(r, false),
-            Place::AfterGap => self.end_in_order(r, true),
-            Place::Early => return self.hold(r.cookie, Held::End(*r)),
+            Place::Next => self.end_in_order(id, r, false),
+            Place::AfterGap => self.end_in_order(id, r, true),
+            Place::Early => return self.hold(id, Held::End(*r)),
             Place::Late => {
                 self.meters.late.inc();
                 return;
             }
         }
-        self.release(r.cookie, false);
+        self.release(id, false);
     }
 
     /// Keeps a record until the one before it has come; where there is no room for more, all are taken as they are.
-    fn hold(&mut self, cookie: u64, held: Held) {
-        let Some(conn) = self.conns.get_mut(&cookie) else { return };
-        self.waiting.push((self.turns, cookie));
+    fn hold(&mut self, id: ConnId, held: Held) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        self.waiting.push((self.turns, id));
         if conn.hold(held) {
-            self.release(cookie, true);
+            self.release(id, true);
         }
     }
 
     /// Takes held records whose turn has come; with `force` all of them.
-    fn release(&mut self, cookie: u64, force: bool) {
+    fn release(&mut self, id: ConnId, force: bool) {
         loop {
-            let Some(conn) = self.conns.get_mut(&cookie) else { return };
+            let Some(conn) = self.conns.get_mut(id) else { return };
             let mut gap = false;
             let held = match conn.next_held() {
                 Some(held) => held,
@@ -480,11 +465,11 @@ impl Engine {
             match held {
                 Held::Data(r, bytes) => {
                     gap |= conn.place(r.record, r.lost) == Place::AfterGap;
-                    self.data_in_order(&r, &bytes, gap);
+                    self.data_in_order(id, &r, &bytes, gap);
                 }
                 Held::End(r) => {
                     gap |= conn.place(r.record, r.lost) == Place::AfterGap;
-                    self.end_in_order(&r, gap);
+                    self.end_in_order(id, &r, gap);
                 }
                 Held::Passed(number, lost) => {
                     conn.place(number, lost);
@@ -493,11 +478,11 @@ impl Engine {
         }
     }
 
-    fn data_in_order(&mut self, r: &DataRecord, bytes: &[u8], gap: bool) {
+    fn data_in_order(&mut self, id: ConnId, r: &DataRecord, bytes: &[u8], gap: bool) {
         if gap {
             self.meters.gaps.inc();
         }
-        let Some(conn) = self.conns.get_mut(&r.cookie) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
         let request_direction = if r.flags & data::REQUEST != 0 {
             conn.is_server = r.dir == 0;
             true
@@ -562,10 +547,9 @@ impl Engine {
                 &mut done,
             );
         }
-        let cookie = r.cookie;
         let opened = http.opened().wrapping_sub(opened) as usize;
         if opened > 0 {
-            let end = finish::End { cookie, server, ends: conn.ends.as_ref(), seq: conn.seq };
+            let end = finish::End { cookie: conn.cookie, server, ends: conn.ends.as_ref(), seq: conn.seq };
             let end = (&end, &mut conn.asked);
             finish::open_requests(&mut self.trees, &self.hasher, end, http.newest(opened));
         }
@@ -573,27 +557,27 @@ impl Engine {
         let deadline = http.next_deadline().unwrap_or(0);
         if deadline != 0 && (conn.deadline == 0 || deadline < conn.deadline) {
             conn.deadline = deadline;
-            self.deadlines.push((deadline, cookie));
+            self.deadlines.push((deadline, id));
         }
-        self.finish_exchanges(cookie, &mut done);
+        self.finish_exchanges(id, &mut done);
         self.done = done;
         if garbage {
             self.meters.garbage.inc();
             // The box is made anew when the next head begins.
-            if let Some(conn) = self.conns.get_mut(&cookie) {
+            if let Some(conn) = self.conns.get_mut(id) {
                 conn.http = None;
             }
         }
     }
 
-    fn end_in_order(&mut self, r: &EndRecord, gap: bool) {
+    fn end_in_order(&mut self, id: ConnId, r: &EndRecord, gap: bool) {
         if gap {
             self.meters.gaps.inc();
         }
-        let Some(conn) = self.conns.get_mut(&r.cookie) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
         let Some(http) = conn.http.as_mut() else {
             if r.what == end::CLOSE {
-                self.conns.remove(&r.cookie);
+                self.conns.remove(id);
             }
             return;
         };
@@ -618,60 +602,64 @@ impl Engine {
                 http.close(how, r.ts, &mut done);
             }
         }
-        self.finish_exchanges(r.cookie, &mut done);
+        self.finish_exchanges(id, &mut done);
         self.done = done;
         if r.what == end::CLOSE {
-            self.conns.remove(&r.cookie);
+            self.conns.remove(id);
         } else if r.what == end::EOF {
-            self.close_unix_peer(r.cookie, r.ts);
+            self.close_unix_peer(id, r.ts);
         }
     }
 
     /// A unix socket has no event for its own close: the peer's end of stream tells it.
-    fn close_unix_peer(&mut self, cookie: u64, ts: u64) {
-        let peer = self.conns.get(&cookie).and_then(|c| c.ends.as_ref()).filter(|e| e.transport == "unix");
-        let Some(peer) = peer.map(|e| e.peer_cookie).filter(|c| *c != 0) else { return };
-        self.drop_conn(peer, End::OwnClose, ts);
+    fn close_unix_peer(&mut self, id: ConnId, ts: u64) {
+        let ends = self.conns.get_mut(id).and_then(|c| c.ends.as_ref()).filter(|e| e.transport == "unix");
+        let Some(peer) = ends.map(|e| e.peer_cookie).filter(|c| *c != 0) else { return };
+        if let Some(peer) = self.conns.find(peer) {
+            self.drop_conn(peer, End::OwnClose, ts);
+        }
     }
 
-    fn drop_conn(&mut self, cookie: u64, how: End, ts: u64) {
-        let Some(conn) = self.conns.get_mut(&cookie) else { return };
+    fn drop_conn(&mut self, id: ConnId, how: End, ts: u64) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
         if let Some(http) = conn.http.as_mut() {
             let mut done = std::mem::take(&mut self.done);
             http.close(how, ts, &mut done);
-            self.finish_exchanges(cookie, &mut done);
+            self.finish_exchanges(id, &mut done);
             self.done = done;
         }
-        self.conns.remove(&cookie);
+        self.conns.remove(id);
     }
 
     fn expire(&mut self, now: u64) {
         if self.deadlines.is_empty() {
             return;
         }
-        let due: Vec<u64> =
-            self.deadlines.extract_if(.., |(at, _)| *at <= now).map(|(_, cookie)| cookie).collect();
-        for cookie in due {
-            let Some(conn) = self.conns.get_mut(&cookie) else { continue };
+        let due: Vec<ConnId> =
+            self.deadlines.extract_if(.., |(at, _)| *at <= now).map(|(_, id)| id).collect();
+        for id in due {
+            let Some(conn) = self.conns.get_mut(id) else { continue };
             conn.deadline = 0;
             let Some(http) = conn.http.as_mut() else { continue };
             let mut done = std::mem::take(&mut self.done);
             http.expire(now, &mut done);
             if let Some(next) = http.next_deadline() {
                 conn.deadline = next;
-                self.deadlines.push((next, cookie));
+                self.deadlines.push((next, id));
             }
-            self.finish_exchanges(cookie, &mut done);
+            self.finish_exchanges(id, &mut done);
             self.done = done;
         }
     }
 
     fn on_sample(&mut self, r: &SampleRecord, bytes: &[u8]) {
-        let Some(conn) = self.conn(r.cookie, r.ts) else { return };
+        let Some(id) = self.conn(r.cookie, r.ts) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.seen = r.ts;
         if conn.place(r.record, r.lost) == Place::Early {
-            self.hold(r.cookie, Held::Passed(r.record, r.lost));
+            self.hold(id, Held::Passed(r.record, r.lost));
         }
-        let Some(conn) = self.conns.get_mut(&r.cookie) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
         let known = match r.protocol {
             protocol::TLS => {
                 let mut tls = Traffic::new("tls", "encrypted");
@@ -693,7 +681,8 @@ impl Engine {
 
     fn on_traffic(&mut self, r: &TrafficRecord) {
         let wall = self.clock.wall(r.ts);
-        let Some(conn) = self.conns.get_mut(&r.cookie) else { return };
+        let Some(id) = self.conns.find(r.cookie) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
         conn.seen = r.ts;
         let total = r.rx + r.tx;
         let more = total.saturating_sub(conn.unread);
@@ -706,7 +695,7 @@ impl Engine {
             self.out.unread.add(&process.instance_resource, known, more, wall);
         }
         if r.last != 0 {
-            self.conns.remove(&r.cookie);
+            self.conns.remove(id);
         }
     }
 }

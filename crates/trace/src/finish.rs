@@ -1,23 +1,30 @@
 //! What becomes of a request: its node while it is open, its measurement and its span when it has ended.
 
+use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use telegen_model::{Exemplar, NumberValue, PackedSpans, Records, Resource, ResourceGroup, Signal, Str};
+use telegen_model::{
+    Exemplar, NumberValue, PackedSpans, Records, Resource, ResourceGroup, Scope, Signal, SpanHead, SpanKind,
+    SpanStatus, Str,
+};
 use telegen_otlp::pack::{Attributes, Outline, Packer};
 use telegen_processes::Process;
+use telegen_selfmon::Ledger;
+use telegen_sys::Clock;
 use telegen_wire::http1::{Exchange, Outcome, RequestHead};
 
 use crate::common::Commons;
-use crate::conn::{self, Conn, Endpoints};
-use crate::engine::{Engine, EngineConfig, SPANS_MAX};
+use crate::conn::{self, Conn, ConnId, Endpoints};
+use crate::engine::{Engine, EngineConfig, SpanOut};
 use crate::red::{Recorded, Red, Request, Side};
 use crate::route::Routes;
 use crate::settings::Instrumented;
 use crate::shape::{Origin, Shape};
 use crate::span::{self, Context, Measured};
-use crate::tree::{Finished, Found, Left, Opened, Trees};
+use crate::tree::{Answer, Edge, Finished, Leave, Left, Opened, Ready, Trees};
+use crate::unlinked::Unlinked;
 
 /// Where SDKs send their spans.
 const TRACES_PATH: &str = "/v1/traces";
@@ -65,9 +72,9 @@ pub(crate) fn open_requests<'a>(
 }
 
 impl Engine {
-    pub(crate) fn finish_exchanges(&mut self, cookie: u64, done: &mut Vec<Exchange>) {
+    pub(crate) fn finish_exchanges(&mut self, id: ConnId, done: &mut Vec<Exchange>) {
         for exchange in done.iter() {
-            if !self.finish_exchange(cookie, exchange) {
+            if !self.finish_exchange(id, exchange) {
                 self.trees.lose(exchange.id);
             }
         }
@@ -75,8 +82,8 @@ impl Engine {
     }
 
     /// `false` when the request leaves nothing behind but counts.
-    fn finish_exchange(&mut self, cookie: u64, x: &Exchange) -> bool {
-        let Some(conn) = self.conns.get_mut(&cookie) else { return false };
+    fn finish_exchange(&mut self, id: ConnId, x: &Exchange) -> bool {
+        let Some(conn) = self.conns.get_mut(id) else { return false };
         let pid = (x.request_exec >> 32) as u32;
         let exact = conn.owner.pid == pid;
         let process = if exact { self.table.get_exact(conn.owner) } else { self.table.get(pid) };
@@ -105,12 +112,13 @@ impl Engine {
         if x.head_brief {
             ledger.lost(Signal::Traces, "tap", "over_budget", 1);
         }
-        let head_end = x.response_end.max(x.request_start);
+        // Another thread may have read the answer before the sender's own record was made.
+        let end = x.response_end.max(x.request_start);
         let request = Request {
-            seconds: (head_end - x.request_start) as f64 / 1e9,
+            seconds: (end - x.request_start) as f64 / 1e9,
             request_body: x.request_body_size,
             response_body: x.response_body_size,
-            now: self.clock.wall(head_end),
+            now: self.clock.wall(end),
         };
         let known = conn.shape.clone().filter(|shape| shape.fits(x, conn, process));
         let known = known.and_then(|shape| match shape.series.map(|id| self.out.red.record(id, &request)) {
@@ -126,28 +134,27 @@ impl Engine {
                     routes: &mut self.routes,
                     red: &self.out.red,
                 };
-                let (shape, again) = maker.shape((cookie, conn), process, x, request.now);
+                let (shape, again) = maker.shape(conn, process, x, request.now);
                 let shape = Arc::new(shape);
                 conn.shape = again.then(|| shape.clone());
                 let recorded = shape.series.map(|id| self.out.red.record(id, &request));
                 (shape, recorded)
             }
         };
-        let head = span::head(x, shape.side, shape.failed);
         let exports = x.head.is_otlp && !conn.is_server && x.head.target.ends_with(TRACES_PATH);
+        let answer = Answer {
+            exec: if x.response_start == 0 { 0 } else { x.response_exec },
+            blocking: x.response_blocking,
+            end: x.response_end,
+        };
         let finished = Finished {
-            nanos: head.end - head.start,
-            head,
             shape,
-            trace_state: Str::default(),
-            flags: 0,
-            found: Found::Root,
+            start: x.request_start,
+            end,
             request_body: x.request_body_size,
             response_body: x.response_body_size,
             exemplar: recorded == Some(Recorded::WithExemplar),
-            response_exec: if x.response_start == 0 { 0 } else { x.response_exec },
-            response_blocking: x.response_blocking,
-            end: x.response_end,
+            nanos: end - x.request_start,
         };
         if x.head_brief {
             self.table.mark_over_budget(pid, self.clock.wall(x.response_end));
@@ -155,7 +162,7 @@ impl Engine {
         if exports {
             self.mark_exporter(pid);
         }
-        self.trees.finish(x.id, x.context.as_ref(), Box::new(finished));
+        self.trees.finish(x.id, x.context.as_ref(), answer, finished);
         true
     }
 
@@ -166,51 +173,24 @@ impl Engine {
         }
     }
 
-    /// Takes what the trees have let go.
-    pub(crate) fn take_left(&mut self, now: u64) {
-        let now = self.clock.wall(now);
-        let mut all = std::mem::take(&mut self.left);
-        for left in all.drain(..) {
-            match left {
-                Left::Span(mut f) => self.push_span(&mut f),
-                // It was told as lost when it ended.
-                Left::Discarded("over_budget") => {}
-                Left::Discarded(reason) => self.selfmon.ledger.discarded(Signal::Traces, reason, 1),
-                Left::Edge(edge) => self.edges.push(edge),
-                Left::Unlinked(instance, reason) => self.out.unlinked.add(&instance, reason, now),
-            }
+    /// Takes what the trees let go at the end of a turn, or everything.
+    pub(crate) fn let_go(&mut self, now: u64, everything: bool) {
+        let mut leaving = Leaving {
+            now: self.clock.wall(now),
+            clock: &self.clock,
+            red: &self.out.red,
+            unlinked: &self.out.unlinked,
+            ledger: &self.selfmon.ledger,
+            spans: &mut self.spans,
+            edges: &mut self.edges,
+        };
+        if everything {
+            self.trees.flush(&mut leaving);
+        } else {
+            self.trees.turn(now, &mut leaving);
         }
-        self.left = all;
         if !self.edges.is_empty() {
-            self.out.graph.record(self.edges.drain(..), now);
-        }
-    }
-
-    fn push_span(&mut self, f: &mut Finished) {
-        let head = &mut f.head;
-        head.start = self.clock.wall(head.start);
-        head.end = self.clock.wall(head.end);
-        let shape = &f.shape;
-        if let (true, Some(series)) = (f.exemplar, shape.series) {
-            let exemplar = Exemplar {
-                time: head.end,
-                value: NumberValue::Double(f.nanos as f64 / 1e9),
-                trace_id: head.trace_id,
-                span_id: head.span_id,
-            };
-            self.out.red.exemplify(series, exemplar);
-        }
-        self.own.clear();
-        span::sizes(&mut self.own, f.request_body, f.response_body);
-        f.found.write(&mut self.own);
-        let group = self
-            .groups
-            .entry(Arc::as_ptr(&shape.resource) as usize)
-            .or_insert_with(|| Group::new(shape.resource.clone()));
-        group.push(f, &self.own);
-        self.gathered += 1;
-        if self.gathered >= SPANS_MAX {
-            self.flush();
+            self.out.graph.record(self.edges.drain(..), self.clock.wall(now));
         }
     }
 
@@ -221,12 +201,87 @@ impl Engine {
 
     /// Pushes the spans gathered so far.
     pub(crate) fn flush(&mut self) {
-        if self.gathered == 0 {
-            return;
-        }
         self.settle();
-        self.gathered = 0;
-        let (out, scope) = (&mut self.out.spans, &self.config.scope);
+        self.spans.push(&self.config.scope, &mut self.out.spans);
+    }
+}
+
+/// Where what leaves the trees goes.
+struct Leaving<'a> {
+    /// ns since 1970.
+    now: u64,
+    clock: &'a Clock,
+    red: &'a Red,
+    unlinked: &'a Unlinked,
+    ledger: &'a Ledger,
+    spans: &'a mut Gathered,
+    edges: &'a mut Vec<Edge>,
+}
+
+impl Leave for Leaving<'_> {
+    fn take(&mut self, left: Left<'_>) {
+        match left {
+            Left::Span(span) => self.span(&span),
+            // It was told as lost when it ended.
+            Left::Discarded("over_budget") => {}
+            Left::Discarded(reason) => self.ledger.discarded(Signal::Traces, reason, 1),
+            Left::Edge(edge) => self.edges.push(edge),
+            Left::Unlinked(instance, reason) => self.unlinked.add(instance, reason, self.now),
+        }
+    }
+}
+
+impl Leaving<'_> {
+    fn span(&mut self, span: &Ready<'_>) {
+        let (request, shape) = (span.request, &span.request.shape);
+        let head = SpanHead {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            parent_id: span.parent_id,
+            start: self.clock.wall(request.start),
+            end: self.clock.wall(request.end),
+            kind: if shape.side == Side::Server { SpanKind::Server } else { SpanKind::Client },
+            status: if shape.failed { SpanStatus::Error } else { SpanStatus::Unset },
+        };
+        if let (true, Some(series)) = (request.exemplar, shape.series) {
+            let exemplar = Exemplar {
+                time: head.end,
+                value: NumberValue::Double(request.nanos as f64 / 1e9),
+                trace_id: head.trace_id,
+                span_id: head.span_id,
+            };
+            self.red.exemplify(series, exemplar);
+        }
+        self.spans.add(head, span);
+    }
+}
+
+/// Spans that were made and not pushed yet.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    groups: HashMap<usize, Group, RandomState>,
+    /// Attributes of the span that is laid down, for their room.
+    own: Attributes,
+}
+
+impl Gathered {
+    fn add(&mut self, head: SpanHead, span: &Ready<'_>) {
+        let (request, shape) = (span.request, &span.request.shape);
+        self.own.clear();
+        span::sizes(&mut self.own, request.request_body, request.response_body);
+        span.found.write(&mut self.own);
+        let outline = Outline {
+            trace_state: span.trace_state,
+            flags: span.flags,
+            name: shape.name(),
+            attributes: [shape.attributes.as_bytes(), self.own.as_bytes()],
+        };
+        let id = Arc::as_ptr(&shape.resource) as usize;
+        let group = self.groups.entry(id).or_insert_with(|| Group::new(shape.resource.clone()));
+        group.push(head, &outline);
+    }
+
+    fn push(&mut self, scope: &Scope, out: &mut SpanOut) {
         // A process that was silent is forgotten.
         self.groups.retain(|_, group| match group.take() {
             Some(spans) => {
@@ -252,20 +307,14 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     /// The shape of a request, and whether it is that of others like it: what is beyond a bound is counted each time.
-    fn shape(
-        &mut self,
-        (cookie, conn): (u64, &Conn),
-        process: &Process,
-        x: &Exchange,
-        now: u64,
-    ) -> (Shape, bool) {
+    fn shape(&mut self, conn: &Conn, process: &Process, x: &Exchange, now: u64) -> (Shape, bool) {
         let context = Context {
             ends: conn.ends.as_ref(),
             proxied: conn.proxied.as_ref(),
             is_server: conn.is_server,
             config: self.config,
         };
-        let common = self.commons.of((cookie, conn.introduced), x, &context);
+        let common = self.commons.of((conn.cookie, conn.introduced), x, &context);
         let mut measured = Measured::of(x, &context, common);
         let mut again = true;
         if conn.is_server && !x.head_brief && !x.head.is_otlp {
@@ -335,18 +384,12 @@ impl Group {
         Group { resource, spans: Packer::default(), lately: (0, 0) }
     }
 
-    fn push(&mut self, f: &Finished, own: &Attributes) {
+    fn push(&mut self, head: SpanHead, outline: &Outline<'_>) {
         if self.spans.is_empty() {
             let (bytes, spans) = self.lately;
             self.spans = Packer::with_capacity(bytes + bytes / 8, spans + spans / 8);
         }
-        let outline = Outline {
-            trace_state: &f.trace_state,
-            flags: f.flags,
-            name: f.shape.name(),
-            attributes: [f.shape.attributes.as_bytes(), own.as_bytes()],
-        };
-        self.spans.push(f.head, &outline);
+        self.spans.push(head, outline);
     }
 
     fn take(&mut self) -> Option<PackedSpans> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use memchr::{memchr, memchr2};
-use telegen_model::{SpanHead, SpanId, SpanKind, SpanStatus, Str, TraceId, semconv as s};
+use telegen_model::{Str, semconv as s};
 use telegen_otlp::pack::Attributes;
 use telegen_wire::http1::{Exchange, Outcome};
 use telegen_wire::mask;
@@ -135,21 +135,6 @@ pub(crate) fn path_and_query(target: &str) -> (&str, Option<&str>) {
         }
         Some(at) => (&rest[..at], None),
         None => (rest, None),
-    }
-}
-
-/// The head of a span on its way, in monotonic time; its ids and its parent follow from the tree that it belongs to, and so
-/// does its wall time: a clock that was set meanwhile must not tear a tree apart.
-pub(crate) fn head(x: &Exchange, side: Side, failed: bool) -> SpanHead {
-    SpanHead {
-        trace_id: TraceId::ZERO,
-        span_id: SpanId::ZERO,
-        parent_id: SpanId::ZERO,
-        start: x.request_start,
-        // Another thread may have read the answer before the sender's own record was made.
-        end: x.response_end.max(x.request_start),
-        kind: if side == Side::Server { SpanKind::Server } else { SpanKind::Client },
-        status: if failed { SpanStatus::Error } else { SpanStatus::Unset },
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use slotmap::{Key, KeyData, SlotMap};
-use telegen_model::{Resource, SpanHead, SpanId, Str, TraceId, semconv as s};
+use telegen_model::{Resource, SpanId, Str, TraceId, semconv as s};
 use telegen_otlp::pack::Attributes;
 use telegen_wire::context::TraceContext;
 
@@ -25,8 +25,8 @@ use crate::sample::Sampling;
 use crate::shape::Shape;
 
 pub(crate) use join::Place;
-pub(crate) use judge::Reason;
-use judge::{Answer, Call, Habit, Served, judge};
+pub(crate) use judge::{Answer, Reason};
+use judge::{Call, Habit, Served, judge};
 
 /// Requests at most that are open or wait; a new one beyond is a span by itself.
 const NODES_MAX: usize = 65_536;
@@ -69,25 +69,30 @@ pub(crate) struct Opened<'a> {
     pub(crate) head: u64,
 }
 
-/// A request that has ended.
+/// A request that has ended. Times are monotonic: a clock that was set meanwhile must not tear a tree apart.
 pub(crate) struct Finished {
     /// What it has in common with others.
     pub(crate) shape: Arc<Shape>,
-    /// The span's head, in monotonic time; its ids are known when its tree leaves.
-    pub(crate) head: SpanHead,
-    pub(crate) trace_state: Str,
-    pub(crate) flags: u32,
-    /// How its parent was found.
-    pub(crate) found: Found,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
     pub(crate) request_body: Option<u64>,
     pub(crate) response_body: Option<u64>,
     /// An exemplar is wanted.
     pub(crate) exemplar: bool,
+    /// How long it took as it was measured, ns.
     pub(crate) nanos: u64,
-    pub(crate) response_exec: u64,
-    pub(crate) response_blocking: bool,
-    /// Monotonic ns.
-    pub(crate) end: u64,
+}
+
+/// A span that leaves.
+pub(crate) struct Ready<'a> {
+    pub(crate) request: &'a Finished,
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    pub(crate) parent_id: SpanId,
+    pub(crate) trace_state: &'a Str,
+    pub(crate) flags: u32,
+    /// How its parent was found.
+    pub(crate) found: Found,
 }
 
 /// How the parent of a span was found.
@@ -221,19 +226,25 @@ struct Node {
     header: Option<Arc<TraceContext>>,
     decision: Option<Box<Decision>>,
     turn: u64,
-    done: Option<Box<Finished>>,
+    done: Option<Finished>,
 }
 
 /// What leaves.
-pub(crate) enum Left {
-    /// A kept span with its ids, and the exemplar that it may be.
-    Span(Box<Finished>),
+pub(crate) enum Left<'a> {
+    /// A kept span, and the exemplar that it may be.
+    Span(Ready<'a>),
     /// A span that is not kept, with the reason.
     Discarded(&'static str),
     /// A request between two services.
     Edge(Edge),
     /// A call without a parent, of the service instance with this resource.
-    Unlinked(Arc<Resource>, Reason),
+    Unlinked(&'a Arc<Resource>, Reason),
+}
+
+/// Takes what leaves.
+pub(crate) trait Leave {
+    /// Takes one.
+    fn take(&mut self, left: Left<'_>);
 }
 
 /// One request between two services: its ends that were seen.
@@ -292,8 +303,10 @@ pub(crate) struct Trees {
     read: join::Sent<Id>,
     /// Requests sent lately whose thread's request may still be told.
     uncalled: Vec<Id>,
-    /// Requests that ended in the last turns, oldest first; most need no other to leave.
-    ended: VecDeque<Id>,
+    /// Requests that have ended and were read long enough ago to leave; most need no other to do so.
+    ended: Vec<Id>,
+    /// Requests that have ended and wait for records of their other end, by the turn in which they may leave.
+    young: [Vec<Id>; TURNS as usize + 1],
     /// Requests that ended before and wait for others, oldest first.
     waiting: VecDeque<Id>,
     /// When those were looked at, monotonic ns.
@@ -320,7 +333,8 @@ impl Trees {
             unjoined: Vec::new(),
             read: join::Sent::new(),
             uncalled: Vec::new(),
-            ended: VecDeque::new(),
+            ended: Vec::new(),
+            young: Default::default(),
             waiting: VecDeque::new(),
             looked: 0,
             threads: HashMap::default(),
@@ -412,10 +426,15 @@ impl Trees {
         id.data().as_ffi()
     }
 
-    /// Takes the end of a request; `context` is the caller's where the request has no name.
-    pub(crate) fn finish(&mut self, id: u64, context: Option<&Arc<TraceContext>>, f: Box<Finished>) {
+    /// Takes the end of a request and how it was answered; `context` is the caller's where the request has no name.
+    pub(crate) fn finish(
+        &mut self,
+        id: u64,
+        context: Option<&Arc<TraceContext>>,
+        answer: Answer,
+        finished: Finished,
+    ) {
         let mut id = Id::from(KeyData::from_ffi(id));
-        let answer = Answer { exec: f.response_exec, blocking: f.response_blocking, end: f.end };
         let node = match self.nodes.get_mut(id) {
             Some(node) => node,
             None => {
@@ -424,14 +443,31 @@ impl Trees {
             }
         };
         node.served.answer = Some(answer);
-        node.done = Some(f);
+        node.done = Some(finished);
+        let leaves = node.turn + TURNS;
         if node.side == Side::Server {
             let (pid, served) = ((node.served.exec >> 32) as u32, node.served);
-            if self.habits.len() < HABITS_MAX || self.habits.contains_key(&pid) {
+            if let Some(habit) = self.habits.get_mut(&pid) {
+                habit.learn(&served);
+            } else if self.habits.len() < HABITS_MAX {
                 self.habits.entry(pid).or_default().learn(&served);
             }
         }
-        self.ended.push_back(id);
+        self.wait(id, leaves);
+    }
+
+    /// Keeps a request that has ended until the turn in which it may leave.
+    fn wait(&mut self, id: Id, leaves: u64) {
+        if leaves > self.turn + 1 {
+            self.young[leaves as usize % (TURNS as usize + 1)].push(id);
+        } else {
+            self.ended.push(id);
+        }
+    }
+
+    /// Requests that have ended and not left.
+    fn stayed(&self) -> usize {
+        self.ended.len() + self.waiting.len() + self.young.iter().map(Vec::len).sum::<usize>()
     }
 
     /// Forgets a request of which nothing sure can be said.
@@ -443,7 +479,7 @@ impl Trees {
     }
 
     /// Ends a turn: finds other ends and callers, and gives what need not wait any longer.
-    pub(crate) fn turn(&mut self, now: u64, out: &mut Vec<Left>) {
+    pub(crate) fn turn(&mut self, now: u64, out: &mut impl Leave) {
         self.turn += 1;
         self.now = now;
         while let Some((_, pid)) = self.gone.pop_front_if(|(at, _)| now.saturating_sub(*at) > WINDOW_NS) {
@@ -472,39 +508,61 @@ impl Trees {
             false
         });
         self.unjoined = unjoined;
-        let crowd = self.ended.len() + self.waiting.len() >= WAITING_MAX;
-        if crowd || now.saturating_sub(self.looked) >= LOOK_NS {
+        // So many leave as they are, the oldest first.
+        let mut excess = (self.stayed() + 1).saturating_sub(WAITING_MAX);
+        if excess > 0 || now.saturating_sub(self.looked) >= LOOK_NS {
             self.looked = now;
             for _ in 0..self.waiting.len() {
                 let Some(id) = self.waiting.pop_front() else { break };
-                if !self.try_leave(id, now, out) {
+                if !self.try_leave(id, now, &mut excess, out) {
                     self.waiting.push_back(id);
                 }
             }
         }
-        for _ in 0..self.ended.len() {
-            let Some(id) = self.ended.pop_front() else { break };
-            if !self.try_leave(id, now, out) {
-                if self.may_wait(id) { self.ended.push_back(id) } else { self.waiting.push_back(id) }
+        let mut ended = std::mem::take(&mut self.ended);
+        ended.append(&mut self.young[self.turn as usize % (TURNS as usize + 1)]);
+        for id in ended.drain(..) {
+            if !self.try_leave(id, now, &mut excess, out) {
+                self.waiting.push_back(id);
             }
         }
-        out.extend(self.owed.drain(..).map(Left::Edge));
+        self.ended = ended;
+        for after in 1..=TURNS {
+            let young = &mut self.young[(self.turn + after) as usize % (TURNS as usize + 1)];
+            for id in young.drain(..excess.min(young.len())).collect::<Vec<_>>() {
+                if !self.try_leave(id, now, &mut excess, out) {
+                    self.waiting.push_back(id);
+                }
+            }
+        }
+        self.owed.drain(..).for_each(|edge| out.take(Left::Edge(edge)));
     }
 
-    /// Lets the tree of an ended request leave if it may; `false` when the request stays.
-    fn try_leave(&mut self, id: Id, now: u64, out: &mut Vec<Left>) -> bool {
-        let Some(ended) = self.nodes.get(id).and_then(|n| n.served.answer) else { return true };
-        let root = self.root(id);
-        let crowd = self.ended.len() + self.waiting.len() >= WAITING_MAX;
-        if crowd || now.saturating_sub(ended.end) > WINDOW_NS || self.may_leave(root, now) {
-            self.leave(root, out);
+    /// Lets the tree of an ended request leave if it may, or must because there are too many; `false` when the request
+    /// stays.
+    fn try_leave(&mut self, id: Id, now: u64, excess: &mut usize, out: &mut impl Leave) -> bool {
+        if let Some(ended) = self.nodes.get(id).and_then(|n| n.served.answer) {
+            let root = self.root(id);
+            if *excess > 0 || now.saturating_sub(ended.end) > WINDOW_NS || self.may_leave(root, now) {
+                self.leave(root, out);
+            }
+            if *excess > 0 && root != id {
+                // It was found to be no child of what has not ended.
+                self.leave(id, out);
+            }
         }
-        !self.nodes.contains_key(id)
+        let left = !self.nodes.contains_key(id);
+        if left {
+            *excess = excess.saturating_sub(1);
+        }
+        left
     }
 
     /// Gives everything that has ended, whatever it waits for.
-    pub(crate) fn flush(&mut self, out: &mut Vec<Left>) {
-        while let Some(id) = self.waiting.pop_front().or_else(|| self.ended.pop_front()) {
+    pub(crate) fn flush(&mut self, out: &mut impl Leave) {
+        let all = self.waiting.drain(..).chain(self.ended.drain(..));
+        let all: Vec<Id> = all.chain(self.young.iter_mut().flat_map(|ids| ids.drain(..))).collect();
+        for id in all {
             if self.nodes.contains_key(id) {
                 let root = self.root(id);
                 self.leave(root, out);
@@ -512,7 +570,7 @@ impl Trees {
         }
         // What is still open will not be told of any more; its other end was.
         let open = self.nodes.values_mut().filter_map(|n| Some(n.left.take()?.alone(n.side.other())));
-        out.extend(open.chain(self.owed.drain(..)).map(Left::Edge));
+        open.chain(self.owed.drain(..)).for_each(|edge| out.take(Left::Edge(edge)));
     }
 
     fn forget_read(&mut self, id: Id) {
@@ -723,7 +781,7 @@ impl Trees {
     }
 
     /// Lets a tree leave: what has ended is given, what is open learns what was decided.
-    fn leave(&mut self, root: Id, out: &mut Vec<Left>) {
+    fn leave(&mut self, root: Id, out: &mut impl Leave) {
         let Some(node) = self.nodes.get(root) else { return };
         if node.children.is_empty() && node.decision.is_none() && node.done.is_some() {
             let (trace_id, parent) = self.head_of(root);
@@ -776,7 +834,7 @@ impl Trees {
 
     fn keep(&self, trace_id: TraceId, root: Id, all: &[Id]) -> Keep {
         let header = self.nodes[root].header.as_deref();
-        let ended = all.iter().filter_map(|id| self.nodes.get(*id)?.done.as_deref());
+        let ended = all.iter().filter_map(|id| self.nodes.get(*id)?.done.as_ref());
         let (mut failed, mut nanos) = (false, 0);
         for f in ended {
             failed |= f.shape.failed;
@@ -798,37 +856,38 @@ impl Trees {
         if read.shape.without.is_some() || sent.shape.without.is_some() {
             return;
         }
-        let (read, sent) = (&mut read.head, &mut sent.head);
         sent.start = sent.start.min(read.start);
         read.end = read.end.min(sent.end).max(read.start);
     }
 
     /// One request leaves.
-    fn depart(&mut self, id: Id, trace_id: TraceId, parent: SpanId, keep: &Keep, out: &mut Vec<Left>) {
+    fn depart(&mut self, id: Id, trace_id: TraceId, parent_id: SpanId, keep: &Keep, out: &mut impl Leave) {
         let Some(mut node) = self.remove(id) else { return };
-        let Some(mut f) = node.done.take() else { return };
-        self.tell_edge(&mut node, &f, out);
+        let Some(request) = node.done.take() else { return };
+        self.tell_edge(&mut node, &request, out);
         // A process that serves nothing has nothing to be linked to.
         let serves = || self.habits.contains_key(&((node.served.exec >> 32) as u32));
         let reason = node.reason.filter(|r| *r != Reason::NoRequestOnThread || serves());
         if let Some(reason) = reason {
-            out.push(Left::Unlinked(f.shape.instance.clone(), reason));
+            out.take(Left::Unlinked(&request.shape.instance, reason));
         }
-        if let Some(why) = f.shape.without.or(keep.discard) {
-            return out.push(Left::Discarded(why));
+        if let Some(why) = request.shape.without.or(keep.discard) {
+            return out.take(Left::Discarded(why));
         }
-        f.head.trace_id = trace_id;
-        f.head.span_id = node.span_id;
-        f.head.parent_id = parent;
-        f.trace_state = keep.state.clone();
-        // Bit 0: sampled. Bits 8 and 9: whether the parent is known to be remote.
-        f.flags = 1 | if node.link == Link::Header { 0x300 } else { 0x100 };
-        f.found = Found::of(node.link, reason);
-        out.push(Left::Span(f));
+        out.take(Left::Span(Ready {
+            request: &request,
+            trace_id,
+            span_id: node.span_id,
+            parent_id,
+            trace_state: &keep.state,
+            // Bit 0: sampled. Bits 8 and 9: whether the parent is known to be remote.
+            flags: 1 | if node.link == Link::Header { 0x300 } else { 0x100 },
+            found: Found::of(node.link, reason),
+        }));
     }
 
     /// A request between two services is told once: by the end that leaves last, where both are seen.
-    fn tell_edge(&mut self, node: &mut Node, f: &Finished, out: &mut Vec<Left>) {
+    fn tell_edge(&mut self, node: &mut Node, f: &Finished, out: &mut impl Leave) {
         if f.shape.without == Some("otlp") {
             return;
         }
@@ -844,7 +903,7 @@ impl Trees {
             }
             (None, None) => mine.alone(node.side),
         };
-        out.push(Left::Edge(edge));
+        out.take(Left::Edge(edge));
     }
 
     fn remove(&mut self, id: Id) -> Option<Node> {

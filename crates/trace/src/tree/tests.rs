@@ -1,4 +1,5 @@
 use super::*;
+use crate::tree;
 use telegen_model::{Span, SpanHead, SpanKind, SpanStatus, Value};
 use telegen_otlp::pack::{Attributes, Outline, Packer, unpack};
 
@@ -10,21 +11,59 @@ const EVERYTHING: Sampling = Sampling { ratio: 1.0, keep_errors: true, keep_slow
 struct Host {
     trees: Trees,
     names: HashMap<&'static str, u64>,
-    left: Vec<Left>,
+    left: Gone,
     now: u64,
 }
 
+/// What has left.
+#[derive(Default)]
+struct Gone {
+    spans: Vec<Kept>,
+    edges: Vec<Edge>,
+    discarded: Vec<&'static str>,
+    unlinked: usize,
+}
+
+struct Kept {
+    shape: Arc<Shape>,
+    head: SpanHead,
+    trace_state: Str,
+    flags: u32,
+    found: Found,
+}
+
+impl Leave for Gone {
+    fn take(&mut self, left: Left<'_>) {
+        match left {
+            Left::Span(r) => self.spans.push(Kept {
+                shape: r.request.shape.clone(),
+                head: SpanHead {
+                    trace_id: r.trace_id,
+                    span_id: r.span_id,
+                    parent_id: r.parent_id,
+                    start: r.request.start,
+                    end: r.request.end,
+                    kind: SpanKind::Server,
+                    status: SpanStatus::Unset,
+                },
+                trace_state: r.trace_state.clone(),
+                flags: r.flags,
+                found: r.found,
+            }),
+            Left::Edge(edge) => self.edges.push(edge),
+            Left::Discarded(why) => self.discarded.push(why),
+            Left::Unlinked(..) => self.unlinked += 1,
+        }
+    }
+}
+
 /// The span as it is packed.
-fn read(f: &Finished) -> Span {
+fn read(k: &Kept) -> Span {
     let (mut packer, mut own) = (Packer::default(), Attributes::new());
-    f.found.write(&mut own);
-    let outline = Outline {
-        trace_state: &f.trace_state,
-        flags: f.flags,
-        name: f.shape.name(),
-        attributes: [f.shape.attributes.as_bytes(), own.as_bytes()],
-    };
-    packer.push(f.head, &outline);
+    k.found.write(&mut own);
+    let attributes = [k.shape.attributes.as_bytes(), own.as_bytes()];
+    let outline = Outline { trace_state: &k.trace_state, flags: k.flags, name: k.shape.name(), attributes };
+    packer.push(k.head, &outline);
     unpack(&packer.finish().bytes).unwrap()
 }
 
@@ -68,7 +107,7 @@ fn call(name: &'static str, exec: u64, caller: &str, seq: u32) -> Req {
 
 impl Host {
     fn new(sampling: Sampling) -> Host {
-        Host { trees: Trees::new(sampling), names: HashMap::new(), left: Vec::new(), now: 1000 }
+        Host { trees: Trees::new(sampling), names: HashMap::new(), left: Gone::default(), now: 1000 }
     }
 
     fn open(&mut self, r: Req) -> &mut Host {
@@ -100,33 +139,16 @@ impl Host {
 
     fn end_at(&mut self, name: &'static str, exec: u64, failed: bool, end: u64) -> &mut Host {
         let shape = Shape { method: name, service: name.into(), peer: "peer".into(), failed, ..shape() };
-        let head = SpanHead {
-            trace_id: TraceId::ZERO,
-            span_id: SpanId::ZERO,
-            parent_id: SpanId::ZERO,
+        let finished = Finished {
+            shape: Arc::new(shape),
             start: 10,
             end: 100,
-            kind: SpanKind::Server,
-            status: SpanStatus::Unset,
+            request_body: None,
+            response_body: None,
+            exemplar: false,
+            nanos: 90,
         };
-        self.trees.finish(
-            self.names[name],
-            None,
-            Box::new(Finished {
-                shape: Arc::new(shape),
-                head,
-                trace_state: Str::default(),
-                flags: 0,
-                found: Found::Root,
-                request_body: None,
-                response_body: None,
-                exemplar: false,
-                nanos: 90,
-                response_exec: exec,
-                response_blocking: true,
-                end,
-            }),
-        );
+        self.trees.finish(self.names[name], None, Answer { exec, blocking: true, end }, finished);
         self
     }
 
@@ -140,11 +162,7 @@ impl Host {
 
     /// `child<parent method reason trace`, traces numbered by appearance.
     fn spans(&self) -> Vec<String> {
-        let left = self.left.iter().filter_map(|l| match l {
-            Left::Span(f) => Some(read(f)),
-            _ => None,
-        });
-        let spans: Vec<Span> = left.collect();
+        let spans: Vec<Span> = self.left.spans.iter().map(read).collect();
         let text = |s: &Span, key: &str| match s.attr(key) {
             Some(Value::Str(v)) => v.to_string(),
             _ => "-".into(),
@@ -167,20 +185,11 @@ impl Host {
     }
 
     fn edges(&self) -> Vec<String> {
-        let mut edges: Vec<String> = self
-            .left
-            .iter()
-            .filter_map(|l| match l {
-                Left::Edge(e) => Some(format!(
-                    "{}>{} {}{}",
-                    e.names().0,
-                    e.names().1,
-                    if e.client.is_some() { "c" } else { "" },
-                    if e.server.is_some() { "s" } else { "" }
-                )),
-                _ => None,
-            })
-            .collect();
+        let ends = |e: &Edge| {
+            let seen = |end: &Option<tree::Gone>, letter| end.as_ref().map_or("", |_| letter);
+            format!("{}>{} {}{}", e.names().0, e.names().1, seen(&e.client, "c"), seen(&e.server, "s"))
+        };
+        let mut edges: Vec<String> = self.left.edges.iter().map(ends).collect();
         edges.sort();
         edges
     }
@@ -256,16 +265,12 @@ fn what_the_application_says_stands_alone() {
     check(&h, &["a<- - - 0", "b<- - - 1", "c<- - - 1"]);
     // Both ends are one edge of the graph all the same.
     assert_eq!(h.edges(), ["b>c cs", "peer>a s"]);
-    for l in &h.left {
-        if let Left::Span(f) = l
-            && f.shape.method != "a"
-        {
-            let s = read(f);
-            assert_eq!(
-                (s.trace_id, s.parent_id, s.flags, s.trace_state.as_str()),
-                (context.trace_id, context.span_id, 0x301, "v=1")
-            );
-        }
+    for kept in h.left.spans.iter().filter(|k| k.shape.method != "a") {
+        let s = read(kept);
+        assert_eq!(
+            (s.trace_id, s.parent_id, s.flags, s.trace_state.as_str()),
+            (context.trace_id, context.span_id, 0x301, "v=1")
+        );
     }
 }
 
@@ -294,7 +299,7 @@ fn requests_of_one_connection_that_overlap_lend_nobody_a_parent_and_say_nothing_
     h.end("b", 1, false).end_at("a", 1, false, 60).end("z", 1, false).turns(4);
     check(&h, &["a<- - - 0", "b<- - two_open_requests 1", "z<- - - 2"]);
     // One that came when the other was answered has its call, and so has the next of the process.
-    h.left.clear();
+    h.left = Gone::default();
     h.open(first)
         .end_at("a", 1, false, 12)
         .open(Req { name: "z", start: 13, ..first })
@@ -327,7 +332,7 @@ fn a_request_that_stays_open_while_its_thread_serves_others_makes_their_calls_do
 fn what_a_process_did_wrong_counts_for_its_last_calls() {
     let mut h = Host::new(EVERYTHING);
     h.open(served("x", 1, 4)).end("x", 2, false).turns(2);
-    h.left.clear();
+    h.left = Gone::default();
     h.open(served("a", 1, 5)).open(call("b", 1, "a", 6)).end("b", 1, false);
     h.trees.exit(0);
     h.end("a", 1, false).turns(3);
@@ -342,7 +347,7 @@ fn another_program_in_the_same_process_has_to_prove_itself_again() {
     for _ in 0..20 {
         h.open(served("p", 1, 4)).end("p", 1, false).turns(2);
     }
-    h.left.clear();
+    h.left = Gone::default();
     h.trees.exec(0);
     h.open(served("a", 1, 5)).open(call("b", 1, "a", 6)).end("b", 1, false);
     h.turns(WINDOW_NS / 20_000_000 + 2);
@@ -365,7 +370,7 @@ fn a_process_that_serves_nothing_has_no_reasons() {
     let mut h = Host::new(EVERYTHING);
     h.open(Req { caller: 0, ..call("b", 1, "a", 6) }).end("b", 1, false).turns(3);
     check(&h, &["b<- - - 0"]);
-    assert!(!h.left.iter().any(|l| matches!(l, Left::Unlinked(..))));
+    assert_eq!(h.left.unlinked, 0);
 }
 
 #[test]
@@ -448,7 +453,7 @@ fn with_a_history_a_long_request_gets_its_calls_before_it_ends() {
     for _ in 0..20 {
         h.open(served("p", 1, 4)).end("p", 1, false).turns(2);
     }
-    h.left.clear();
+    h.left = Gone::default();
     h.open(served("a", 1, 5)).open(call("b", 1, "a", 6)).end("b", 1, false);
     h.turns(WINDOW_NS / 20_000_000 + 2);
     assert_eq!(h.spans(), ["b<- thread - 0"]);
@@ -466,7 +471,7 @@ fn errors_keep_their_whole_tree_and_the_ratio_the_rest() {
         h.open(served("a", 1, 5)).open(call("b", 1, "a", 6)).open(served("c", 9, 6));
         h.end("c", 9, i % 2 == 0).end("b", 1, false).end("a", 1, false).turns(3);
         let (spans, discarded) =
-            (h.spans().len(), h.left.iter().filter(|l| matches!(l, Left::Discarded("sampled"))).count());
+            (h.spans().len(), h.left.discarded.iter().filter(|why| **why == "sampled").count());
         assert_eq!(spans + discarded, 3);
         assert!(spans == 0 || spans == 3, "a tree is kept whole");
         if i % 2 == 0 {
@@ -489,7 +494,7 @@ fn a_caller_that_does_not_sample_is_respected_by_the_whole_tree() {
     let mut h = Host::new(EVERYTHING);
     h.open_with(served("a", 1, 5), Some(&context)).open(call("b", 1, "a", 6));
     h.end("b", 1, true).end("a", 1, true).turns(3);
-    assert_eq!(h.left.iter().filter(|l| matches!(l, Left::Discarded("parent_not_sampled"))).count(), 2);
+    assert_eq!(h.left.discarded, ["parent_not_sampled"; 2]);
 }
 
 #[test]
@@ -523,10 +528,9 @@ fn of_many_requests_each_finds_its_other_end_and_its_parent() {
     let run = |linked: bool| {
         let mut h = Host::new(EVERYTHING);
         let mut methods: HashMap<String, u32> = HashMap::new();
-        let mut count = |left: Vec<Left>| {
-            for left in left {
-                let Left::Span(finished) = left else { continue };
-                let span = read(&finished);
+        let mut count = |left: Gone| {
+            for kept in left.spans {
+                let span = read(&kept);
                 let method = span.attr(s::TELEGEN_LINK_METHOD).and_then(Value::as_str).unwrap_or("none");
                 *methods.entry(method.to_owned()).or_default() += 1;
             }
@@ -575,4 +579,29 @@ fn what_waits_for_others_is_looked_at_every_20_ms_however_short_the_turns() {
     assert_eq!(at(0), 0);
     let times: Vec<u64> = (1..=25).filter(|ms| at(ms * 1_000_000) > 0).collect();
     assert_eq!(times.first(), Some(&20));
+}
+
+#[test]
+fn of_too_many_that_wait_the_oldest_leave_as_they_are() {
+    let mut h = Host::new(EVERYTHING);
+    let mut threads = 1..;
+    // A call within a request that does not end.
+    let mut wait = |h: &mut Host, name, n: usize| {
+        for thread in threads.by_ref().take(n) {
+            let seq = 2 * thread as u32;
+            h.open(served("a", thread, seq)).open(call(name, thread, "a", seq + 1)).end(name, thread, false);
+        }
+    };
+    wait(&mut h, "b", WAITING_MAX - 1);
+    h.turns(4);
+    assert_eq!((h.left.spans.len(), h.trees.stayed()), (0, WAITING_MAX - 1));
+    wait(&mut h, "c", 5);
+    h.turns(1);
+    let of = |h: &Host, name| h.left.spans.iter().filter(|k| k.shape.method == name).count();
+    assert_eq!((of(&h, "b"), of(&h, "c"), h.trees.stayed()), (5, 0, WAITING_MAX - 1));
+    // More than there are old ones: those that were read in this turn go as well.
+    wait(&mut h, "d", WAITING_MAX + 3);
+    h.turns(1);
+    let left = [of(&h, "b"), of(&h, "c"), of(&h, "d")];
+    assert_eq!((left, h.trees.stayed()), ([WAITING_MAX - 1, 5, 4], WAITING_MAX - 1));
 }
