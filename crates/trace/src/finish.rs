@@ -259,7 +259,11 @@ impl Leaving<'_> {
 /// Spans that were made and not pushed yet.
 #[derive(Default)]
 pub(crate) struct Gathered {
-    groups: HashMap<usize, Group, RandomState>,
+    /// By the address of the resource.
+    by_resource: HashMap<usize, usize, RandomState>,
+    groups: Vec<Group>,
+    /// The one of the last span: most come in runs of one resource.
+    last: usize,
     /// Attributes of the span that is laid down, for their room.
     own: Attributes,
 }
@@ -276,14 +280,24 @@ impl Gathered {
             name: shape.name(),
             attributes: [shape.attributes.as_bytes(), self.own.as_bytes()],
         };
-        let id = Arc::as_ptr(&shape.resource) as usize;
-        let group = self.groups.entry(id).or_insert_with(|| Group::new(shape.resource.clone()));
+        let group = match self.groups.get_mut(self.last) {
+            Some(group) if Arc::ptr_eq(&group.resource, &shape.resource) => group,
+            _ => {
+                let id = Arc::as_ptr(&shape.resource) as usize;
+                self.last = *self.by_resource.entry(id).or_insert_with(|| {
+                    self.groups.push(Group::new(shape.resource.clone()));
+                    self.groups.len() - 1
+                });
+                &mut self.groups[self.last]
+            }
+        };
         group.push(head, &outline);
     }
 
     fn push(&mut self, scope: &Scope, out: &mut SpanOut) {
         // A process that was silent is forgotten.
-        self.groups.retain(|_, group| match group.take() {
+        let before = self.groups.len();
+        self.groups.retain_mut(|group| match group.take() {
             Some(spans) => {
                 out(ResourceGroup {
                     resource: group.resource.clone(),
@@ -294,6 +308,10 @@ impl Gathered {
             }
             None => false,
         });
+        if self.groups.len() < before {
+            let ids = self.groups.iter().enumerate();
+            self.by_resource = ids.map(|(i, group)| (Arc::as_ptr(&group.resource) as usize, i)).collect();
+        }
     }
 }
 

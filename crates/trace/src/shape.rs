@@ -80,6 +80,13 @@ impl Shape {
             && Arc::ptr_eq(&self.instance, &process.instance_resource)
     }
 
+    /// Whether both are of the same service and the same peer.
+    pub(crate) fn is_of_the_same(self: &Arc<Shape>, other: &Arc<Shape>) -> bool {
+        Arc::ptr_eq(self, other)
+            || (Arc::ptr_eq(&self.instance, &other.instance) || self.service == other.service)
+                && self.peer == other.peer
+    }
+
     /// The span's name, in parts.
     pub(crate) fn name(&self) -> [&str; 3] {
         match &self.route {

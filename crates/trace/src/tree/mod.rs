@@ -272,12 +272,14 @@ impl Edge {
 
     /// Whether two requests are counted together: the same services, and the same ends seen.
     pub(crate) fn is_between_the_same(&self, other: &Edge) -> bool {
-        let shape = |end: &Option<Gone>| end.as_ref().map(|end| Arc::as_ptr(&end.shape));
-        let (client, server) = (shape(&self.client), shape(&self.server));
-        let (its_client, its_server) = (shape(&other.client), shape(&other.server));
-        (client, server) == (its_client, its_server)
-            || (client.is_some(), server.is_some()) == (its_client.is_some(), its_server.is_some())
-                && self.names() == other.names()
+        fn same(a: Option<&Gone>, b: Option<&Gone>) -> bool {
+            match (a, b) {
+                (Some(a), Some(b)) => a.shape.is_of_the_same(&b.shape),
+                (None, None) => true,
+                _ => false,
+            }
+        }
+        same(self.client.as_ref(), other.client.as_ref()) && same(self.server.as_ref(), other.server.as_ref())
     }
 }
 

@@ -16,11 +16,12 @@ impl Connection {
                     if seg.len == 0 {
                         return;
                     }
-                    if seg.data.is_empty() || !head::looks_like_request(seg.data) {
+                    let again = self.same_again(seg.data);
+                    if again.is_none() && (seg.data.is_empty() || !head::looks_like_request(seg.data)) {
                         return self.no_request(seg, out);
                     }
                     self.request.tentative = false;
-                    self.begin_request(seg, out)
+                    self.begin_request(seg, again, out)
                 }
                 State::Head => self.more_request_head(seg, out),
                 State::Fixed(until) => {
@@ -47,7 +48,8 @@ impl Connection {
                         return;
                     }
                     self.request.tentative = true;
-                    self.begin_request(seg, out)
+                    let again = self.same_again(seg.data);
+                    self.begin_request(seg, again, out)
                 }
             };
             if !on || seg.len == 0 {
@@ -71,8 +73,14 @@ impl Connection {
         }
     }
 
-    /// Reads the head that begins a segment; `false` when nothing more can be made of it.
-    fn begin_request(&mut self, seg: &mut Segment<'_>, out: &mut Vec<Exchange>) -> bool {
+    /// Reads the head that begins a segment, which may be the last one `again`; `false` when nothing more can be made of
+    /// it.
+    fn begin_request(
+        &mut self,
+        seg: &mut Segment<'_>,
+        again: Option<(Asked, usize)>,
+        out: &mut Vec<Exchange>,
+    ) -> bool {
         self.request.begin = self.begin(seg);
         // The end of a counted body is told, unless its record was lost; others may have been lost with it.
         self.request_gap |= self.request_is_counted();
@@ -86,7 +94,7 @@ impl Connection {
         }
         self.request_body = None;
         let data = seg.data;
-        if let Some((asked, len)) = self.same_again(data) {
+        if let Some((asked, len)) = again {
             advance(seg, len as u64);
             return self.take_request(asked, &HeadEnd::whole(seg), out);
         }
@@ -154,7 +162,8 @@ impl Connection {
             !self.request_open || unseen || (self.answering && (c.counted() || c.may_have_ended()));
         if c.unsure() && answered && seg.head_start && head::is_request(seg.data) {
             self.request.tentative = true;
-            return self.begin_request(seg, out);
+            let again = self.same_again(seg.data);
+            return self.begin_request(seg, again, out);
         }
         let taken = match seg.chunks {
             Some((body, ended)) => Ok(c.count(body, ended).then_some(seg.len)),

@@ -374,7 +374,9 @@ impl Connection {
         x.outcome = outcome;
         x.response_end = if outcome == Outcome::Lost { 0 } else { end.max(x.request_start) };
         x.response_body_size = body;
-        out.extend(self.open.pop_front().map(|open| open.x));
+        if let Some(open) = self.open.pop_front() {
+            out.push(open.x);
+        }
         if self.open.is_empty() {
             // What is still to come of its body is nobody's.
             self.request_open = false;

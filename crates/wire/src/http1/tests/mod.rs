@@ -5,6 +5,7 @@ mod ends;
 mod heads;
 mod loss;
 mod properties;
+mod repeated;
 
 /// One byte stream a direction, given in pieces; times are counted up by one a piece.
 struct Feed {
