@@ -13,46 +13,6 @@ const fn tag(field: u8) -> u8 {
     field << 3 | 2
 }
 
-/// A key so long at most makes an attribute of a number one of less than 128 bytes.
-const KEY_SHORT: usize = 110;
-/// A name so long at most is laid down together with what is around it.
-const NAME_SHORT: usize = 120;
-
-/// Bytes that are put together before they are laid down as one: a small copy costs less than a look for room.
-struct Piece<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
-}
-
-impl<const N: usize> Piece<N> {
-    #[inline]
-    fn new() -> Piece<N> {
-        Piece { bytes: [0; N], len: 0 }
-    }
-
-    /// Adds bytes for which there has to be room.
-    #[inline]
-    fn add(&mut self, bytes: &[u8]) {
-        let end = self.len + bytes.len();
-        self.bytes[self.len..end].copy_from_slice(bytes);
-        self.len = end;
-    }
-
-    #[inline]
-    fn varint(&mut self, mut v: u64) {
-        while v >= 0x80 {
-            self.add(&[v as u8 | 0x80]);
-            v >>= 7;
-        }
-        self.add(&[v as u8]);
-    }
-
-    #[inline]
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
 /// A list of attributes, laid down one after another as the field of a span.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
@@ -115,14 +75,14 @@ impl Attributes {
     pub fn int(&mut self, key: &str, value: i64) {
         let value = value.cast_unsigned();
         let (k, content) = (key.len(), 1 + varint_len(value));
-        if k <= KEY_SHORT {
-            // Every length is one byte; all is put together before it is laid down.
-            let mut all = Piece::<{ KEY_SHORT + 18 }>::new();
-            all.add(&[tag(9), (k + content + 4) as u8, tag(1), k as u8]);
-            all.add(key.as_bytes());
-            all.add(&[tag(2), content as u8, 3 << 3]);
-            all.varint(value);
-            return self.bytes.extend_from_slice(all.bytes());
+        if k < 0x70 {
+            // Every length is one byte.
+            let b = &mut self.bytes;
+            b.reserve(k + content + 17);
+            b.extend_from_slice(&[tag(9), (k + content + 4) as u8, tag(1), k as u8]);
+            b.extend_from_slice(key.as_bytes());
+            b.extend_from_slice(&[tag(2), content as u8, 3 << 3]);
+            return varint(b, value);
         }
         self.pair(key, content);
         self.bytes.push(3 << 3);
@@ -242,41 +202,34 @@ impl Packer {
             + if flags { 6 } else { 0 };
         let out = &mut self.bytes;
         out.reserve(content + 11);
-        // What is before the attributes, put together unless the name or the state is long.
-        let mut before = Piece::<{ NAME_SHORT + 96 }>::new();
-        before.add(&[tag(2)]);
-        before.varint(content as u64);
-        before.add(&[tag(1), 16]);
-        before.add(&head.trace_id.0);
-        before.add(&[tag(2), 8]);
-        before.add(&head.span_id.0);
+        out.push(tag(2));
+        varint(out, content as u64);
+        let mut ids = [0; 28];
+        ids[..2].copy_from_slice(&[tag(1), 16]);
+        ids[2..18].copy_from_slice(&head.trace_id.0);
+        ids[18..20].copy_from_slice(&[tag(2), 8]);
+        ids[20..].copy_from_slice(&head.span_id.0);
+        out.extend_from_slice(&ids);
         if !o.trace_state.is_empty() {
-            before.add(&[tag(3)]);
-            before.varint(o.trace_state.len() as u64);
-            out.extend_from_slice(before.bytes());
+            out.push(tag(3));
+            varint(out, o.trace_state.len() as u64);
             out.extend_from_slice(o.trace_state.as_bytes());
-            before.len = 0;
         }
         if parent {
-            before.add(&[tag(4), 8]);
-            before.add(&head.parent_id.0);
+            out.extend_from_slice(&[tag(4), 8]);
+            out.extend_from_slice(&head.parent_id.0);
         }
         if name > 0 {
-            before.add(&[tag(5)]);
-            before.varint(name as u64);
-            if name > NAME_SHORT {
-                out.extend_from_slice(before.bytes());
-                before.len = 0;
-                o.name.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
-            } else {
-                o.name.iter().for_each(|part| before.add(part.as_bytes()));
-            }
+            out.push(tag(5));
+            varint(out, name as u64);
+            o.name.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
         }
-        before.add(&[6 << 3, head.kind as u8, 7 << 3 | 1]);
-        before.add(&head.start.to_le_bytes());
-        before.add(&[8 << 3 | 1]);
-        before.add(&head.end.to_le_bytes());
-        out.extend_from_slice(before.bytes());
+        let mut times = [0; 20];
+        times[..3].copy_from_slice(&[6 << 3, head.kind as u8, 7 << 3 | 1]);
+        times[3..11].copy_from_slice(&head.start.to_le_bytes());
+        times[11] = 8 << 3 | 1;
+        times[12..].copy_from_slice(&head.end.to_le_bytes());
+        out.extend_from_slice(&times);
         o.attributes.iter().for_each(|list| out.extend_from_slice(list));
         if status {
             out.extend_from_slice(&[tag(15), 2, 3 << 3, head.status as u8]);
@@ -562,7 +515,6 @@ mod tests {
         all.extend(more.as_bytes());
         for status in [SpanStatus::Unset, SpanStatus::Error] {
             for (state, parent, flags) in [("", SpanId::ZERO, 0), ("a=b", SpanId([7; 8]), 0x301)] {
-                span.name = if flags == 0 { "GET /".into() } else { long.as_str().into() };
                 span = Span { trace_state: state.into(), parent_id: parent, flags, status, ..span };
                 let name = [span.name.as_str(), "", ""];
                 let mut packer = Packer::with_capacity(10, 1);
