@@ -17,6 +17,8 @@ use crate::unread::Traffic;
 
 /// Records of one connection at most that wait for an earlier one.
 const HELD_MAX: usize = 64;
+/// While there are more connections than this none remembers what was asked last: it takes up to some KiB each.
+const REMEMBERING_MAX: usize = 8192;
 
 /// Ends of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,6 +182,16 @@ impl Conns {
         self.all.len()
     }
 
+    /// Whether there is room for what each was asked last.
+    pub(crate) fn remember(&self) -> bool {
+        self.all.len() <= REMEMBERING_MAX
+    }
+
+    /// Those without a record since `then` forget what they were asked last.
+    pub(crate) fn forget(&mut self, then: u64) {
+        self.all.values_mut().filter(|c| c.seen < then).for_each(Conn::forget);
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
         self.all.iter()
     }
@@ -239,6 +251,15 @@ impl Conn {
             expected: 0,
             lost: 0,
             held: Vec::new(),
+        }
+    }
+
+    /// Forgets what it was asked last.
+    pub(crate) fn forget(&mut self) {
+        self.asked = None;
+        self.shape = None;
+        if let Some(http) = &mut self.http {
+            http.forget();
         }
     }
 
@@ -331,6 +352,25 @@ mod tests {
         })
         .collect();
         assert_eq!(taken, (2..2 + HELD_MAX as u32).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_was_asked_last_is_forgotten_by_the_idle_and_not_kept_by_too_many() {
+        let mut conns = Conns::default();
+        let ids = [10, 20].map(|at| conns.enter(at, at, 2).unwrap());
+        assert_eq!((conns.enter(30, 30, 2), conns.find(10), conns.find(30)), (None, Some(ids[0]), None));
+        for id in ids {
+            conns.get_mut(id).unwrap().asked = Some((Arc::default(), 1));
+        }
+        conns.forget(20);
+        assert_eq!(ids.map(|id| conns.get_mut(id).unwrap().asked.is_some()), [false, true]);
+        conns.remove(ids[0]);
+        assert_eq!((conns.find(10), conns.get_mut(ids[0]).is_none(), conns.len()), (None, true, 1));
+        for cookie in 100..100 + REMEMBERING_MAX as u64 {
+            assert!(conns.remember());
+            conns.enter(cookie, 0, usize::MAX).unwrap();
+        }
+        assert!(!conns.remember());
     }
 
     #[test]

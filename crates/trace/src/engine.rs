@@ -8,6 +8,7 @@ use telegen_bpf::abi::{
 };
 use telegen_bpf::{Counters, ProcTable, Record};
 use telegen_model::{ProcessKey, ResourceGroup, Scope, Signal, Str};
+use telegen_otlp::pack::Attributes;
 use telegen_processes::{Exec, Execution, Process, Table};
 use telegen_selfmon::{Counter, Gauge, SelfMon};
 use telegen_sys::{Clock, TICK_NS};
@@ -32,7 +33,7 @@ use crate::unread::{Traffic, Unread};
 const CONNS_MAX: usize = 65_536;
 /// Idle connections are forgotten after this, ns.
 const IDLE_NS: u64 = 900_000_000_000;
-/// How often idle connections are looked for, ns.
+/// How often idle connections are looked for, ns; idle for that long they forget what they were asked last.
 const SWEEP_NS: u64 = 60_000_000_000;
 /// How often the kernel half's counts are brought in, ns: while records come, and while none do.
 const ACCOUNT_NS: u64 = 200_000_000;
@@ -165,6 +166,8 @@ pub struct Engine {
     deadlines: Vec<(u64, ConnId)>,
     done: Vec<Exchange>,
     pub(crate) spans: Gathered,
+    /// Those of the shape that is made, for their room.
+    pub(crate) attributes: Attributes,
     pub(crate) out: Outputs,
     pub(crate) selfmon: SelfMon,
     pub(crate) trees: Trees,
@@ -207,6 +210,7 @@ impl Engine {
             deadlines: Vec::new(),
             done: Vec::new(),
             spans: Gathered::default(),
+            attributes: Attributes::new(),
             out,
             selfmon,
             trees,
@@ -314,6 +318,7 @@ impl Engine {
             for id in old.map(|(id, _)| id).collect::<Vec<_>>() {
                 self.drop_conn(id, End::OwnClose, now);
             }
+            self.conns.forget(now.saturating_sub(SWEEP_NS));
         }
     }
 

@@ -21,13 +21,17 @@ use crate::engine::{Engine, EngineConfig, SpanOut};
 use crate::red::{Recorded, Red, Request, Side};
 use crate::route::Routes;
 use crate::settings::Instrumented;
-use crate::shape::{Origin, Shape};
+use crate::shape::{KEPT_BYTES, Origin, Shape};
 use crate::span::{self, Context, Measured};
 use crate::tree::{Answer, Edge, Finished, Leave, Left, Opened, Ready, Trees};
 use crate::unlinked::Unlinked;
 
 /// Where SDKs send their spans.
 const TRACES_PATH: &str = "/v1/traces";
+
+/// Spans of one resource that are gathered before they are pushed within one turn: a queue that is nearly full takes what it
+/// has room for.
+const SPANS_MAX: usize = 4096;
 
 /// The end of a connection that requests were read or sent at.
 pub(crate) struct End<'a> {
@@ -83,7 +87,11 @@ impl Engine {
 
     /// `false` when the request leaves nothing behind but counts.
     fn finish_exchange(&mut self, id: ConnId, x: &Exchange) -> bool {
+        let remember = self.conns.remember();
         let Some(conn) = self.conns.get_mut(id) else { return false };
+        if !remember {
+            conn.forget();
+        }
         let pid = (x.request_exec >> 32) as u32;
         let exact = conn.owner.pid == pid;
         let process = if exact { self.table.get_exact(conn.owner) } else { self.table.get(pid) };
@@ -133,9 +141,11 @@ impl Engine {
                     commons: &mut self.commons,
                     routes: &mut self.routes,
                     red: &self.out.red,
+                    attributes: &mut self.attributes,
                 };
                 let (shape, again) = maker.shape(conn, process, x, request.now);
                 let shape = Arc::new(shape);
+                let again = again && remember && shape.attributes.len() <= KEPT_BYTES;
                 conn.shape = again.then(|| shape.clone());
                 let recorded = shape.series.map(|id| self.out.red.record(id, &request));
                 (shape, recorded)
@@ -175,6 +185,8 @@ impl Engine {
 
     /// Takes what the trees let go at the end of a turn, or everything.
     pub(crate) fn let_go(&mut self, now: u64, everything: bool) {
+        // What is pushed was produced before.
+        self.settle();
         let mut leaving = Leaving {
             now: self.clock.wall(now),
             clock: &self.clock,
@@ -182,6 +194,8 @@ impl Engine {
             unlinked: &self.out.unlinked,
             ledger: &self.selfmon.ledger,
             spans: &mut self.spans,
+            scope: &self.config.scope,
+            out: &mut self.out.spans,
             edges: &mut self.edges,
         };
         if everything {
@@ -215,6 +229,8 @@ struct Leaving<'a> {
     unlinked: &'a Unlinked,
     ledger: &'a Ledger,
     spans: &'a mut Gathered,
+    scope: &'a Scope,
+    out: &'a mut SpanOut,
     edges: &'a mut Vec<Edge>,
 }
 
@@ -252,7 +268,10 @@ impl Leaving<'_> {
             };
             self.red.exemplify(series, exemplar);
         }
-        self.spans.add(head, span);
+        let group = self.spans.add(head, span);
+        if group.spans.size().1 >= SPANS_MAX {
+            group.send(self.scope, self.out);
+        }
     }
 }
 
@@ -269,7 +288,7 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
-    fn add(&mut self, head: SpanHead, span: &Ready<'_>) {
+    fn add(&mut self, head: SpanHead, span: &Ready<'_>) -> &mut Group {
         let (request, shape) = (span.request, &span.request.shape);
         self.own.clear();
         span::sizes(&mut self.own, request.request_body, request.response_body);
@@ -278,36 +297,24 @@ impl Gathered {
             trace_state: span.trace_state,
             flags: span.flags,
             name: shape.name(),
-            attributes: [shape.attributes.as_bytes(), self.own.as_bytes()],
+            attributes: [&shape.attributes, self.own.as_bytes()],
         };
-        let group = match self.groups.get_mut(self.last) {
-            Some(group) if Arc::ptr_eq(&group.resource, &shape.resource) => group,
-            _ => {
-                let id = Arc::as_ptr(&shape.resource) as usize;
-                self.last = *self.by_resource.entry(id).or_insert_with(|| {
-                    self.groups.push(Group::new(shape.resource.clone()));
-                    self.groups.len() - 1
-                });
-                &mut self.groups[self.last]
-            }
-        };
+        if !self.groups.get(self.last).is_some_and(|group| Arc::ptr_eq(&group.resource, &shape.resource)) {
+            let id = Arc::as_ptr(&shape.resource) as usize;
+            self.last = *self.by_resource.entry(id).or_insert_with(|| {
+                self.groups.push(Group::new(shape.resource.clone()));
+                self.groups.len() - 1
+            });
+        }
+        let group = &mut self.groups[self.last];
         group.push(head, &outline);
+        group
     }
 
     fn push(&mut self, scope: &Scope, out: &mut SpanOut) {
         // A process that was silent is forgotten.
         let before = self.groups.len();
-        self.groups.retain_mut(|group| match group.take() {
-            Some(spans) => {
-                out(ResourceGroup {
-                    resource: group.resource.clone(),
-                    scope: scope.clone(),
-                    records: Records::Packed(spans),
-                });
-                true
-            }
-            None => false,
-        });
+        self.groups.retain_mut(|group| group.send(scope, out));
         if self.groups.len() < before {
             let ids = self.groups.iter().enumerate();
             self.by_resource = ids.map(|(i, group)| (Arc::as_ptr(&group.resource) as usize, i)).collect();
@@ -321,6 +328,8 @@ struct Maker<'a> {
     commons: &'a mut Commons,
     routes: &'a mut Routes,
     red: &'a Red,
+    /// For its room.
+    attributes: &'a mut Attributes,
 }
 
 impl Maker<'_> {
@@ -354,9 +363,9 @@ impl Maker<'_> {
         } else {
             None
         };
-        let mut attributes = Attributes::new();
+        self.attributes.clear();
         if without.is_none() {
-            span::attributes(&mut attributes, x, &context, &measured, common);
+            span::attributes(self.attributes, x, &context, &measured, common);
         }
         let unwanted = process.exports_traces && instrumented == Instrumented::None;
         let series = if unwanted {
@@ -376,7 +385,7 @@ impl Maker<'_> {
             method: if measured.method == "_OTHER" { "HTTP" } else { measured.method },
             failed: measured.failed(),
             route: measured.route,
-            attributes,
+            attributes: self.attributes.as_bytes().into(),
             without,
             resource: process.resource.clone(),
             instance: process.instance_resource.clone(),
@@ -410,6 +419,14 @@ impl Group {
         self.spans.push(head, outline);
     }
 
+    /// Pushes what was gathered; `false` when there is nothing.
+    fn send(&mut self, scope: &Scope, out: &mut SpanOut) -> bool {
+        let Some(spans) = self.take() else { return false };
+        let (resource, scope) = (self.resource.clone(), scope.clone());
+        out(ResourceGroup { resource, scope, records: Records::Packed(spans) });
+        true
+    }
+
     fn take(&mut self) -> Option<PackedSpans> {
         if self.spans.is_empty() {
             return None;
@@ -417,5 +434,74 @@ impl Group {
         let ((bytes, spans), (most_bytes, most_spans)) = (self.spans.size(), self.lately);
         self.lately = (bytes.max(most_bytes - most_bytes / 8), spans.max(most_spans - most_spans / 8));
         Some(std::mem::take(&mut self.spans).finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::tests::shape;
+    use crate::tree::Found;
+
+    #[test]
+    fn spans_leave_by_resource_and_no_more_than_so_many_at_once() {
+        let resources: Vec<Arc<Resource>> = (0..3).map(|_| Arc::default()).collect();
+        let scope = Scope { name: "s".into(), version: "1".into() };
+        let pushed = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let place = |r: &Arc<Resource>| resources.iter().position(|o| Arc::ptr_eq(o, r)).unwrap();
+        let to = pushed.clone();
+        let mut out: SpanOut = Box::new(move |group| {
+            let Records::Packed(spans) = &group.records else { panic!("packed") };
+            to.lock().unwrap().push((Arc::as_ptr(&group.resource) as usize, spans.iter().count()));
+        });
+        let (mut spans, mut turns) = (Gathered::default(), Vec::new());
+        let (red, unlinked) = (
+            Red::new(crate::RedSettings { exponential: false, max_series: 1 }, scope.clone(), 0),
+            Unlinked::new(scope.clone()),
+        );
+        // In turn and in runs; one of them is silent for a turn.
+        for turn in [vec![0, 1, 0, 2, 2, 1], vec![2; SPANS_MAX + 1], vec![1, 0, 2]] {
+            let mut leaving = Leaving {
+                now: 0,
+                clock: &Clock::new(),
+                red: &red,
+                unlinked: &unlinked,
+                ledger: &Ledger::default(),
+                spans: &mut spans,
+                scope: &scope,
+                out: &mut out,
+                edges: &mut Vec::new(),
+            };
+            for of in turn {
+                let shape = Arc::new(Shape { resource: resources[of].clone(), ..shape() });
+                leaving.take(Left::Span(Ready {
+                    request: &Finished {
+                        shape,
+                        start: 0,
+                        end: 1,
+                        request_body: None,
+                        response_body: None,
+                        exemplar: false,
+                        nanos: 1,
+                    },
+                    trace_id: telegen_model::TraceId([1; 16]),
+                    span_id: telegen_model::SpanId([1; 8]),
+                    parent_id: telegen_model::SpanId::ZERO,
+                    trace_state: &Str::default(),
+                    flags: 1,
+                    found: Found::Root,
+                }));
+            }
+            spans.push(&scope, &mut out);
+            let by_address = std::mem::take(&mut *pushed.lock().unwrap());
+            let find = |at: usize| resources.iter().find(|r| Arc::as_ptr(r) as usize == at).unwrap();
+            let mut sorted: Vec<(usize, usize)> =
+                by_address.into_iter().map(|(at, n)| (place(find(at)), n)).collect();
+            sorted.sort_unstable();
+            turns.push(sorted);
+        }
+        let expect: [&[(usize, usize)]; 3] =
+            [&[(0, 2), (1, 2), (2, 2)], &[(2, 1), (2, SPANS_MAX)], &[(0, 1), (1, 1), (2, 1)]];
+        assert_eq!(turns, expect);
     }
 }

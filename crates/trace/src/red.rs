@@ -269,6 +269,10 @@ impl State {
         let (bounds, exponential, delta) = (&self.bounds, self.settings.exponential, self.wants_delta);
         let new = |attrs| Series::new(attrs, now, bounds, exponential, delta);
         if let Some(id) = instance.series.get(key) {
+            // It is about to be used: it does not end meanwhile.
+            if let Some(series) = self.series.get_mut(*id) {
+                series.used = series.used.max(now);
+            }
             return Some((*id, true));
         }
         if instance.series.len() >= self.settings.max_series {

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use telegen_model::{Resource, Str};
-use telegen_otlp::pack::Attributes;
 use telegen_processes::Process;
 use telegen_wire::http1::{Exchange, Outcome, RequestHead};
 
 use crate::conn::Conn;
 use crate::red::{SeriesId, Side};
+
+/// Bytes of attributes at most of a shape that is remembered: there may be one a connection.
+pub(crate) const KEPT_BYTES: usize = 2048;
 
 /// What a shape was made of.
 #[derive(Debug, Default)]
@@ -48,8 +50,8 @@ pub(crate) struct Shape {
     /// Method and route: the span's name.
     pub(crate) method: &'static str,
     pub(crate) route: Option<Arc<str>>,
-    /// Those of the span but for its own numbers.
-    pub(crate) attributes: Attributes,
+    /// Those of the span but for its own numbers, as they are laid down.
+    pub(crate) attributes: Box<[u8]>,
     pub(crate) failed: bool,
     /// Why there is no span.
     pub(crate) without: Option<&'static str>,
@@ -106,7 +108,7 @@ pub(crate) mod tests {
             side: Side::Server,
             method: "GET",
             route: None,
-            attributes: Attributes::new(),
+            attributes: Box::default(),
             failed: false,
             without: None,
             resource: Arc::default(),

@@ -568,6 +568,10 @@ impl Trees {
             if self.nodes.contains_key(id) {
                 let root = self.root(id);
                 self.leave(root, out);
+                if root != id {
+                    // It was found to be no child of what has not ended.
+                    self.leave(id, out);
+                }
             }
         }
         // What is still open will not be told of any more; its other end was.

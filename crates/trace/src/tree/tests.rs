@@ -61,7 +61,7 @@ impl Leave for Gone {
 fn read(k: &Kept) -> Span {
     let (mut packer, mut own) = (Packer::default(), Attributes::new());
     k.found.write(&mut own);
-    let attributes = [k.shape.attributes.as_bytes(), own.as_bytes()];
+    let attributes = [&k.shape.attributes, own.as_bytes()];
     let outline = Outline { trace_state: &k.trace_state, flags: k.flags, name: k.shape.name(), attributes };
     packer.push(k.head, &outline);
     unpack(&packer.finish().bytes).unwrap()
@@ -604,4 +604,14 @@ fn of_too_many_that_wait_the_oldest_leave_as_they_are() {
     h.turns(1);
     let left = [of(&h, "b"), of(&h, "c"), of(&h, "d")];
     assert_eq!((left, h.trees.stayed()), ([WAITING_MAX - 1, 5, 4], WAITING_MAX - 1));
+}
+
+#[test]
+fn at_the_end_a_call_that_is_not_the_open_requests_is_told_as_well() {
+    let mut h = Host::new(EVERYTHING);
+    h.open(served("a", 1, 5)).open(call("b", 1, "a", 6)).end("b", 1, false).turns(3);
+    assert_eq!(h.left.spans.len(), 0);
+    h.trees.flush(&mut h.left);
+    assert_eq!(h.left.spans.iter().map(|k| k.shape.method).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(h.edges().len(), 1);
 }

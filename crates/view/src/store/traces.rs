@@ -115,6 +115,8 @@ pub(crate) struct Traces {
     pub(crate) seen: u64,
     pub(crate) kept: u64,
     second: u64,
+    /// Of this second: spans that the gate let through, and spans that were kept for it.
+    chosen: u32,
     opened: u32,
     /// A trace whose id, as a number, is at most this is kept without need.
     threshold: u64,
@@ -133,6 +135,7 @@ impl Traces {
             seen: 0,
             kept: 0,
             second: 0,
+            chosen: 0,
             opened: 0,
             threshold: u64::MAX,
             left: None,
@@ -153,9 +156,12 @@ impl Traces {
         }
         let hot = is_hot(span, arrival.slow);
         let chosen = id_number(span.trace_id) <= self.threshold;
-        if chosen && self.opened < BURST {
-            self.opened = self.opened.saturating_add(1);
-            return true;
+        if chosen {
+            self.chosen = self.chosen.saturating_add(1);
+            if self.opened < BURST {
+                self.opened += 1;
+                return true;
+            }
         }
         let queue = self.queues.entry(arrival.service).or_default();
         if queue.budget.second != second {
@@ -173,7 +179,8 @@ impl Traces {
     /// Moves the share of traces that are kept without need towards [`AIM`] a second.
     fn adapt(&mut self, second: u64) {
         let passed = u32::try_from(second.saturating_sub(self.second)).unwrap_or(u32::MAX).max(1);
-        let rate = self.opened / passed;
+        // Those that were let through and not kept count as well: else the gate would take many seconds to close.
+        let rate = self.chosen / passed;
         if rate > AIM {
             self.threshold = (self.threshold / u64::from(rate)).saturating_mul(u64::from(AIM));
         } else if rate < AIM / 2 {
@@ -181,6 +188,7 @@ impl Traces {
             self.threshold = self.threshold.saturating_mul(2).max(1 << 32);
         }
         self.second = second;
+        self.chosen = 0;
         self.opened = 0;
     }
 

@@ -144,7 +144,7 @@ struct Asked {
 /// The last whole head of a request: clients ask the same again and again.
 #[derive(Debug)]
 struct Last {
-    /// Its bytes; none of one that is too long to be kept.
+    /// Its bytes, [`KEPT_HEAD`] at most.
     bytes: Vec<u8>,
     asked: Asked,
 }
@@ -240,6 +240,11 @@ impl Connection {
     /// The newest `n` requests that are open, newest first.
     pub fn newest(&mut self, n: usize) -> impl Iterator<Item = &mut Exchange> {
         self.open.iter_mut().rev().take(n).map(|open| &mut open.x)
+    }
+
+    /// Forgets what is kept of requests that have ended: there may be many connections, and most may be idle.
+    pub fn forget(&mut self) {
+        self.last_head = None;
     }
 
     /// The first message begins at this position, behind a prefix that is none of HTTP.

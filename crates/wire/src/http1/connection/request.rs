@@ -217,8 +217,7 @@ impl Connection {
     fn same_again(&self, bytes: &[u8]) -> Option<(Asked, usize)> {
         let last = self.last_head.as_ref()?;
         // A head ends with an empty line, so that no other one begins with these bytes.
-        let same = !last.bytes.is_empty() && bytes.starts_with(&last.bytes);
-        same.then(|| (last.asked.clone(), last.bytes.len()))
+        bytes.starts_with(&last.bytes).then(|| (last.asked.clone(), last.bytes.len()))
     }
 
     /// What a head says; `cut` when it is not whole.
@@ -234,15 +233,18 @@ impl Connection {
             framing: request.framing(),
             switches: request.switches(),
         };
-        if !cut {
-            let none = || Box::new(Last { bytes: Vec::new(), asked: asked.clone() });
-            let last = self.last_head.get_or_insert_with(none);
-            last.bytes.clear();
-            if request.bytes().len() <= KEPT_HEAD {
-                last.bytes.extend_from_slice(request.bytes());
-            }
-            last.asked = asked.clone();
+        if cut {
+            return asked;
         }
+        if request.bytes().len() > KEPT_HEAD {
+            self.last_head = None;
+            return asked;
+        }
+        let none = || Box::new(Last { bytes: Vec::new(), asked: asked.clone() });
+        let last = self.last_head.get_or_insert_with(none);
+        last.bytes.clear();
+        last.bytes.extend_from_slice(request.bytes());
+        last.asked = asked.clone();
         asked
     }
 

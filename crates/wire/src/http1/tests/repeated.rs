@@ -86,4 +86,15 @@ fn a_head_that_is_cut_or_goes_on_is_not_known_again() {
     f.req(PLAIN).resp(OK0).req(&long).resp(OK0).req(&long).resp(OK0).req(PLAIN).resp(OK0);
     let targets: Vec<&str> = f.out.iter().map(|x| x.head.target.as_str()).collect();
     assert_eq!(targets, ["/a", "/long", "/long", "/a"]);
+    assert!(!Arc::ptr_eq(&f.out[1].head, &f.out[2].head));
+}
+
+#[test]
+fn what_is_forgotten_is_read_again() {
+    let mut f = Feed::new(true);
+    f.req(PLAIN).resp(OK0);
+    f.c.forget();
+    f.req(PLAIN).resp(OK0);
+    let [first, second] = [0, 1].map(|i| f.out[i].head.clone());
+    assert_eq!((first == second, Arc::ptr_eq(&first, &second)), (true, false));
 }
