@@ -24,7 +24,7 @@ const TURN: Duration = Duration::from_millis(20);
 /// ... and this often while they bring much: what waits for its tree is then still in the processor's cache.
 const SHORT_TURN: Duration = Duration::from_millis(4);
 /// ... and this often while they bring nothing: then a wakeup is all that a turn costs.
-const LONG_TURN: Duration = Duration::from_millis(200);
+const LONG_TURN: Duration = Duration::from_millis(500);
 /// Turns without a record before they become long.
 const SILENT: u32 = 10;
 /// Records of a turn from which the next one is short.
