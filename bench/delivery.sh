@@ -36,7 +36,7 @@ measure() {
   "$target/release/otlp-load" --to "127.0.0.1:$port" --signal "$signal" --pack "$pack" --records "$records" --wait "$@" \
     < "$work/go" > "$work/line" & load=$!
   exec 9> "$work/go"
-  until grep -q open "$work/line"; do sleep 0.02; done
+  until grep -q open "$work/line"; do kill -0 "$load" || exit 1; sleep 0.02; done
   sleep 0.5
   before=$(cpu "$pid")
   echo >&9; wait "$load"; exec 9>&-

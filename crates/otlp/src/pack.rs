@@ -30,11 +30,6 @@ impl Attributes {
         self.bytes.clear();
     }
 
-    /// Bytes that it holds room for.
-    pub fn capacity(&self) -> usize {
-        self.bytes.capacity()
-    }
-
     /// As they stand in the span.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

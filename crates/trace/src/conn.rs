@@ -9,7 +9,7 @@ use slotmap::SlotMap;
 use telegen_bpf::abi::{ConnRecord, DataRecord, EndRecord};
 use telegen_model::{ProcessKey, Str};
 use telegen_sys::TICK_NS;
-use telegen_wire::http1::{self, RequestHead};
+use telegen_wire::http1;
 
 use crate::shape::Shape;
 use crate::tree;
@@ -221,8 +221,6 @@ pub(crate) struct Conn {
     pub(crate) proxied: Option<(Str, u16)>,
     /// TCP sequence number of position 0 of the request direction, once one was told.
     pub(crate) seq: Option<u32>,
-    /// The last request that was asked, and the hash of its method and target.
-    pub(crate) asked: Option<(Arc<RequestHead>, u64)>,
     /// What the last request that ended says.
     pub(crate) shape: Option<Arc<Shape>>,
     expected: u32,
@@ -246,7 +244,6 @@ impl Conn {
             proxy_done: false,
             proxied: None,
             seq: None,
-            asked: None,
             shape: None,
             expected: 0,
             lost: 0,
@@ -256,7 +253,6 @@ impl Conn {
 
     /// Forgets what it was asked last.
     pub(crate) fn forget(&mut self) {
-        self.asked = None;
         self.shape = None;
         if let Some(http) = &mut self.http {
             http.forget();
@@ -322,6 +318,7 @@ impl Conn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shape::tests::shape;
 
     #[test]
     fn records_out_of_order_wait_and_lost_ones_do_not() {
@@ -360,10 +357,10 @@ mod tests {
         let ids = [10, 20].map(|at| conns.enter(at, at, 2).unwrap());
         assert_eq!((conns.enter(30, 30, 2), conns.find(10), conns.find(30)), (None, Some(ids[0]), None));
         for id in ids {
-            conns.get_mut(id).unwrap().asked = Some((Arc::default(), 1));
+            conns.get_mut(id).unwrap().shape = Some(Arc::new(shape()));
         }
         conns.forget(20);
-        assert_eq!(ids.map(|id| conns.get_mut(id).unwrap().asked.is_some()), [false, true]);
+        assert_eq!(ids.map(|id| conns.get_mut(id).unwrap().shape.is_some()), [false, true]);
         conns.remove(ids[0]);
         assert_eq!((conns.find(10), conns.get_mut(ids[0]).is_none(), conns.len()), (None, true, 1));
         for cookie in 100..100 + REMEMBERING_MAX as u64 {

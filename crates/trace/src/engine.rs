@@ -555,7 +555,7 @@ impl Engine {
         let opened = http.opened().wrapping_sub(opened) as usize;
         if opened > 0 {
             let end = finish::End { cookie: conn.cookie, server, ends: conn.ends.as_ref(), seq: conn.seq };
-            let end = (&end, &mut conn.asked);
+            let end = (&end, conn.shape.as_deref());
             finish::open_requests(&mut self.trees, &self.hasher, end, http.newest(opened));
         }
         let garbage = http.garbage().is_some();

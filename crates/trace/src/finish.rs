@@ -42,21 +42,22 @@ pub(crate) struct End<'a> {
     pub(crate) seq: Option<u32>,
 }
 
+/// Hash of method and target: the same at both ends.
+fn hash_of(hasher: &RandomState, head: &RequestHead) -> u64 {
+    hasher.hash_one((head.method.as_str(), head.target.as_str()))
+}
+
 /// Names the requests of a connection whose heads were just read.
 pub(crate) fn open_requests<'a>(
     trees: &mut Trees,
     hasher: &RandomState,
-    (end, asked): (&End<'_>, &mut Option<(Arc<RequestHead>, u64)>),
+    (end, last): (&End<'_>, Option<&Shape>),
     newest: impl Iterator<Item = &'a mut Exchange>,
 ) {
     for x in newest {
-        let hash = match asked {
-            Some((head, hash)) if Arc::ptr_eq(head, &x.head) => *hash,
-            _ => {
-                let hash = hasher.hash_one((x.head.method.as_str(), x.head.target.as_str()));
-                *asked = Some((x.head.clone(), hash));
-                hash
-            }
+        let hash = match last {
+            Some(shape) if shape.asks(&x.head) => shape.hash,
+            _ => hash_of(hasher, &x.head),
         };
         let opened = Opened {
             side: if end.server { Side::Server } else { Side::Client },
@@ -141,6 +142,7 @@ impl Engine {
                     commons: &mut self.commons,
                     routes: &mut self.routes,
                     red: &self.out.red,
+                    hasher: &self.hasher,
                     attributes: &mut self.attributes,
                 };
                 let (shape, again) = maker.shape(conn, process, x, request.now);
@@ -328,6 +330,7 @@ struct Maker<'a> {
     commons: &'a mut Commons,
     routes: &'a mut Routes,
     red: &'a Red,
+    hasher: &'a RandomState,
     /// For its room.
     attributes: &'a mut Attributes,
 }
@@ -381,6 +384,7 @@ impl Maker<'_> {
         };
         let shape = Shape {
             origin: Origin::of(x, conn, process),
+            hash: hash_of(self.hasher, &x.head),
             side: measured.side,
             method: if measured.method == "_OTHER" { "HTTP" } else { measured.method },
             failed: measured.failed(),

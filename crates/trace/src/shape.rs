@@ -46,6 +46,8 @@ impl Origin {
 #[derive(Debug)]
 pub(crate) struct Shape {
     pub(crate) origin: Origin,
+    /// Of method and target.
+    pub(crate) hash: u64,
     pub(crate) side: Side,
     /// Method and route: the span's name.
     pub(crate) method: &'static str,
@@ -67,10 +69,15 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    /// Whether it is of requests with this head.
+    pub(crate) fn asks(&self, head: &Arc<RequestHead>) -> bool {
+        Arc::ptr_eq(&self.origin.head, head)
+    }
+
     /// Whether another request of the same connection is of it.
     pub(crate) fn fits(&self, x: &Exchange, conn: &Conn, process: &Process) -> bool {
         let o = &self.origin;
-        Arc::ptr_eq(&o.head, &x.head)
+        self.asks(&x.head)
             && o.status == x.status
             && o.outcome == x.outcome
             && o.truncated == x.head_truncated
@@ -105,6 +112,7 @@ pub(crate) mod tests {
     pub(crate) fn shape() -> Shape {
         Shape {
             origin: Origin::default(),
+            hash: 0,
             side: Side::Server,
             method: "GET",
             route: None,
@@ -117,5 +125,43 @@ pub(crate) mod tests {
             service: Str::default(),
             peer: Str::default(),
         }
+    }
+
+    #[test]
+    fn whatever_a_shape_was_made_of_makes_another_one() {
+        let host = telegen_sys::Host::read();
+        let identity = telegen_processes::HostIdentity::new(&host, "1", &[]);
+        let mut table = telegen_processes::Table::new(identity, telegen_processes::Discovery::default());
+        let process = table.discover(std::process::id()).unwrap().clone();
+        let x = Exchange { status: Some(200), ..Exchange::default() };
+        let shape = Shape {
+            origin: Origin::of(&x, &Conn::new(1, 0), &process),
+            resource: process.resource.clone(),
+            instance: process.instance_resource.clone(),
+            ..shape()
+        };
+        let fits = |change: fn(&mut Exchange, &mut Conn, &mut Process)| {
+            let (mut x, mut conn, mut process) = (x.clone(), Conn::new(1, 0), process.clone());
+            change(&mut x, &mut conn, &mut process);
+            shape.fits(&x, &conn, &process)
+        };
+        assert!(fits(|_, _, _| {}));
+        assert!(fits(|x, conn, _| {
+            (x.response_body_size, x.request_start, conn.seen) = (Some(7), 9, 9);
+        }));
+        let others: [fn(&mut Exchange, &mut Conn, &mut Process); 10] = [
+            // The same words read anew: nobody compares them again.
+            |x, _, _| x.head = Arc::new(RequestHead::clone(&x.head)),
+            |x, _, _| x.status = Some(404),
+            |x, _, _| x.outcome = Outcome::PeerReset,
+            |x, _, _| x.head_truncated = true,
+            |x, _, _| x.head_brief = true,
+            |_, conn, _| conn.introduced += 1,
+            |_, conn, _| conn.is_server = true,
+            |_, _, process| process.exports_traces = true,
+            |_, _, process| process.resource = Arc::default(),
+            |_, _, process| process.instance_resource = Arc::default(),
+        ];
+        assert_eq!(others.map(fits), [false; 10]);
     }
 }

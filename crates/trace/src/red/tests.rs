@@ -121,3 +121,17 @@ fn series_beyond_the_bound_are_one_overflow_series_a_side() {
     assert_eq!((counts(D), counts("http.client.request.duration")), (vec![1, 1, 8], vec![3]));
     assert_eq!(red.overflowed(), (11, 0));
 }
+
+#[test]
+fn a_series_that_was_asked_for_does_not_end_before_it_is_used() {
+    let (red, r) = (red(10, false), Arc::new(Resource::default()));
+    let export = Reader::Export { temporality: Temporality::Cumulative };
+    let request = Request { seconds: 0.1, request_body: None, response_body: None, now: 2000 + IDLE_NS };
+    record(&red, &r, key(Side::Server, 200), 0.1, 1500);
+    let (series, _) = red.series(&r, &key(Side::Server, 200), request.now).unwrap();
+    red.collect(export, request.now);
+    assert_ne!(red.record(series, &request), Recorded::Ended);
+    // One that nobody uses does, and what is remembered of it says so.
+    red.collect(export, request.now + IDLE_NS);
+    assert_eq!(red.record(series, &request), Recorded::Ended);
+}

@@ -104,11 +104,6 @@ impl<'a> Request<'a> {
         Ok(Some(Request { line, fields, bytes: &bytes[..lines.taken()], cut }))
     }
 
-    /// Bytes of the head.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     /// How its body is framed.
     pub(crate) fn framing(&self) -> Result<Framing, Garbage> {
         match self.fields.body {

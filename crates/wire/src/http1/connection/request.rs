@@ -100,7 +100,7 @@ impl Connection {
         }
         match Request::read(&data[..data.len().min(self.limits.head)], false) {
             Ok(Some(request)) => {
-                advance(seg, request.len() as u64);
+                advance(seg, request.bytes().len() as u64);
                 let asked = self.asked(&request, false);
                 self.take_request(asked, &HeadEnd::whole(seg), out)
             }
