@@ -22,6 +22,7 @@ enum record_type {
 	REC_END = 3,     /* end of stream, error, own close */
 	REC_SAMPLE = 4,  /* first bytes of a connection that is not read */
 	REC_TRAFFIC = 5, /* byte counts of a connection that is not read */
+	REC_EXCHANGE = 6, /* a request like the one before it, with its response */
 	REC_EXEC = 16,
 	REC_FORK = 17,
 	REC_EXIT = 18,
@@ -60,6 +61,8 @@ enum protocol {
 #define DATA_CHUNKS 0x0200      /* `body` counts the data of a chunked message so far */
 #define DATA_ENDED 0x0400       /* the chunked message ends with this call */
 #define DATA_DONTWAIT 0x1000    /* a read that would not have waited: the thread may do other things meanwhile */
+#define DATA_SAME 0x2000        /* a request with the head that record `told` passed: no bytes */
+#define DATA_HELD 0x4000        /* ... which REC_EXCHANGE may tell of as well, by the same number */
 #define DATA_RESPONSE 0x0800    /* no bytes but what they say: `answer` and `body`, the Content-Length */
 
 /* record_end.what */
@@ -120,8 +123,37 @@ struct record_data {
 			u16 head;  /* bytes of the head */
 			u32 since; /* ns from the first byte of the response to `ts`, or the most that fits */
 		} answer;
+		u32 told; /* DATA_SAME: number of the record that passed the head */
 	};
 	u64 body; /* data of a chunked message so far, or the length of DATA_RESPONSE */
+};
+
+/* A request that DATA_SAME would tell of and the response that DATA_RESPONSE would, as one. It has two numbers. */
+struct record_exchange {
+	u8 type;
+	u8 pad;
+	u16 flags; /* of the request: DATA_DONTWAIT */
+	u32 record; /* number of the request; the response has the next */
+	u64 cookie;
+	u64 ts;	   /* of the response's last byte */
+	u64 start; /* of the request */
+	u64 pos;
+	u32 seq;
+	u32 len;
+	u32 told;
+	u32 lost;
+	u32 tgid;
+	u32 tid;
+	u64 token;
+	u64 other_pos; /* the direction of responses when the request came: next byte and time of the last */
+	u64 other_ts;
+	u64 answer_pos;
+	u32 answer_len;
+	u32 answer_tid;
+	u16 status;
+	u16 head;  /* bytes of the response's head */
+	u32 since; /* ns from the first byte of the response to `ts`, or the most that fits */
+	u64 body;  /* its Content-Length */
 };
 
 struct record_end {

@@ -90,8 +90,12 @@ static __always_inline bool arch_current_call(struct task_struct *task, bool sen
 	}
 	call->fd = (u32)regs->di;
 	call->arg1 = regs->si;
+	/* Each of these reads is checked: most calls need no more. */
+	if (call->kind == CALL_FLAT)
+		return true;
 	call->arg2 = regs->dx;
-	call->dontwait = regs->r10 & MSG_DONTWAIT;
+	if (call->kind == CALL_MANY)
+		call->dontwait = regs->r10 & MSG_DONTWAIT;
 	return true;
 }
 

@@ -8,6 +8,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 struct layouts {
 	struct record_conn conn;
 	struct record_data data;
+	struct record_exchange exchange;
 	struct record_end end;
 	struct record_sample sample;
 	struct record_traffic traffic;
@@ -18,6 +19,5 @@ struct layouts {
 	struct found_socket found;
 	struct proc_state proc;
 	struct verdict verdict;
-	struct live_settings live;
 };
 struct layouts layouts_of_records = {};

@@ -52,6 +52,9 @@ struct {
 
 struct thread_state {
 	u64 token; /* request that this thread began to read last */
+	u32 calls; /* it has made calls: its requests are told of before them */
+	u32 pad;
+	struct record_data held; /* tells of that request, if nothing did yet */
 };
 
 struct {
@@ -68,21 +71,6 @@ struct {
 	__type(value, u64);
 } counters SEC(".maps");
 
-/* Settings that change while running. */
-struct live_settings {
-	u32 filter_generation; /* moves whenever a verdict changes */
-	u32 ring_mask;	       /* number of rings - 1, a power of two less one */
-	u64 ring_wake;	       /* bytes waiting at which a ring's reader is woken */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct live_settings);
-	__uint(map_flags, BPF_F_MMAPABLE);
-} live SEC(".maps");
-
 static __always_inline void count_add(u32 which, u64 n)
 {
 	u64 *slot = bpf_map_lookup_elem(&counters, &which);
@@ -94,36 +82,6 @@ static __always_inline void count_add(u32 which, u64 n)
 static __always_inline void count(u32 which)
 {
 	count_add(which, 1);
-}
-
-static __always_inline struct live_settings *live_settings(void)
-{
-	u32 zero = 0;
-
-	return bpf_map_lookup_elem(&live, &zero);
-}
-
-/*
- * Puts a stream record into this processor's ring; wakes the reader only when the ring fills up, which is looked at
- * with every eighth record of a connection.
- */
-static __always_inline bool emit(const struct live_settings *settings, void *record, u64 size, u32 number)
-{
-	u32 which = bpf_get_smp_processor_id() & settings->ring_mask;
-	void *ring = bpf_map_lookup_elem(&rings, &which);
-
-	if (!ring)
-		return false;
-	u64 flags = BPF_RB_NO_WAKEUP;
-
-	if (!(number & 7) && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > settings->ring_wake)
-		flags = BPF_RB_FORCE_WAKEUP;
-	if (bpf_ringbuf_output(ring, record, size, flags)) {
-		count(COUNT_RING_FULL);
-		return false;
-	}
-	count(COUNT_RECORDS);
-	return true;
 }
 
 #endif

@@ -25,15 +25,11 @@ static __always_inline struct proc_state *proc_of(u32 tgid, u64 now)
 /* Whether half of this processor's ring is taken: what is over its budget leaves the rest to the others. */
 __noinline u32 ring_is_short(void)
 {
-	const struct live_settings *settings = live_settings();
-
-	if (!settings)
-		return 0;
-	u32 which = bpf_get_smp_processor_id() & settings->ring_mask;
+	u32 which = bpf_get_smp_processor_id() & ring_mask;
 	void *ring = bpf_map_lookup_elem(&rings, &which);
 
 	/* A reader is woken at a quarter. */
-	return ring && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > 2 * settings->ring_wake;
+	return ring && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > 2 * ring_wake;
 }
 
 /* Refills and takes from the owner's budget: 0 in it, 1 over it (brief), 2 over the second bound or without room. */

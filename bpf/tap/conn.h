@@ -3,7 +3,7 @@
 #ifndef TELEGEN_CONN_H
 #define TELEGEN_CONN_H
 
-#include "../common/maps.h"
+#include "ring.h"
 
 enum phase {
 	PHASE_BODY = 0, /* not in a head; one may begin with any call */
@@ -32,6 +32,10 @@ enum framing {
 #define CONN_UDP 0x4000     /* counted per process */
 #define CONN_TUNNEL 0x2000  /* not HTTP any more */
 #define CONN_CONNECT 0x1000 /* ... a CONNECT: after a 2xx the connection is a tunnel */
+
+#define SAME_MAX 384  /* bytes of a head that is compared with the next */
+#define SAME_MIN 16
+#define SAME_INTERVAL 30000000000ull /* ns after which a head is passed again: user space forgets after a minute */
 
 #define TRIES_MAX 32                   /* calls looked at before a connection is called unknown for good */
 #define TRAFFIC_INTERVAL 1000000000ull /* ns between two counts of an unread connection */
@@ -62,6 +66,30 @@ struct dir_state {
 	u8 prefix[PREFIX_MAX];
 };
 
+/* The head of a connection's last request, where it came in one call of its own and no body followed. */
+struct same_head {
+	u64 ts;	    /* when it was passed */
+	u32 len;    /* 0: none */
+	u32 told;   /* number of the record that passed it */
+	u32 lost;   /* records of the connection lost until then: a later loss may have been that of a head */
+	u32 misses; /* heads since that were others */
+	u8 bytes[SAME_MAX];
+};
+
+/* A request that waits for its response, to be told of with it. */
+struct held_request {
+	u64 ts; /* of its call; 0: none waits */
+	u64 pos;
+	u64 other_pos;
+	u64 other_ts;
+	u32 seq;
+	u32 len;
+	u32 tid;
+	u32 record;
+	u32 dontwait;
+	u32 pad;
+};
+
 struct conn {
 	u64 cookie;
 	u64 token;
@@ -80,6 +108,8 @@ struct conn {
 	u8 pad[3];
 	u32 exec; /* task_struct::self_exec_id of the owner */
 	struct dir_state dir[2];
+	struct held_request held;
+	struct same_head same;
 };
 
 /* Freed with its socket by the kernel. */
@@ -241,9 +271,9 @@ static __always_inline void read_unix_name(struct record_conn *r, struct unix_so
 }
 
 /* Tells who the connection is; again when the owner changes or the record found no room. */
-static __noinline int announce(struct conn *c, struct sock *sk, const struct live_settings *settings)
+static __noinline int announce(struct conn *c, struct sock *sk)
 {
-	if (!c || !sk || !settings)
+	if (!c || !sk)
 		return 0;
 	struct record_conn r;
 
@@ -288,7 +318,7 @@ static __noinline int announce(struct conn *c, struct sock *sk, const struct liv
 	}
 	r.lost = c->lost;
 	r.record = next_record(c);
-	if (emit(settings, &r, sizeof(r), c->record))
+	if (emit(&r, sizeof(r), c->record))
 		c->flags |= CONN_ANNOUNCED;
 	else
 		c->lost++;
@@ -329,9 +359,7 @@ static __always_inline void fill_response(struct record_data *r, struct conn *c,
 /* A frame of its own, as all that builds a record on the stack: stacks are 512 bytes deep over all calls. */
 __noinline int tell_end(struct conn *c, u32 what, u32 flags, int error)
 {
-	const struct live_settings *settings = live_settings();
-
-	if (!c || !settings)
+	if (!c)
 		return 0;
 	struct record_end r = {
 		.type = REC_END,
@@ -349,7 +377,7 @@ __noinline int tell_end(struct conn *c, u32 what, u32 flags, int error)
 	};
 
 	/* What is open ends with it: where the stream's ring has no room, the processes' has. */
-	if (!emit(settings, &r, sizeof(r), c->record) &&
+	if (!emit(&r, sizeof(r), c->record) &&
 	    bpf_ringbuf_output(&control, &r, sizeof(r), BPF_RB_NO_WAKEUP))
 		c->lost++;
 	return 0;
@@ -357,9 +385,7 @@ __noinline int tell_end(struct conn *c, u32 what, u32 flags, int error)
 
 __noinline int tell_traffic(struct conn *c, u64 now, u32 final)
 {
-	const struct live_settings *settings = live_settings();
-
-	if (!c || !settings)
+	if (!c)
 		return 0;
 	struct record_traffic r = {
 		.type = REC_TRAFFIC,
@@ -373,7 +399,7 @@ __noinline int tell_traffic(struct conn *c, u64 now, u32 final)
 	};
 
 	c->reported = now;
-	emit(settings, &r, sizeof(r), c->record);
+	emit(&r, sizeof(r), c->record);
 	return 0;
 }
 

@@ -7,22 +7,7 @@
 #define TELEGEN_FRAMING_H
 
 #include "classify.h"
-#include "conn.h"
-#include "payload.h"
-
-/* The bytes that one call moved. */
-struct chunk {
-	struct source src;
-	u64 now;
-	u64 pos;
-	u32 len;
-	u32 seq;
-	u32 tid;
-	u8 dir;
-	u8 have;     /* src is filled */
-	u8 dontwait; /* a read that would not have waited */
-	u8 pad;
-};
+#include "held.h"
 
 #define EIGHT(a, b, c, d, e, f, g, h) ((u64)FOUR(a, b, c, d) | (u64)FOUR(e, f, g, h) << 32)
 #define LOWER 0x2020202020202020ull
@@ -237,12 +222,12 @@ static __always_inline void count_body(struct dir_state *d, struct scratch *s, c
 /* Tells of a response in the scratch's record: stacks are 512 bytes deep over all calls. */
 __noinline int tell_response(struct conn *c, struct scratch *s, u32 dir)
 {
-	const struct live_settings *settings = live_settings();
-
-	if (!c || !s || !settings)
+	if (!c || !s)
+		return 0;
+	if (dir == DIR_TX && c->held.ts && tell_exchange(c, s))
 		return 0;
 	fill_response(&s->r, c, dir);
-	if (!emit(settings, &s->r, sizeof(s->r), s->r.record))
+	if (!emit(&s->r, sizeof(s->r), s->r.record))
 		c->lost++;
 	return 0;
 }

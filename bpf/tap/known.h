@@ -14,14 +14,6 @@ static __always_inline struct known_head *known_place(struct scratch *s, const s
 	return &s->known[(c->tgid + k->len) & (KNOWN_HEADS - 1)];
 }
 
-static __always_inline u64 differ(const u8 *a, const u8 *b)
-{
-	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
-
-	return (x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]) | (x[5] ^ y[5]) |
-	       (x[6] ^ y[6]) | (x[7] ^ y[7]);
-}
-
 /* Whether the scratch's `got` bytes begin with the head known for this call: then its end and framing are set. */
 __noinline int is_known(struct conn *c, struct scratch *s, const struct chunk *k, u32 got)
 {

@@ -35,13 +35,24 @@ struct known_head {
 	u8 bytes[KNOWN_HEAD_MAX];
 };
 
-/* A record under construction with its payload. */
+/* Which bytes of the call a record stands for, and how many of them it carries. */
+struct piece {
+	u32 flags;
+	u32 off;
+	u32 len;
+	u32 cap;
+};
+
+/* A record under construction, its payload right behind it. */
 struct scratch {
 	struct record_data r;
 	u8 payload[SCRATCH_PAYLOAD];
 	struct user_iovec iov[IOV_WALK];
 	u32 busy;
 	u32 pad;
+	struct piece piece;
+	struct record_data held;
+	struct record_exchange x;
 	struct known_head known[KNOWN_HEADS];
 };
 
@@ -50,6 +61,29 @@ struct source {
 	u32 iov_len; /* elements of it */
 	u32 pad;
 };
+
+/* The bytes that one call moved. */
+struct chunk {
+	struct source src;
+	u64 now;
+	u64 pos;
+	u32 len;
+	u32 seq;
+	u32 tid;
+	u8 dir;
+	u8 have;     /* src is filled */
+	u8 dontwait; /* a read that would not have waited */
+	u8 pad;
+};
+
+/* Whether 64 bytes differ. */
+static __always_inline u64 differ(const u8 *a, const u8 *b)
+{
+	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
+
+	return (x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]) | (x[5] ^ y[5]) |
+	       (x[6] ^ y[6]) | (x[7] ^ y[7]);
+}
 
 static __always_inline bool descriptor_is(struct task_struct *task, u32 fd, struct sock *sk)
 {

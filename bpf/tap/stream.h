@@ -22,20 +22,12 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-/* Which bytes of the call a record stands for, and how many of them it carries. */
-struct piece {
-	u32 flags;
-	u32 off;
-	u32 len;
-	u32 cap;
-};
-
-__noinline int send_data(struct conn *c, struct scratch *s, const struct chunk *k, const struct piece *p)
+/* Sends the scratch's piece of a call. */
+__noinline int send_data(struct conn *c, struct scratch *s, const struct chunk *k)
 {
-	const struct live_settings *settings = live_settings();
-
-	if (!c || !s || !k || !p || !settings)
+	if (!c || !s || !k)
 		return 0;
+	const struct piece *p = &s->piece;
 	struct record_data *r = &s->r;
 	const struct dir_state *o = &c->dir[!(k->dir & 1)];
 	u32 cap = p->cap > CHUNK_MAX ? CHUNK_MAX : p->cap;
@@ -59,51 +51,36 @@ __noinline int send_data(struct conn *c, struct scratch *s, const struct chunk *
 	r->other_pos = o->pos;
 	r->other_ts = o->ts;
 	r->body = c->dir[k->dir & 1].body;
-	if (emit(settings, r, sizeof(*r) + cap, r->record))
+	if (emit(r, sizeof(*r) + cap, r->record))
 		return 1;
 	c->lost++;
-	if (p->flags & DATA_REQUEST) {
-		struct proc_state *proc = proc_of(c->tgid, k->now);
-
-		count(COUNT_REQUESTS_LOST);
-		if (proc)
-			__sync_fetch_and_add(&proc->lost, 1);
-		else
-			count(COUNT_REQUESTS_LOST_NO_PROC);
-	}
+	if (p->flags & DATA_REQUEST)
+		request_is_lost(c, k->now);
 	return 0;
 }
 
 static __always_inline void send(struct conn *c, struct scratch *s, const struct chunk *k, u32 flags, u32 off, u32 len,
 				 u32 cap)
 {
-	struct piece p = { .flags = flags, .off = off, .len = len, .cap = cap };
-
-	send_data(c, s, k, &p);
-}
-
-/* The current thread is at the request that it reads; of one that it sends, the request that it read last is told. */
-__noinline int thread_meets(struct conn *c, u32 dir)
-{
-	if (!c)
-		return 0;
-	struct thread_state *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL,
-						      dir == DIR_RX ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
-
-	c->caller = 0;
-	if (t && dir == DIR_RX)
-		t->token = c->token;
-	else if (t)
-		c->caller = t->token;
-	return 0;
+	/* Not on the stack: all frames of a call together have 512 bytes. */
+	s->piece.flags = flags;
+	s->piece.off = off;
+	s->piece.len = len;
+	s->piece.cap = cap;
+	if (c->held.ts)
+		tell_held(c, &s->held);
+	send_data(c, s, k);
 }
 
 #define TOKEN_STEP 0x9e3779b97f4a7c15ull /* odd: a connection's tokens come back after 2^64 requests */
 
-/* A request begins: draws its token, and sets how much of it and of its response is passed. */
-static __always_inline void begin_request(struct conn *c, struct scratch *s, u32 dir, u64 now)
+/*
+ * A request begins: draws its token, and sets how much of it and of its response is passed. Whether it is held, which
+ * only one with the `same` head as the one before can be.
+ */
+static __always_inline bool begin_request(struct conn *c, struct scratch *s, const struct chunk *k, bool same)
 {
-	u32 method = *(const u32 *)s->payload;
+	u32 method = *(const u32 *)s->payload, dir = k->dir;
 
 	if (!c->token)
 		c->token = ((u64)bpf_get_prandom_u32() << 32) | bpf_get_prandom_u32();
@@ -111,7 +88,6 @@ static __always_inline void begin_request(struct conn *c, struct scratch *s, u32
 		c->token += TOKEN_STEP;
 	c->role = dir == DIR_RX ? ROLE_SERVER : ROLE_CLIENT;
 	count(COUNT_REQUESTS);
-	thread_meets(c, dir);
 	c->flags &= ~(CONN_BRIEF | CONN_MUTE | CONN_HEAD | CONN_CONNECT);
 	/* A second request before any answer: what comes back may lie many to a call. */
 	if (c->asked)
@@ -127,12 +103,16 @@ static __always_inline void begin_request(struct conn *c, struct scratch *s, u32
 	answer->framing = FRAMING_UNKNOWN;
 	if (answer->held_ts)
 		tell_response(c, s, !(dir & 1));
-	u32 over = budget_per_second ? take_budget(c->tgid, now) : 0;
+	u32 over = budget_per_second ? take_budget(c->tgid, k->now) : 0;
 
 	if (over == 1)
 		c->flags |= CONN_BRIEF;
 	else if (over == 2)
 		c->flags |= CONN_MUTE;
+	/* Of other sockets no event tells that their stream has ended. */
+	bool alone = (c->flags & (CONN_TCP | CONN_BRIEF | CONN_MUTE | CONN_PIPELINED | CONN_CONNECT)) == CONN_TCP;
+
+	return thread_meets(c, k, same && alone);
 }
 
 /* Reads the last bytes of the call's buffer: the end of a chunked message is told by them. */
@@ -153,13 +133,13 @@ static __always_inline u32 fill_tail(struct scratch *s, const struct chunk *k)
  */
 __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32 flags, u32 filled)
 {
-	const struct live_settings *settings = live_settings();
-
-	if (!c || !s || !k || !settings)
+	if (!c || !s || !k)
 		return 0;
 	struct dir_state *d = &c->dir[k->dir & 1];
 	u32 off = 0, first = (flags & DATA_REQUEST) || d->head_len ? first_request : first_response;
 
+	if (flags & DATA_REQUEST)
+		c->same.len = 0;
 	if (c->flags & (CONN_BRIEF | CONN_MUTE)) {
 		d->phase = PHASE_BODY;
 		if (c->flags & CONN_MUTE)
@@ -173,7 +153,7 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 
 	/* Whoever reads the rest of a request's head is who handles it. */
 	if (!response && k->dir == DIR_RX && !(flags & DATA_REQUEST))
-		thread_meets(c, DIR_RX);
+		thread_meets(c, k, 0);
 
 	if (!d->head_len)
 		d->framing = FRAMING_UNKNOWN;
@@ -247,6 +227,8 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 		if (more && d->framing == FRAMING_UNKNOWN)
 			piece_flags |= fill_tail(s, k);
 		send(c, s, k, piece_flags, off, left, got);
+		if (s->r.flags & DATA_REQUEST)
+			keep_same(c, s, k);
 		break;
 	}
 	return 0;
@@ -282,8 +264,7 @@ static __always_inline bool look_fits(const struct conn *c, u32 dir, u32 look)
 	return look == (request_direction ? LOOK_REQUEST : LOOK_RESPONSE);
 }
 
-static __always_inline void send_sample(struct conn *c, struct scratch *s, const struct chunk *k,
-					const struct live_settings *settings)
+static __always_inline void send_sample(struct conn *c, struct scratch *s, const struct chunk *k)
 {
 	u32 mark = k->dir == DIR_RX ? CONN_SAMPLED_RX : CONN_SAMPLED_TX;
 
@@ -309,18 +290,16 @@ static __always_inline void send_sample(struct conn *c, struct scratch *s, const
 
 	if (size > sizeof(*r) + SAMPLE_MAX)
 		size = sizeof(*r) + SAMPLE_MAX;
-	if (!emit(settings, r, size, r->record))
+	if (!emit(r, size, r->record))
 		c->lost++;
 }
 
 /* A connection that is not read: name it once, then count. */
 __noinline int pass_unread(struct conn *c, struct scratch *s, const struct chunk *k)
 {
-	const struct live_settings *settings = live_settings();
-
-	if (!c || !s || !k || !settings)
+	if (!c || !s || !k)
 		return 0;
-	send_sample(c, s, k, settings);
+	send_sample(c, s, k);
 	if (k->now - c->reported > TRAFFIC_INTERVAL)
 		tell_traffic(c, k->now, 0);
 	return 0;
@@ -328,9 +307,7 @@ __noinline int pass_unread(struct conn *c, struct scratch *s, const struct chunk
 
 __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 {
-	const struct live_settings *settings = live_settings();
-
-	if (!c || !s || !k || !settings)
+	if (!c || !s || !k)
 		return 0;
 	struct dir_state *d = &c->dir[k->dir & 1];
 
@@ -377,7 +354,7 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 				flags = DATA_HEAD_START;
 				if (look == LOOK_REQUEST) {
 					flags |= DATA_REQUEST;
-					begin_request(c, s, k->dir, k->now);
+					begin_request(c, s, k, false);
 				}
 			}
 		}
@@ -398,9 +375,12 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 	u32 got = copy_bytes(&k->src, s, 0, 0, n);
 	u32 shown = got < PREFIX_MAX ? got : PREFIX_MAX;
 	bool going = d->phase == PHASE_MAYBE;
+	bool same = !going && k->len == c->same.len && is_same(c, s, k, got);
 	u32 look;
 
-	if (going) {
+	if (same) {
+		look = LOOK_REQUEST;
+	} else if (going) {
 		look = look_further(d, (struct prefix *)s->payload, shown);
 	} else {
 		look = look_at_begin(s->payload, shown);
@@ -420,9 +400,15 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 		bool request = look == LOOK_REQUEST;
 		u32 flags = going ? 0 : DATA_HEAD_START;
 
-		if (request)
-			begin_request(c, s, k->dir, k->now);
-		else if (c->role == ROLE_UNKNOWN)
+		if (request && begin_request(c, s, k, same))
+			return 0;
+		if (same && !(c->flags & (CONN_BRIEF | CONN_MUTE | CONN_PIPELINED))) {
+			s->r.told = c->same.told;
+			s->r.answer.since = 0;
+			send(c, s, k, DATA_HEAD_START | DATA_REQUEST | DATA_SAME, 0, k->len, 0);
+			return 0;
+		}
+		if (!request && c->role == ROLE_UNKNOWN)
 			c->role = k->dir == DIR_RX ? ROLE_CLIENT : ROLE_SERVER;
 		c->protocol = PROTO_HTTP1;
 		if (!request && !going && pass_known(c, s, k, got))
@@ -465,28 +451,30 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 {
 	if (ret == -EAGAIN || (msg_flags & (MSG_PEEK | MSG_ERRQUEUE)))
 		return 0;
-	const struct live_settings *settings = live_settings();
-
-	if (!settings)
-		return 0;
 	struct task_struct *task = bpf_get_current_task_btf();
 	u32 tgid = task->tgid;
 
-	if (is_skipped(task, settings->filter_generation))
+	u32 generation = filter_generation;
+
+	if (is_skipped(task, generation))
 		return 0;
 	struct conn *c = bpf_sk_storage_get(&conns, sk, NULL, 0);
 
 	if (!c) {
 		if (ret <= 0)
 			return 0;
-		c = conn_make(sk, task, settings->filter_generation);
+		c = conn_make(sk, task, generation);
 		if (!c)
 			return 0;
-	} else if (c->tgid != tgid || c->exec != task->self_exec_id || c->generation != settings->filter_generation) {
-		conn_owner(c, task, settings->filter_generation);
+	} else if (c->tgid != tgid || c->exec != task->self_exec_id || c->generation != generation) {
+		if (c->held.ts)
+			release_held(c);
+		conn_owner(c, task, generation);
 	}
 	if (c->flags & CONN_IGNORED)
 		return 0;
+	if (c->held.ts && (dir == DIR_RX || ret <= 0))
+		release_held(c);
 	if (c->flags & CONN_UDP) {
 		if (ret > 0)
 			count_datagram(c->tgid, dir, (u32)ret);
@@ -517,7 +505,7 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 
 	k.pos = conn_advance(c, sk, dir, ret, k.now, &k.seq);
 	if (!(c->flags & CONN_ANNOUNCED))
-		announce(c, sk, settings);
+		announce(c, sk);
 	if (c->protocol > PROTO_HTTP1 && (c->flags & (dir == DIR_RX ? CONN_SAMPLED_RX : CONN_SAMPLED_TX))) {
 		if (k.now - c->reported > TRAFFIC_INTERVAL)
 			tell_traffic(c, k.now, 0);

@@ -37,18 +37,19 @@ int BPF_PROG(tap_state, struct sock *sk, int old, int new)
 			count(COUNT_CONTROL_FULL);
 		return 0;
 	}
-	if (new != TCP_CLOSE && new != TCP_FIN_WAIT1 && new != TCP_LAST_ACK)
+	if (new != TCP_CLOSE && new != TCP_FIN_WAIT1 && new != TCP_LAST_ACK && new != TCP_CLOSE_WAIT)
 		return 0;
 	struct conn *c = bpf_sk_storage_get(&conns, sk, NULL, 0);
 
 	if (!c || (c->flags & (CONN_IGNORED | CONN_CLOSED)))
 		return 0;
+	/* The client may have given up. */
+	if (c->held.ts)
+		release_held(c);
+	if (new == TCP_CLOSE_WAIT)
+		return 0;
 	/* shutdown(SHUT_WR) also leaves ESTABLISHED; only a full close ends the connection for its owner. */
 	if (new != TCP_CLOSE && (sk->sk_shutdown & (RCV_SHUTDOWN | SEND_SHUTDOWN)) != (RCV_SHUTDOWN | SEND_SHUTDOWN))
-		return 0;
-	const struct live_settings *settings = live_settings();
-
-	if (!settings)
 		return 0;
 	c->flags |= CONN_CLOSED;
 	bool peer_fin = old == TCP_CLOSE_WAIT || old == TCP_LAST_ACK || (c->flags & CONN_PEER_FIN);
@@ -58,7 +59,7 @@ int BPF_PROG(tap_state, struct sock *sk, int old, int new)
 			struct record_data r;
 
 			fill_response(&r, c, dir);
-			if (!emit(settings, &r, sizeof(r), r.record))
+			if (!emit(&r, sizeof(r), r.record))
 				c->lost++;
 		}
 	}

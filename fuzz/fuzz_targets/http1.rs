@@ -42,6 +42,8 @@ fuzz_target!(|input: (bool, Vec<Piece<'_>>, u8)| {
                 ts,
                 exec: u64::from(p.flags >> 6),
                 token: 1,
+                record: 0,
+                same: None,
                 caller: 0,
                 blocking: p.flags & 32 != 0,
                 head_start: p.flags & 2 != 0,

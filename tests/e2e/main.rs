@@ -24,4 +24,5 @@ mod load;
 mod opaque;
 mod parents;
 mod programs;
+mod repeated;
 mod scrape;

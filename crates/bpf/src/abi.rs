@@ -5,6 +5,9 @@
 /// Rings at most.
 pub const RINGS_MAX: u32 = 16;
 
+/// Longest head of a request that the kernel half compares with the one before it, bytes.
+pub const SAME_MAX: usize = 384;
+
 /// First byte of every record.
 pub mod kind {
     #![allow(missing_docs, reason = "each is the type of the record struct of that name")]
@@ -13,6 +16,7 @@ pub mod kind {
     pub const END: u8 = 3;
     pub const SAMPLE: u8 = 4;
     pub const TRAFFIC: u8 = 5;
+    pub const EXCHANGE: u8 = 6;
     pub const EXEC: u8 = 16;
     pub const FORK: u8 = 17;
     pub const EXIT: u8 = 18;
@@ -47,6 +51,10 @@ pub mod data {
     pub const RESPONSE: u16 = 0x0800;
     /// A read that would not have waited for bytes.
     pub const DONTWAIT: u16 = 0x1000;
+    /// A request with the head that an earlier record passed: see [`DataRecord::told`](super::DataRecord::told).
+    pub const SAME: u16 = 0x2000;
+    /// An [`ExchangeRecord`](super::ExchangeRecord) may tell of the same request, by the same number.
+    pub const HELD: u16 = 0x4000;
 }
 
 /// `EndRecord::what`.
@@ -175,6 +183,12 @@ pub struct Answer {
 }
 
 impl DataRecord {
+    /// Number of the record that passed the head of a `SAME` one.
+    pub fn told(&self) -> Option<u32> {
+        let [a, b, c, d, ..] = self.tail;
+        (self.flags & data::SAME != 0).then(|| u32::from_ne_bytes([a, b, c, d]))
+    }
+
     /// What a `RESPONSE` record says.
     pub fn answer(&self) -> Option<Answer> {
         let [a, b, c, d, e, f, g, h] = self.tail;
@@ -184,6 +198,116 @@ impl DataRecord {
             since: u32::from_ne_bytes([e, f, g, h]),
             length: self.body,
         })
+    }
+}
+
+/// A request with the head that an earlier record passed, and its response: it stands for two records, and has their
+/// numbers.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct ExchangeRecord {
+    /// [`kind::EXCHANGE`].
+    pub kind: u8,
+    /// Unused.
+    pub pad: u8,
+    /// Of the request: [`data::DONTWAIT`].
+    pub flags: u16,
+    /// Number of the request's record; the response's is the next.
+    pub record: u32,
+    /// Socket cookie.
+    pub cookie: u64,
+    /// Last byte of the response, monotonic ns.
+    pub ts: u64,
+    /// The request, monotonic ns.
+    pub start: u64,
+    /// Position of the request in its direction.
+    pub pos: u64,
+    /// The same as TCP numbers it; 0 where there is none.
+    pub seq: u32,
+    /// Bytes of the request.
+    pub len: u32,
+    /// Number of the record that passed its head.
+    pub told: u32,
+    /// Records of this connection lost so far.
+    pub lost: u32,
+    /// Process.
+    pub tgid: u32,
+    /// Thread that read the request.
+    pub tid: u32,
+    /// Token of the request.
+    pub token: u64,
+    /// The direction of responses when the request came: next byte.
+    pub other_pos: u64,
+    /// The direction of responses when the request came: time of the last byte.
+    pub other_ts: u64,
+    /// Position of the response in its direction.
+    pub answer_pos: u64,
+    /// Bytes of the response.
+    pub answer_len: u32,
+    /// Thread that sent its first byte.
+    pub answer_tid: u32,
+    /// Status.
+    pub status: u16,
+    /// Bytes of the response's head.
+    pub head: u16,
+    /// From the first byte of the response to `ts`, ns.
+    pub since: u32,
+    /// Bytes of the response's body.
+    pub body: u64,
+}
+
+impl ExchangeRecord {
+    /// The record that would have told of the request alone.
+    pub fn request(&self) -> DataRecord {
+        let [a, b, c, d] = self.told.to_ne_bytes();
+        DataRecord {
+            kind: kind::DATA,
+            dir: 0,
+            flags: data::HEAD_START | data::REQUEST | data::SAME | data::HELD | self.flags,
+            record: self.record,
+            cookie: self.cookie,
+            ts: self.start,
+            pos: self.pos,
+            seq: self.seq,
+            len: self.len,
+            cap: 0,
+            lost: self.lost,
+            tgid: self.tgid,
+            tid: self.tid,
+            token: self.token,
+            caller: 0,
+            other_pos: self.other_pos,
+            other_ts: self.other_ts,
+            tail: [a, b, c, d, 0, 0, 0, 0],
+            body: 0,
+        }
+    }
+
+    /// The record that would have told of the response alone.
+    pub fn response(&self) -> DataRecord {
+        let ([a, b], [c, d], [e, f, g, h]) =
+            (self.status.to_ne_bytes(), self.head.to_ne_bytes(), self.since.to_ne_bytes());
+        DataRecord {
+            kind: kind::DATA,
+            dir: 1,
+            flags: data::HEAD_START | data::RESPONSE,
+            record: self.record.wrapping_add(1),
+            cookie: self.cookie,
+            ts: self.ts,
+            pos: self.answer_pos,
+            seq: 0,
+            len: self.answer_len,
+            cap: 0,
+            lost: self.lost,
+            tgid: self.tgid,
+            tid: self.answer_tid,
+            token: self.token,
+            caller: 0,
+            other_pos: self.pos + u64::from(self.len),
+            other_ts: self.start,
+            tail: [a, b, c, d, e, f, g, h],
+            body: self.body,
+        }
     }
 }
 
@@ -431,18 +555,6 @@ pub struct ProcState {
     pub udp_rx: u64,
     /// Bytes of datagrams sent.
     pub udp_tx: u64,
-}
-
-/// Settings that change while running.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub struct LiveSettings {
-    /// Moves whenever a process's flags change.
-    pub filter_generation: u32,
-    /// Number of rings - 1.
-    pub ring_mask: u32,
-    /// Bytes waiting at which a ring's reader is woken.
-    pub ring_wake: u64,
 }
 
 /// Slots of the kernel half's counters.

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject};
 
-use crate::abi::{Counter, LiveSettings, ProcState, RINGS_MAX, Verdict};
+use crate::abi::{Counter, ProcState, RINGS_MAX, Verdict};
 use crate::error::{Context, Error};
 use crate::record::{bytes_of, read};
 
@@ -12,6 +12,9 @@ use crate::record::{bytes_of, read};
 mod skel {
     include!(concat!(env!("OUT_DIR"), "/common.skel.rs"));
 }
+
+/// Of the verdicts: `filter_generation` as the tap begins.
+const FIRST_GENERATION: u32 = 1;
 
 /// The shared tables: created once, handed to every other object.
 pub(crate) struct Common {
@@ -25,7 +28,6 @@ pub(crate) struct Common {
     pub(crate) procs: MapHandle,
     pub(crate) threads: MapHandle,
     pub(crate) counters: MapHandle,
-    pub(crate) live: MapHandle,
 }
 
 impl Common {
@@ -55,10 +57,6 @@ impl Common {
                 .context("filling the ring table")?;
             rings.push(ring);
         }
-        let live = handle(&loaded.maps.live).context("live settings")?;
-        let settings =
-            LiveSettings { filter_generation: 1, ring_mask: count as u32 - 1, ring_wake: size / 4 };
-        live.update(&0u32.to_ne_bytes(), bytes_of(&settings), MapFlags::ANY).context("live settings")?;
         Ok(Common {
             rings,
             ring_bytes: size,
@@ -68,7 +66,6 @@ impl Common {
             procs: handle(&loaded.maps.procs).context("process table")?,
             threads: handle(&loaded.maps.threads).context("thread storage")?,
             counters: handle(&loaded.maps.counters).context("counters")?,
-            live,
         })
     }
 }
@@ -77,19 +74,17 @@ impl Common {
 pub struct ProcTable {
     verdicts: MapHandle,
     procs: MapHandle,
+    /// Holds the generation of the verdicts.
     live: MapHandle,
-    settings: LiveSettings,
+    generation: u32,
 }
 
 impl ProcTable {
-    pub(crate) fn new(common: &Common) -> Result<ProcTable, Error> {
-        let live = clone(&common.live)?;
-        let settings = live
-            .lookup(&0u32.to_ne_bytes(), MapFlags::ANY)
-            .context("live settings")?
-            .and_then(|v| read::<LiveSettings>(&v).map(|(s, _)| s))
-            .unwrap_or_default();
-        Ok(ProcTable { verdicts: clone(&common.verdicts)?, procs: clone(&common.procs)?, live, settings })
+    pub(crate) fn new(common: &Common, live: &dyn MapCore) -> Result<ProcTable, Error> {
+        let live =
+            live.info().and_then(|i| MapHandle::from_map_id(i.info.id)).context("verdicts' generation")?;
+        let verdicts = clone(&common.verdicts)?;
+        Ok(ProcTable { verdicts, procs: clone(&common.procs)?, live, generation: FIRST_GENERATION })
     }
 
     /// Tells what was decided about a process. An excluded one is not traced from its next socket call on, as long as
@@ -108,10 +103,10 @@ impl ProcTable {
                 self.verdicts.update(&key, bytes_of(&verdict), MapFlags::ANY).context("verdicts")?;
             }
         }
-        self.settings.filter_generation = self.settings.filter_generation.wrapping_add(1);
+        self.generation = self.generation.wrapping_add(1);
         self.live
-            .update(&0u32.to_ne_bytes(), bytes_of(&self.settings), MapFlags::ANY)
-            .context("live settings")
+            .update(&0u32.to_ne_bytes(), &self.generation.to_ne_bytes(), MapFlags::ANY)
+            .context("verdicts' generation")
     }
 
     /// The kernel half's view of a process.

@@ -1,6 +1,6 @@
 use crate::abi::{
-    ConnRecord, DataRecord, EndRecord, ExecRecord, ExitRecord, ForkRecord, ListenRecord, SampleRecord,
-    TrafficRecord, kind,
+    ConnRecord, DataRecord, EndRecord, ExchangeRecord, ExecRecord, ExitRecord, ForkRecord, ListenRecord,
+    SampleRecord, TrafficRecord, kind,
 };
 
 /// A record where it lies in a ring.
@@ -10,6 +10,8 @@ pub enum Record<'a> {
     Conn(&'a ConnRecord),
     /// Bytes of a connection that is read, and the part of them that was captured.
     Data(&'a DataRecord, &'a [u8]),
+    /// A request and its response.
+    Exchange(&'a ExchangeRecord),
     /// End of stream, error or close.
     End(&'a EndRecord),
     /// First bytes of a connection that is not read.
@@ -30,6 +32,7 @@ pub enum Record<'a> {
 pub(crate) trait Plain: Copy {}
 impl Plain for ConnRecord {}
 impl Plain for DataRecord {}
+impl Plain for ExchangeRecord {}
 impl Plain for EndRecord {}
 impl Plain for SampleRecord {}
 impl Plain for TrafficRecord {}
@@ -40,7 +43,6 @@ impl Plain for ListenRecord {}
 impl Plain for crate::abi::FoundSocket {}
 impl Plain for crate::abi::ProcState {}
 impl Plain for crate::abi::Verdict {}
-impl Plain for crate::abi::LiveSettings {}
 
 /// Reads a value from the front of `bytes`, and gives what follows.
 pub(crate) fn read<T: Plain>(bytes: &[u8]) -> Option<(T, &[u8])> {
@@ -81,6 +83,7 @@ impl<'a> Record<'a> {
                 let (r, rest) = view::<DataRecord>(bytes)?;
                 Record::Data(r, rest.get(..r.cap as usize)?)
             }
+            kind::EXCHANGE => Record::Exchange(view(bytes)?.0),
             kind::CONN => Record::Conn(view(bytes)?.0),
             kind::END => Record::End(view(bytes)?.0),
             kind::SAMPLE => {

@@ -62,7 +62,6 @@ impl Tap {
         open.maps.procs.reuse_fd(common.procs.as_fd()).context("sharing the process table")?;
         open.maps.threads.reuse_fd(common.threads.as_fd()).context("sharing the thread storage")?;
         open.maps.counters.reuse_fd(common.counters.as_fd()).context("sharing the counters")?;
-        open.maps.live.reuse_fd(common.live.as_fd()).context("sharing the settings")?;
         let mut process = open.load().context("loading the process probes")?;
         process.attach().context("attaching the process probes")?;
 
@@ -74,9 +73,10 @@ impl Tap {
         open.maps.procs.reuse_fd(common.procs.as_fd()).context("sharing the process table")?;
         open.maps.threads.reuse_fd(common.threads.as_fd()).context("sharing the thread storage")?;
         open.maps.counters.reuse_fd(common.counters.as_fd()).context("sharing the counters")?;
-        open.maps.live.reuse_fd(common.live.as_fd()).context("sharing the settings")?;
         if let Some(ro) = open.maps.rodata_data.as_deref_mut() {
             ro.self_tgid = std::process::id();
+            ro.ring_mask = common.rings.len() as u32 - 1;
+            ro.ring_wake = common.ring_bytes / 4;
             ro.first_request = settings.first_request.clamp(64, 4096);
             ro.first_response = settings.first_response.clamp(64, 4096);
             ro.budget_per_second = settings.budget;
@@ -125,7 +125,7 @@ impl Tap {
 
     /// The table of processes.
     pub fn procs(&self) -> Result<ProcTable, Error> {
-        ProcTable::new(&self.common)
+        ProcTable::new(&self.common, &self.tap.maps.data_live)
     }
 
     /// The kernel half's counters.

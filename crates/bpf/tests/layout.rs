@@ -51,6 +51,10 @@ fn records_and_tables_lie_as_the_kernel_half_lays_them() {
         kind = "type", dir, flags, record, cookie, ts, pos, seq, len, cap, lost, tgid, tid, token, caller, other_pos, other_ts,
         tail, body,
     });
+    same!(common, "record_exchange", abi::ExchangeRecord {
+        kind = "type", pad, flags, record, cookie, ts, start, pos, seq, len, told, lost, tgid, tid, token, other_pos, other_ts,
+        answer_pos, answer_len, answer_tid, status, head, since, body,
+    });
     same!(common, "record_end", abi::EndRecord {
         kind = "type", what, flags, pad, error, cookie, ts, rx_pos, tx_pos, rx_ts, tx_ts, record, lost,
     });
@@ -64,7 +68,6 @@ fn records_and_tables_lie_as_the_kernel_half_lays_them() {
     same!(common, "found_socket", abi::FoundSocket { cookie, start, tgid, fd, port, family, state, pad });
     same!(common, "proc_state", abi::ProcState { refilled, credit, brief, lost, unread, udp_rx, udp_tx });
     same!(common, "verdict", abi::Verdict { start, exec, flags });
-    same!(common, "live_settings", abi::LiveSettings { filter_generation, ring_mask, ring_wake });
     same!(common, "record_exec", abi::ExecRecord {
         kind = "type", pad, pid, ppid, uid, start, ts, cgroup, pid_ns, mnt_ns, net_ns, exec, path_len, argv_len,
         interp_len, pad2, path, interp, argv,

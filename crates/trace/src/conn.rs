@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use slotmap::SlotMap;
-use telegen_bpf::abi::{ConnRecord, DataRecord, EndRecord};
+use telegen_bpf::abi::{ConnRecord, DataRecord, EndRecord, ExchangeRecord, SAME_MAX};
 use telegen_model::{ProcessKey, Str};
 use telegen_sys::TICK_NS;
 use telegen_wire::http1;
@@ -17,7 +17,8 @@ use crate::unread::Traffic;
 
 /// Records of one connection at most that wait for an earlier one.
 const HELD_MAX: usize = 64;
-/// While there are more connections than this none remembers what was asked last: it takes up to some KiB each.
+/// While there are more connections than this none remembers what was asked last but for [`SAME_MAX`] bytes that the
+/// kernel half may speak of: it takes up to some KiB each.
 const REMEMBERING_MAX: usize = 8192;
 
 /// Ends of a connection.
@@ -102,6 +103,7 @@ fn compact(value: &dyn std::fmt::Display) -> Str {
 /// A record that can wait.
 pub(crate) enum Held {
     Data(DataRecord, Vec<u8>),
+    Exchange(ExchangeRecord),
     End(EndRecord),
     /// A record of which only the number matters.
     Passed(u32, u32),
@@ -111,6 +113,7 @@ impl Held {
     fn number(&self) -> u32 {
         match self {
             Held::Data(r, _) => r.record,
+            Held::Exchange(r) => r.record,
             Held::End(r) => r.record,
             Held::Passed(n, _) => *n,
         }
@@ -119,6 +122,7 @@ impl Held {
     fn lost(&self) -> u32 {
         match self {
             Held::Data(r, _) => r.lost,
+            Held::Exchange(r) => r.lost,
             Held::End(r) => r.lost,
             Held::Passed(_, l) => *l,
         }
@@ -251,6 +255,14 @@ impl Conn {
         }
     }
 
+    /// Forgets what the last request that ended says, and what it was asked last where that takes much.
+    pub(crate) fn forget_most(&mut self) {
+        self.shape = None;
+        if let Some(http) = &mut self.http {
+            http.forget_long(SAME_MAX);
+        }
+    }
+
     /// Forgets what it was asked last.
     pub(crate) fn forget(&mut self) {
         self.shape = None;
@@ -282,6 +294,8 @@ impl Conn {
 
     /// Keeps a record that is early; `true` when no more can be kept.
     pub(crate) fn hold(&mut self, held: Held) -> bool {
+        // A request that was told of alone is told of again with its response.
+        self.held.retain(|h| h.number() != held.number());
         self.held.push(held);
         self.held.len() >= HELD_MAX
     }

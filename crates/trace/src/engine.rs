@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use telegen_bpf::abi::{
-    ConnRecord, DataRecord, EndRecord, SampleRecord, TrafficRecord, Verdict, data, end, protocol,
+    ConnRecord, DataRecord, EndRecord, ExchangeRecord, SampleRecord, TrafficRecord, Verdict, data, end,
+    protocol,
 };
 use telegen_bpf::{Counters, ProcTable, Record};
 use telegen_model::{ProcessKey, ResourceGroup, Scope, Signal, Str};
@@ -13,7 +14,7 @@ use telegen_processes::{Exec, Execution, Process, Table};
 use telegen_selfmon::{Counter, Gauge, SelfMon};
 use telegen_sys::{Clock, TICK_NS};
 use telegen_wire::classify;
-use telegen_wire::http1::{self, Dir, End, Exchange, Limits, Segment};
+use telegen_wire::http1::{self, Again, Dir, End, Exchange, KnownHead, Limits, Segment};
 use telegen_wire::proxy_protocol;
 
 use crate::common::Commons;
@@ -236,6 +237,7 @@ impl Engine {
         self.silent = false;
         match record {
             Record::Data(r, bytes) => self.on_data(r, bytes),
+            Record::Exchange(r) => self.on_exchange(r),
             Record::Conn(r) => self.on_conn(r),
             Record::End(r) => self.on_end(r),
             Record::Sample(r, bytes) => self.on_sample(r, bytes),
@@ -413,18 +415,76 @@ impl Engine {
             Place::Next => self.data_in_order(id, r, bytes, false),
             Place::AfterGap => self.data_in_order(id, r, bytes, true),
             Place::Early => return self.hold(id, Held::Data(*r, bytes.to_vec())),
-            Place::Late => {
-                self.meters.late.inc();
-                if r.flags & data::REQUEST != 0 {
-                    self.selfmon.ledger.produced(Signal::Traces, "trace", 1);
-                    self.selfmon.ledger.lost(Signal::Traces, "tap", "late", 1);
-                }
-                return;
-            }
+            // It was told with its response, or will be.
+            Place::Late if r.flags & data::HELD != 0 => return,
+            Place::Late => return self.late(r.flags & data::REQUEST != 0),
         }
         if holds {
             self.release(id, false);
         }
+    }
+
+    /// A record comes after what was made without it.
+    fn late(&mut self, request: bool) {
+        self.meters.late.inc();
+        if request {
+            self.selfmon.ledger.produced(Signal::Traces, "trace", 1);
+            self.selfmon.ledger.lost(Signal::Traces, "tap", "late", 1);
+        }
+    }
+
+    fn on_exchange(&mut self, r: &ExchangeRecord) {
+        let id = self.conn(r.cookie, r.ts);
+        let Some((id, conn)) = id.and_then(|id| Some((id, self.conns.get_mut(id)?))) else {
+            self.selfmon.ledger.produced(Signal::Traces, "trace", 1);
+            self.selfmon.ledger.lost(Signal::Traces, "tap", "connections_full", 1);
+            return;
+        };
+        conn.seen = r.ts;
+        let holds = conn.holds();
+        match conn.place(r.record, r.lost) {
+            Place::Early => return self.hold(id, Held::Exchange(*r)),
+            place => self.exchange_in_order(id, r, place),
+        }
+        if holds {
+            self.release(id, false);
+        }
+    }
+
+    /// Takes a request, which may have been told of alone before, and its response.
+    fn exchange_in_order(&mut self, id: ConnId, r: &ExchangeRecord, place: Place) {
+        match place {
+            Place::Next if self.exchange_at_once(id, r) => return,
+            Place::Next | Place::AfterGap => {
+                self.data_in_order(id, &r.request(), &[], place == Place::AfterGap);
+            }
+            Place::Early | Place::Late => {}
+        }
+        let response = r.response();
+        match self.conns.get_mut(id).map(|conn| conn.place(response.record, response.lost)) {
+            Some(Place::Next) => self.data_in_order(id, &response, &[], false),
+            // Both were given up.
+            Some(_) => self.late(true),
+            None => {}
+        }
+    }
+
+    /// Takes a request and its response where nothing else is open on the connection; `false` where nothing was taken.
+    fn exchange_at_once(&mut self, id: ConnId, r: &ExchangeRecord) -> bool {
+        let Some(conn) = self.conns.get_mut(id) else { return false };
+        let Some(http) = conn.http.as_mut().filter(|_| conn.is_server) else { return false };
+        let Some(mut x) = http.again(&again(r)) else { return false };
+        conn.place(r.record.wrapping_add(1), r.lost);
+        if r.seq != 0 {
+            conn.seq = Some(r.seq.wrapping_sub(r.pos as u32));
+        }
+        let end = finish::End { cookie: conn.cookie, server: true, ends: conn.ends.as_ref(), seq: conn.seq };
+        let end = (&end, conn.shape.as_deref());
+        finish::open_requests(&mut self.trees, &self.hasher, end, std::iter::once(&mut x));
+        if !self.finish_exchange(id, &x) {
+            self.trees.lose(x.id);
+        }
+        true
     }
 
     fn on_end(&mut self, r: &EndRecord) {
@@ -471,6 +531,10 @@ impl Engine {
                 Held::Data(r, bytes) => {
                     gap |= conn.place(r.record, r.lost) == Place::AfterGap;
                     self.data_in_order(id, &r, &bytes, gap);
+                }
+                Held::Exchange(r) => {
+                    let place = conn.place(r.record, r.lost);
+                    self.exchange_in_order(id, &r, if gap { Place::AfterGap } else { place });
                 }
                 Held::End(r) => {
                     gap |= conn.place(r.record, r.lost) == Place::AfterGap;
@@ -528,6 +592,8 @@ impl Engine {
             http.segment(
                 Segment {
                     dir: if request_direction { Dir::Request } else { Dir::Response },
+                    record: r.record,
+                    same: r.told(),
                     pos,
                     len,
                     data: body,
@@ -702,6 +768,31 @@ impl Engine {
         if r.last != 0 {
             self.conns.remove(id);
         }
+    }
+}
+
+/// A record of an exchange as the framing takes it.
+fn again(r: &ExchangeRecord) -> Again {
+    let exec = |tid: u32| u64::from(r.tgid) << 32 | u64::from(tid);
+    Again {
+        told: r.told,
+        pos: r.pos,
+        len: u64::from(r.len),
+        ts: r.start,
+        exec: exec(r.tid),
+        blocking: r.flags & data::DONTWAIT == 0,
+        token: r.token,
+        other: (r.other_ts != 0).then_some((r.other_pos, r.other_ts)),
+        answer_pos: r.answer_pos,
+        answer_len: u64::from(r.answer_len),
+        answer_ts: r.ts,
+        answer_exec: exec(r.answer_tid),
+        answer: KnownHead {
+            status: r.status,
+            head: u64::from(r.head),
+            length: r.body,
+            start: r.ts.saturating_sub(u64::from(r.since)),
+        },
     }
 }
 

@@ -87,11 +87,11 @@ impl Engine {
     }
 
     /// `false` when the request leaves nothing behind but counts.
-    fn finish_exchange(&mut self, id: ConnId, x: &Exchange) -> bool {
+    pub(crate) fn finish_exchange(&mut self, id: ConnId, x: &Exchange) -> bool {
         let remember = self.conns.remember();
         let Some(conn) = self.conns.get_mut(id) else { return false };
         if !remember {
-            conn.forget();
+            conn.forget_most();
         }
         let pid = (x.request_exec >> 32) as u32;
         let exact = conn.owner.pid == pid;

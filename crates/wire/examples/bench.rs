@@ -52,6 +52,8 @@ fn exchange(flow: &mut Flow, request: &[u8], known: bool, ts: u64, out: &mut Vec
         ts,
         exec: 1 << 32 | 7,
         token: 0,
+        record: 0,
+        same: None,
         caller: 0,
         blocking: false,
         head_start: !<[u8]>::is_empty(data),

@@ -225,6 +225,7 @@ struct Node {
     span_id: SpanId,
     header: Option<Arc<TraceContext>>,
     decision: Option<Box<Decision>>,
+    /// The turn in which it was read; of a call that found no other end, in which it ended.
     turn: u64,
     done: Option<Finished>,
 }
@@ -446,6 +447,10 @@ impl Trees {
         };
         node.served.answer = Some(answer);
         node.done = Some(finished);
+        if node.may_be_joined() {
+            // What was called may be told of with its answer, and the record of that may be made after it was read.
+            node.turn = self.turn;
+        }
         let leaves = node.turn + TURNS;
         if node.side == Side::Server {
             let (pid, served) = ((node.served.exec >> 32) as u32, node.served);
@@ -748,7 +753,7 @@ impl Trees {
         let mut stack = vec![root];
         while let Some(id) = stack.pop() {
             let Some(node) = self.nodes.get(id) else { continue };
-            if node.done.is_none() {
+            if node.done.is_none() || (node.may_be_joined() && self.turn < node.turn + TURNS) {
                 return false;
             }
             stack.extend(node.children.iter().filter(|c| self.is_child(**c, id)));
@@ -947,6 +952,11 @@ impl Node {
             turn,
             done: None,
         }
+    }
+
+    /// Whether it is a call whose other end was not seen and may be.
+    fn may_be_joined(&self) -> bool {
+        self.side == Side::Client && self.other.is_none() && self.place != Place::None
     }
 
     fn as_side(&self) -> join::Side {

@@ -12,7 +12,7 @@ mod fields;
 mod head;
 mod text;
 
-pub use connection::Connection;
+pub use connection::{Again, Connection};
 pub use exchange::{Exchange, Outcome, RequestHead};
 pub use head::Garbage;
 
@@ -62,6 +62,10 @@ impl Default for Limits {
 pub struct Segment<'a> {
     /// Which way they flow.
     pub dir: Dir,
+    /// What the owner of the connection calls the call; `same` speaks of it.
+    pub record: u32,
+    /// A request that is its head and has the one of this call: no bytes are captured.
+    pub same: Option<u32>,
     /// Position of the first byte in its direction.
     pub pos: u64,
     /// How many they are.

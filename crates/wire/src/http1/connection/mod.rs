@@ -3,9 +3,12 @@
 //! The n-th final response answers the n-th request as long as nothing is missing. Where bytes are missing that may
 //! have held a message, what is open is given up as lost rather than paired on a guess.
 
+mod again;
 mod end;
 mod request;
 mod response;
+
+pub use again::Again;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -146,6 +149,8 @@ struct Asked {
 struct Last {
     /// Its bytes, [`KEPT_HEAD`] at most.
     bytes: Vec<u8>,
+    /// The call that brought it, where it brought nothing else.
+    told: Option<u32>,
     asked: Asked,
 }
 
@@ -245,6 +250,11 @@ impl Connection {
     /// Forgets what is kept of requests that have ended: there may be many connections, and most may be idle.
     pub fn forget(&mut self) {
         self.last_head = None;
+    }
+
+    /// The same of heads that are longer than `most` bytes.
+    pub fn forget_long(&mut self, most: usize) {
+        self.last_head.take_if(|last| last.bytes.len() > most);
     }
 
     /// The first message begins at this position, behind a prefix that is none of HTTP.

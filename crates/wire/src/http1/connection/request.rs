@@ -16,8 +16,8 @@ impl Connection {
                     if seg.len == 0 {
                         return;
                     }
-                    let again = self.same_again(seg.data);
-                    if again.is_none() && (seg.data.is_empty() || !head::looks_like_request(seg.data)) {
+                    let again = self.same_again(seg);
+                    if again.is_none() && !begins(seg) {
                         return self.no_request(seg, out);
                     }
                     self.request.tentative = false;
@@ -43,12 +43,11 @@ impl Connection {
                     // A request that begins with a call: the connection joins here. What follows a request that may
                     // take the connection away from HTTP is believed to be no request before that is answered.
                     let waits = self.switching && !self.open.is_empty();
-                    if waits || !seg.head_start || seg.data.is_empty() || !head::looks_like_request(seg.data)
-                    {
+                    if waits || !seg.head_start || !(begins(seg) || seg.same.is_some()) {
                         return;
                     }
                     self.request.tentative = true;
-                    let again = self.same_again(seg.data);
+                    let again = self.same_again(seg);
                     self.begin_request(seg, again, out)
                 }
             };
@@ -63,6 +62,9 @@ impl Connection {
         if self.switching && !self.open.is_empty() {
             // The other protocol, without waiting for the answer.
             self.request.state = State::Lost;
+        } else if seg.same.is_some() {
+            self.request.begin = self.begin(seg);
+            self.head_is_unknown(out);
         } else if seg.data.is_empty() {
             self.lose(Dir::Request, out);
         } else if self.open.is_empty() && seg.head_start {
@@ -95,13 +97,25 @@ impl Connection {
         self.request_body = None;
         let data = seg.data;
         if let Some((asked, len)) = again {
+            if let Some(last) = self.last_head.as_mut().filter(|_| seg.same.is_none()) {
+                last.told = is_all(seg, len).then_some(seg.record);
+            }
             advance(seg, len as u64);
             return self.take_request(asked, &HeadEnd::whole(seg), out);
         }
+        if seg.same.is_some() {
+            self.head_is_unknown(out);
+            return false;
+        }
         match Request::read(&data[..data.len().min(self.limits.head)], false) {
             Ok(Some(request)) => {
-                advance(seg, request.bytes().len() as u64);
+                let len = request.bytes().len();
+                let told = is_all(seg, len).then_some(seg.record);
+                advance(seg, len as u64);
                 let asked = self.asked(&request, false);
+                if let Some(last) = &mut self.last_head {
+                    last.told = told;
+                }
                 self.take_request(asked, &HeadEnd::whole(seg), out)
             }
             Ok(None) => {
@@ -160,9 +174,10 @@ impl Connection {
         // A body whose end may have gone by unseen, of a request that is answered or was: another request may begin.
         let answered =
             !self.request_open || unseen || (self.answering && (c.counted() || c.may_have_ended()));
-        if c.unsure() && answered && seg.head_start && head::is_request(seg.data) {
+        let begins = head::is_request(seg.data) || seg.same.is_some();
+        if c.unsure() && answered && seg.head_start && begins {
             self.request.tentative = true;
-            let again = self.same_again(seg.data);
+            let again = self.same_again(seg);
             return self.begin_request(seg, again, out);
         }
         let taken = match seg.chunks {
@@ -213,11 +228,21 @@ impl Connection {
         }
     }
 
-    /// Where the bytes begin with the head that was read last: what was read of it, and how long it is.
-    fn same_again(&self, bytes: &[u8]) -> Option<(Asked, usize)> {
+    /// Where a segment begins with the head that was read last: what was read of it, and how long it is.
+    fn same_again(&self, seg: &Segment<'_>) -> Option<(Asked, usize)> {
         let last = self.last_head.as_ref()?;
-        // A head ends with an empty line, so that no other one begins with these bytes.
-        bytes.starts_with(&last.bytes).then(|| (last.asked.clone(), last.bytes.len()))
+        let again = match seg.same {
+            Some(_) => seg.same == last.told && seg.len == last.bytes.len() as u64,
+            // A head ends with an empty line, so that no other one begins with these bytes.
+            None => seg.data.starts_with(&last.bytes),
+        };
+        again.then(|| (last.asked.clone(), last.bytes.len()))
+    }
+
+    /// The head of a request that begins is that of a call that was not seen, or is forgotten.
+    fn head_is_unknown(&mut self, out: &mut Vec<Exchange>) {
+        self.lose(Dir::Request, out);
+        out.push(self.lost_head());
     }
 
     /// What a head says; `cut` when it is not whole.
@@ -240,8 +265,9 @@ impl Connection {
             self.last_head = None;
             return asked;
         }
-        let none = || Box::new(Last { bytes: Vec::new(), asked: asked.clone() });
+        let none = || Box::new(Last { bytes: Vec::new(), told: None, asked: asked.clone() });
         let last = self.last_head.get_or_insert_with(none);
+        last.told = None;
         last.bytes.clear();
         last.bytes.extend_from_slice(request.bytes());
         last.asked = asked.clone();
@@ -366,4 +392,14 @@ impl Connection {
         self.request_open = false;
         self.request_body = None;
     }
+}
+
+/// Whether a request may begin with the bytes of a segment.
+fn begins(seg: &Segment<'_>) -> bool {
+    !seg.data.is_empty() && head::looks_like_request(seg.data)
+}
+
+/// Whether a head of so many bytes is all of a call.
+fn is_all(seg: &Segment<'_>, len: usize) -> bool {
+    seg.head_start && seg.len == len as u64
 }

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Requests that are like the one before them on their connection, as those of pools, proxies and checks are. Their head
+ * is neither looked through nor passed again, and one record tells of the request and of its response.
+ *
+ * Until then the request is held. It is told of before anything that may depend on it: whatever else its connection
+ * tells, the end of either stream, and the next request or call of the thread that read it.
+ */
+#ifndef TELEGEN_HELD_H
+#define TELEGEN_HELD_H
+
+#include "budget.h"
+#include "payload.h"
+
+/* Requests that were told of, by token: a thread need not tell of them. Bound: one that is pushed out is told twice. */
+#define TOLD_MAX 1024
+static u64 told[TOLD_MAX];
+
+static __always_inline u64 *told_place(u64 token)
+{
+	return &told[(token >> 32) & (TOLD_MAX - 1)];
+}
+
+/* The record of a request found no room. */
+static __always_inline void request_is_lost(const struct conn *c, u64 now)
+{
+	struct proc_state *proc = proc_of(c->tgid, now);
+
+	count(COUNT_REQUESTS_LOST);
+	if (proc)
+		__sync_fetch_and_add(&proc->lost, 1);
+	else
+		count(COUNT_REQUESTS_LOST_NO_PROC);
+}
+
+static __always_inline void fill_held(struct record_data *r, const struct conn *c, u64 ts)
+{
+	const struct held_request *h = &c->held;
+
+	r->type = REC_DATA;
+	r->dir = DIR_RX;
+	r->flags = DATA_HEAD_START | DATA_REQUEST | DATA_SAME | DATA_HELD | (h->dontwait ? DATA_DONTWAIT : 0);
+	r->record = h->record;
+	r->cookie = c->cookie;
+	r->ts = ts;
+	r->pos = h->pos;
+	r->seq = h->seq;
+	r->len = h->len;
+	r->cap = 0;
+	r->lost = c->lost;
+	r->tgid = c->tgid;
+	r->tid = h->tid;
+	r->token = c->token;
+	r->caller = 0;
+	r->other_pos = h->other_pos;
+	r->other_ts = h->other_ts;
+	r->body = 0;
+	r->told = c->same.told;
+	r->answer.since = 0;
+}
+
+/* Tells of a held request alone, by way of `r`. */
+__noinline int tell_held(struct conn *c, struct record_data *r)
+{
+	if (!c || !r)
+		return 0;
+	/* The end of a stream may be told in the middle of a call. */
+	u64 ts = __sync_lock_test_and_set(&c->held.ts, 0);
+
+	if (!ts)
+		return 0;
+	fill_held(r, c, ts);
+	*told_place(c->token) = c->token;
+	if (!emit(r, sizeof(*r), r->record)) {
+		c->lost++;
+		request_is_lost(c, ts);
+	}
+	return 0;
+}
+
+/* The same where there is no scratch. */
+__noinline int release_held(struct conn *c)
+{
+	struct record_data r;
+
+	if (!c)
+		return 0;
+	tell_held(c, &r);
+	return 0;
+}
+
+/* Tells of a held request and of its response; false where none is held. */
+static __always_inline bool tell_exchange(struct conn *c, struct scratch *s)
+{
+	struct dir_state *d = &c->dir[DIR_TX];
+	const struct held_request *h = &c->held;
+	u64 since = d->ts - d->held_ts, ts = __sync_lock_test_and_set(&c->held.ts, 0);
+	struct record_exchange *x = &s->x;
+
+	if (!ts)
+		return false;
+	x->type = REC_EXCHANGE;
+	x->pad = 0;
+	x->flags = h->dontwait ? DATA_DONTWAIT : 0;
+	x->record = h->record;
+	x->cookie = c->cookie;
+	x->ts = d->ts;
+	x->start = ts;
+	x->pos = h->pos;
+	x->seq = h->seq;
+	x->len = h->len;
+	x->told = c->same.told;
+	x->lost = c->lost;
+	x->tgid = c->tgid;
+	x->tid = h->tid;
+	x->token = c->token;
+	x->other_pos = h->other_pos;
+	x->other_ts = h->other_ts;
+	x->answer_pos = d->held_pos;
+	x->answer_len = (u32)(d->pos - d->held_pos);
+	x->answer_tid = d->held_tid;
+	x->status = d->held_status;
+	x->head = d->held_head;
+	x->since = since > 0xffffffff ? 0xffffffff : (u32)since;
+	x->body = d->held_length;
+	d->held_ts = 0;
+	next_record(c);
+	*told_place(c->token) = c->token;
+	if (!emit(x, sizeof(*x), x->record)) {
+		c->lost += 2;
+		request_is_lost(c, ts);
+	}
+	return true;
+}
+
+/* Whether the call's bytes, all of them in the scratch, are the head of the connection's last request. */
+__noinline int is_same(struct conn *c, struct scratch *s, const struct chunk *k, u32 got)
+{
+	if (!c || !s || !k)
+		return 0;
+	struct same_head *same = &c->same;
+	u64 len = same->len;
+
+	if (len != got || len < SAME_MIN || len > SAME_MAX)
+		return 0;
+	if (same->lost != c->lost || k->now - same->ts > SAME_INTERVAL || !(c->flags & CONN_ANNOUNCED))
+		return 0;
+	for (u32 i = 0; i < SAME_MAX / 64; i++) {
+		if (i * 64 + 64 <= len) {
+			if (differ(s->payload + i * 64, same->bytes + i * 64))
+				goto other;
+			continue;
+		}
+		for (u32 at = i * 64; at < i * 64 + 56; at += 8) {
+			if (at + 8 > len)
+				break;
+			if (*(u64 *)(s->payload + at) != *(u64 *)(same->bytes + at))
+				goto other;
+		}
+		break;
+	}
+	/* The last eight bytes overlap the others. */
+	u64 at = len - 8;
+
+	keep(at);
+	if (at > SAME_MAX - 8 || *(u64 *)(s->payload + at) != *(u64 *)(same->bytes + at))
+		goto other;
+	same->misses = 0;
+	return 1;
+other:
+	same->misses++;
+	return 0;
+}
+
+/* Keeps a request's head, if the record just sent passed it whole and it was all of the call. */
+__noinline int keep_same(struct conn *c, struct scratch *s, const struct chunk *k)
+{
+	if (!c || !s || !k)
+		return 0;
+	const u32 whole = DATA_REQUEST | DATA_HEAD_START;
+	struct same_head *same = &c->same;
+	const struct dir_state *d = &c->dir[k->dir & 1];
+	const struct record_data *r = &s->r;
+	u64 len = k->len;
+
+	if ((r->flags & (whole | DATA_HEAD_CUT | DATA_PIPELINED)) != whole || r->cap != len || d->end != len)
+		return 0;
+	/* It found no room. */
+	if (r->lost != c->lost)
+		return 0;
+	/* What follows is body or another protocol; a prefix is sent once. */
+	if (d->framing || (c->flags & CONN_CONNECT) || look_at_proxy(s->payload, PREFIX_MAX))
+		return 0;
+	/* Where no two heads are alike, keeping each would cost more than is ever won. */
+	if (same->misses > 4 && (same->misses & 15)) {
+		same->misses++;
+		return 0;
+	}
+	if (len < SAME_MIN || len > SAME_MAX)
+		return 0;
+	keep(len);
+	if (len > SAME_MAX || bpf_probe_read_kernel(same->bytes, len, s->payload))
+		return 0;
+	same->len = (u32)len;
+	same->told = s->r.record;
+	same->lost = c->lost;
+	same->ts = k->now;
+	return 0;
+}
+
+/*
+ * The current thread is at the request that it reads; of one that it sends, the request that it read last is told. With
+ * `hold` the request waits for its response, and 1 is given, unless the thread makes calls.
+ */
+__noinline int thread_meets(struct conn *c, const struct chunk *k, u32 hold)
+{
+	if (!c || !k)
+		return 0;
+	struct thread_state *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL,
+						      k->dir == DIR_RX ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+
+	c->caller = 0;
+	if (!t)
+		return 0;
+	/* Requests of a thread are told of in the order in which it read them, and before its calls. */
+	if (t->held.type) {
+		/* Where there is no room, its connection tells of it. */
+		if (*told_place(t->token) != t->token)
+			emit(&t->held, sizeof(t->held), t->held.record);
+		t->held.type = 0;
+	}
+	if (k->dir != DIR_RX) {
+		c->caller = t->token;
+		t->calls = 1;
+		return 0;
+	}
+	t->token = c->token;
+	if (!hold || t->calls)
+		return 0;
+	struct held_request *h = &c->held;
+	const struct dir_state *o = &c->dir[DIR_TX];
+
+	h->pos = k->pos;
+	h->seq = k->seq;
+	h->len = k->len;
+	h->tid = k->tid;
+	h->dontwait = k->dontwait;
+	h->other_pos = o->pos;
+	h->other_ts = o->ts;
+	h->record = next_record(c);
+	h->ts = k->now;
+	fill_held(&t->held, c, k->now);
+	return 1;
+}
+
+#endif
