@@ -145,26 +145,20 @@ __noinline int is_same(struct conn *c, struct scratch *s, const struct chunk *k,
 		return 0;
 	if (same->lost != c->lost || k->now - same->ts > SAME_INTERVAL || !(c->flags & CONN_ANNOUNCED))
 		return 0;
-	for (u32 i = 0; i < SAME_MAX / 64; i++) {
-		if (i * 64 + 64 <= len) {
-			if (differ(s->payload + i * 64, same->bytes + i * 64))
-				goto other;
-			continue;
-		}
-		for (u32 at = i * 64; at < i * 64 + 56; at += 8) {
-			if (at + 8 > len)
-				break;
-			if (*(u64 *)(s->payload + at) != *(u64 *)(same->bytes + at))
-				goto other;
-		}
-		break;
-	}
-	/* The last eight bytes overlap the others. */
-	u64 at = len - 8;
+	/* As behind the other one, so that whole blocks are compared. */
+	u64 behind = len;
 
-	keep(at);
-	if (at > SAME_MAX - 8 || *(u64 *)(s->payload + at) != *(u64 *)(same->bytes + at))
-		goto other;
+	keep(behind);
+	behind &= OFFSET_MASK;
+	u64 *zero = (u64 *)(s->payload + behind);
+
+	zero[0] = zero[1] = zero[2] = zero[3] = zero[4] = zero[5] = zero[6] = zero[7] = 0;
+	for (u32 i = 0; i < SAME_MAX / 64; i++) {
+		if (i * 64 >= len)
+			break;
+		if (differ(s->payload + i * 64, same->bytes + i * 64))
+			goto other;
+	}
 	same->misses = 0;
 	return 1;
 other:
@@ -199,6 +193,7 @@ __noinline int keep_same(struct conn *c, struct scratch *s, const struct chunk *
 	if (len < SAME_MIN || len > SAME_MAX)
 		return 0;
 	keep(len);
+	__builtin_memset(same->bytes, 0, SAME_MAX);
 	if (len > SAME_MAX || bpf_probe_read_kernel(same->bytes, len, s->payload))
 		return 0;
 	same->len = (u32)len;

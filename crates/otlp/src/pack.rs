@@ -147,8 +147,8 @@ pub struct Outline<'a> {
     pub trace_state: &'a str,
     /// W3C trace flags.
     pub flags: u32,
-    /// Its name, in parts.
-    pub name: [&'a str; 3],
+    /// Its name.
+    pub name: &'a str,
     /// Its attributes, as [`Attributes`] lays them down: those that it shares with others, and its own.
     pub attributes: [&'a [u8]; 2],
 }
@@ -179,7 +179,7 @@ impl Packer {
     /// Lays down a span.
     pub fn push(&mut self, head: SpanHead, o: &Outline<'_>) {
         let field = |content: usize| if content == 0 { 0 } else { 1 + varint_len(content as u64) + content };
-        let name: usize = o.name.iter().map(|part| part.len()).sum();
+        let name = o.name.len();
         let parent = head.parent_id.is_valid();
         let status = head.status != SpanStatus::Unset;
         let flags = o.flags != 0;
@@ -217,7 +217,7 @@ impl Packer {
         if name > 0 {
             out.push(tag(5));
             varint(out, name as u64);
-            o.name.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+            out.extend_from_slice(o.name.as_bytes());
         }
         let mut times = [0; 20];
         times[..3].copy_from_slice(&[6 << 3, head.kind as u8, 7 << 3 | 1]);
@@ -511,7 +511,7 @@ mod tests {
         for status in [SpanStatus::Unset, SpanStatus::Error] {
             for (state, parent, flags) in [("", SpanId::ZERO, 0), ("a=b", SpanId([7; 8]), 0x301)] {
                 span = Span { trace_state: state.into(), parent_id: parent, flags, status, ..span };
-                let name = [span.name.as_str(), "", ""];
+                let name = span.name.as_str();
                 let mut packer = Packer::with_capacity(10, 1);
                 let (shared, own) = all.as_bytes().split_at(split);
                 let attributes = [shared, own];

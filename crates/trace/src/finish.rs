@@ -23,7 +23,7 @@ use crate::route::Routes;
 use crate::settings::Instrumented;
 use crate::shape::{KEPT_BYTES, Origin, Shape};
 use crate::span::{self, Context, Measured};
-use crate::tree::{Answer, Edge, Finished, Leave, Left, Opened, Ready, Trees};
+use crate::tree::{Answer, Edge, Finished, Found, Leave, Left, Opened, Ready, Trees};
 use crate::unlinked::Unlinked;
 
 /// Where SDKs send their spans.
@@ -285,20 +285,26 @@ pub(crate) struct Gathered {
     groups: Vec<Group>,
     /// The one of the last span: most come in runs of one resource.
     last: usize,
-    /// Attributes of the span that is laid down, for their room.
+    /// Attributes of the span that was laid down last and that it shares with none of its shape.
     own: Attributes,
+    /// What they say: many are as large as the one before.
+    own_of: Option<(Option<u64>, Option<u64>, Found)>,
 }
 
 impl Gathered {
     fn add(&mut self, head: SpanHead, span: &Ready<'_>) -> &mut Group {
         let (request, shape) = (span.request, &span.request.shape);
-        self.own.clear();
-        span::sizes(&mut self.own, request.request_body, request.response_body);
-        span.found.write(&mut self.own);
+        let of = (request.request_body, request.response_body, span.found);
+        if self.own_of != Some(of) {
+            self.own.clear();
+            span::sizes(&mut self.own, request.request_body, request.response_body);
+            span.found.write(&mut self.own);
+            self.own_of = Some(of);
+        }
         let outline = Outline {
             trace_state: span.trace_state,
             flags: span.flags,
-            name: shape.name(),
+            name: &shape.name,
             attributes: [&shape.attributes, self.own.as_bytes()],
         };
         if !self.groups.get(self.last).is_some_and(|group| Arc::ptr_eq(&group.resource, &shape.resource)) {
@@ -382,13 +388,18 @@ impl Maker<'_> {
             Side::Client => measured.server.0.clone(),
             Side::Server => conn.ends.as_ref().map(|e| e.peer.clone()).unwrap_or_default(),
         };
+        // Semantic conventions: "HTTP" where the method is not a known one.
+        let method = if measured.method == "_OTHER" { "HTTP" } else { measured.method };
+        let name = match &measured.route {
+            Some(route) => format!("{method} {route}"),
+            None => method.to_owned(),
+        };
         let shape = Shape {
             origin: Origin::of(x, conn, process),
             hash: hash_of(self.hasher, &x.head),
             side: measured.side,
-            method: if measured.method == "_OTHER" { "HTTP" } else { measured.method },
             failed: measured.failed(),
-            route: measured.route,
+            name: name.into(),
             attributes: self.attributes.as_bytes().into(),
             without,
             resource: process.resource.clone(),
@@ -445,7 +456,6 @@ impl Group {
 mod tests {
     use super::*;
     use crate::shape::tests::shape;
-    use crate::tree::Found;
 
     #[test]
     fn spans_leave_by_resource_and_no_more_than_so_many_at_once() {

@@ -49,9 +49,8 @@ pub(crate) struct Shape {
     /// Of method and target.
     pub(crate) hash: u64,
     pub(crate) side: Side,
-    /// Method and route: the span's name.
-    pub(crate) method: &'static str,
-    pub(crate) route: Option<Arc<str>>,
+    /// The span's name.
+    pub(crate) name: Box<str>,
     /// Those of the span but for its own numbers, as they are laid down.
     pub(crate) attributes: Box<[u8]>,
     pub(crate) failed: bool,
@@ -95,14 +94,6 @@ impl Shape {
             || (Arc::ptr_eq(&self.instance, &other.instance) || self.service == other.service)
                 && self.peer == other.peer
     }
-
-    /// The span's name, in parts.
-    pub(crate) fn name(&self) -> [&str; 3] {
-        match &self.route {
-            Some(route) => [self.method, " ", route],
-            None => [self.method, "", ""],
-        }
-    }
 }
 
 #[cfg(test)]
@@ -114,8 +105,7 @@ pub(crate) mod tests {
             origin: Origin::default(),
             hash: 0,
             side: Side::Server,
-            method: "GET",
-            route: None,
+            name: "GET".into(),
             attributes: Box::default(),
             failed: false,
             without: None,

@@ -62,7 +62,7 @@ fn read(k: &Kept) -> Span {
     let (mut packer, mut own) = (Packer::default(), Attributes::new());
     k.found.write(&mut own);
     let attributes = [&k.shape.attributes, own.as_bytes()];
-    let outline = Outline { trace_state: &k.trace_state, flags: k.flags, name: k.shape.name(), attributes };
+    let outline = Outline { trace_state: &k.trace_state, flags: k.flags, name: &k.shape.name, attributes };
     packer.push(k.head, &outline);
     unpack(&packer.finish().bytes).unwrap()
 }
@@ -138,7 +138,7 @@ impl Host {
     }
 
     fn end_at(&mut self, name: &'static str, exec: u64, failed: bool, end: u64) -> &mut Host {
-        let shape = Shape { method: name, service: name.into(), peer: "peer".into(), failed, ..shape() };
+        let shape = Shape { name: name.into(), service: name.into(), peer: "peer".into(), failed, ..shape() };
         let finished = Finished {
             shape: Arc::new(shape),
             start: 10,
@@ -265,7 +265,7 @@ fn what_the_application_says_stands_alone() {
     check(&h, &["a<- - - 0", "b<- - - 1", "c<- - - 1"]);
     // Both ends are one edge of the graph all the same.
     assert_eq!(h.edges(), ["b>c cs", "peer>a s"]);
-    for kept in h.left.spans.iter().filter(|k| k.shape.method != "a") {
+    for kept in h.left.spans.iter().filter(|k| &*k.shape.name != "a") {
         let s = read(kept);
         assert_eq!(
             (s.trace_id, s.parent_id, s.flags, s.trace_state.as_str()),
@@ -597,7 +597,7 @@ fn of_too_many_that_wait_the_oldest_leave_as_they_are() {
     assert_eq!((h.left.spans.len(), h.trees.stayed()), (0, WAITING_MAX - 1));
     wait(&mut h, "c", 5);
     h.turns(1);
-    let of = |h: &Host, name| h.left.spans.iter().filter(|k| k.shape.method == name).count();
+    let of = |h: &Host, name| h.left.spans.iter().filter(|k| &*k.shape.name == name).count();
     assert_eq!((of(&h, "b"), of(&h, "c"), h.trees.stayed()), (5, 0, WAITING_MAX - 1));
     // More than there are old ones: those that were read in this turn go as well.
     wait(&mut h, "d", WAITING_MAX + 3);
@@ -612,6 +612,6 @@ fn at_the_end_a_call_that_is_not_the_open_requests_is_told_as_well() {
     h.open(served("a", 1, 5)).open(call("b", 1, "a", 6)).end("b", 1, false).turns(3);
     assert_eq!(h.left.spans.len(), 0);
     h.trees.flush(&mut h.left);
-    assert_eq!(h.left.spans.iter().map(|k| k.shape.method).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(h.left.spans.iter().map(|k| &*k.shape.name).collect::<Vec<_>>(), ["b"]);
     assert_eq!(h.edges().len(), 1);
 }
