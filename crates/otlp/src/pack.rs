@@ -262,6 +262,40 @@ pub fn unpack(bytes: &[u8]) -> Option<Span> {
     span(content(bytes)?, true).ok()
 }
 
+/// The name of a span, from its bytes; empty where there is none.
+pub fn name(bytes: &[u8]) -> &str {
+    let mut fields = Fields::of(content(bytes).unwrap_or_default());
+    while let Ok(Some((number, value, _))) = fields.next() {
+        if let (5, Raw::Len(name)) = (number, value) {
+            return std::str::from_utf8(name).unwrap_or_default();
+        }
+    }
+    ""
+}
+
+/// An attribute of a span, from its bytes: the others are passed over unread.
+pub fn attribute(bytes: &[u8], key: &str) -> Option<Value> {
+    let mut fields = Fields::of(content(bytes)?);
+    while let Ok(Some((number, value, _))) = fields.next() {
+        if let (9, Raw::Len(pair)) = (number, value)
+            && key_of(pair) == Some(key.as_bytes())
+        {
+            return self::pair(pair, 0).ok().map(|kv| kv.value);
+        }
+    }
+    None
+}
+
+fn key_of(pair: &[u8]) -> Option<&[u8]> {
+    let mut fields = Fields::of(pair);
+    while let Ok(Some((number, value, _))) = fields.next() {
+        if let (1, Raw::Len(key)) = (number, value) {
+            return Some(key);
+        }
+    }
+    None
+}
+
 /// A span without its attributes, and these one by one as key and `AnyValue`.
 pub(crate) fn apart(bytes: &[u8]) -> Option<(Span, impl Iterator<Item = (&str, &[u8])>)> {
     let content = content(bytes)?;
@@ -521,6 +555,19 @@ mod tests {
                 assert_eq!(packer.finish(), pack(&[span.clone(), span.clone()]));
             }
         }
+    }
+
+    #[test]
+    fn a_name_and_an_attribute_are_read_without_the_rest() {
+        for span in spans() {
+            let packed = pack(std::slice::from_ref(&span));
+            assert_eq!(name(&packed.bytes), span.name.as_str());
+            for kv in &span.attrs {
+                assert_eq!(attribute(&packed.bytes, &kv.key).as_ref(), Some(&kv.value), "{}", kv.key);
+            }
+            assert_eq!(attribute(&packed.bytes, "no.such.key"), None);
+        }
+        assert_eq!((name(b"\x12"), attribute(b"\xff", "a")), ("", None));
     }
 
     #[test]

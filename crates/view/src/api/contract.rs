@@ -121,13 +121,14 @@ pub(super) async fn ledger(State(inner): State<Arc<Inner>>, ask: Ask) -> Respons
 fn groups<'a>(traces: impl Iterator<Item = &'a Trace>) -> Vec<ResourceGroup> {
     let mut groups: Vec<ResourceGroup> = Vec::new();
     for kept in traces.flat_map(|t| &t.spans) {
+        let Some(span) = kept.whole() else { continue };
         let same = |g: &&mut ResourceGroup| g.scope == kept.scope && *g.resource == *kept.resource;
         match groups.iter_mut().find(same) {
-            Some(ResourceGroup { records: Records::Spans(spans), .. }) => spans.push(kept.span.clone()),
+            Some(ResourceGroup { records: Records::Spans(spans), .. }) => spans.push(span),
             _ => groups.push(ResourceGroup {
                 resource: kept.resource.clone(),
                 scope: kept.scope.clone(),
-                records: Records::Spans(vec![kept.span.clone()]),
+                records: Records::Spans(vec![span]),
             }),
         }
     }

@@ -73,7 +73,7 @@ pub(super) async fn trace(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<R
         "total": trace.spans.len(),
         "refused": trace.refused,
         "errors": trace.errors,
-        "inferred": trace.inferred,
+        "inferred": trace.inferred(),
         "parts": super::traces::parts(trace),
         "services": services,
         "gaps": gaps(&traces, trace, &chosen),
@@ -85,12 +85,13 @@ pub(super) async fn trace(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<R
 
 fn row(kept: &Kept, service: usize, start: u64) -> Value {
     let span = &kept.span;
-    let attr = |key| span.attr(key).map(shown);
+    let whole = kept.whole();
+    let attr = |key| whole.as_ref().and_then(|span| span.attr(key)).map(shown);
     json!([
         span.span_id.to_hex(),
         span.parent_id.is_valid().then(|| span.parent_id.to_hex()),
         service,
-        span.name.as_str(),
+        kept.name(),
         super::traces::shown_path(kept),
         span.kind as u8,
         ms(span.start.saturating_sub(start)),
@@ -112,12 +113,15 @@ fn gaps(traces: &Traces, trace: &Trace, chosen: &[&Kept]) -> Vec<Value> {
     for (_, other) in traces.iter().filter(|(_, t)| t.start <= trace.end && trace.start <= t.end) {
         for call in &other.spans {
             let orphan = call.span.kind == SpanKind::Client && !call.span.parent_id.is_valid();
-            let Some(reason) = call.span.attr(LINK_REASON).filter(|_| orphan) else { continue };
+            if !orphan {
+                continue;
+            }
+            let Some(reason) = call.attr(LINK_REASON) else { continue };
             let during = |k: &&&&Kept| {
                 k.service == call.service && k.span.start <= call.span.start && call.span.start <= k.span.end
             };
             for server in servers.iter().filter(during) {
-                let entry = found.entry(server.span.span_id).or_insert_with(|| (0, shown(reason)));
+                let entry = found.entry(server.span.span_id).or_insert_with(|| (0, shown(&reason)));
                 entry.0 += 1;
             }
         }
@@ -167,7 +171,7 @@ pub(super) async fn span(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<Re
         inner.store.counts().services.iter().map(|(id, s)| (id, s.unlinked.clone())).collect();
     let traces = inner.store.traces();
     let found = traces.get(trace_id).and_then(|t| t.spans.iter().find(|k| k.span.span_id == span_id));
-    let Some(kept) = found else {
+    let Some((kept, span)) = found.and_then(|kept| Some((kept, kept.whole()?))) else {
         drop(traces);
         let gone = json!({ "gone": "this span is no longer in memory" });
         return Ok(ask.json(&super::with_status(&inner, unix_now(), gone)));
@@ -175,7 +179,6 @@ pub(super) async fn span(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<Re
     let attrs = |list: &[KeyValue]| -> Vec<Value> {
         list.iter().map(|kv| json!([kv.key.as_str(), shown(&kv.value)])).collect()
     };
-    let span = &kept.span;
     let reason = span.attr(LINK_REASON).map(shown);
     let alike = reason.as_ref().and_then(|r| unlinked.get(&kept.service)?.get(r)).copied();
     Ok(ask.json(&json!({

@@ -45,20 +45,20 @@ impl Line<'_> {
     fn json(&self) -> Value {
         let root = self.trace.root();
         let services: BTreeSet<u32> = self.trace.spans.iter().map(|k| k.service).collect();
-        let status = root.and_then(|r| r.span.attr(s::HTTP_RESPONSE_STATUS_CODE)).map(shown);
+        let status = root.and_then(|r| r.attr(s::HTTP_RESPONSE_STATUS_CODE)).as_ref().map(shown);
         json!([
             self.id.to_hex(),
             ms(self.trace.start),
             self.dur(),
             root.map_or("", |r| self.name(r)),
-            root.map_or("", |r| r.span.name.as_str()),
+            root.map_or("", Kept::name),
             root.and_then(shown_path),
             status,
             root.is_some_and(|r| r.span.status == SpanStatus::Error),
             self.trace.spans.len() + self.trace.refused as usize,
             services.len(),
             self.trace.errors,
-            self.trace.inferred,
+            self.trace.inferred(),
             parts(self.trace),
         ])
     }
@@ -76,7 +76,7 @@ impl Row for Line<'_> {
     fn contains(&self, word: &str) -> bool {
         self.id.to_hex().starts_with(word)
             || self.trace.spans.iter().any(|k| {
-                k.span.name.to_lowercase().contains(word)
+                k.name().to_lowercase().contains(word)
                     || self.name(k).to_lowercase().contains(word)
                     || path(k).is_some_and(|p| p.to_lowercase().contains(word))
             })
@@ -85,7 +85,7 @@ impl Row for Line<'_> {
     fn text(&self, key: &str, value: &str) -> Option<bool> {
         let any = |test: &dyn Fn(&Kept) -> bool| Some(self.trace.spans.iter().any(test));
         let attr =
-            |k: &Kept, key: &str| k.span.attr(key).is_some_and(|v| shown(v).to_lowercase().contains(value));
+            |k: &Kept, key: &str| k.attr(key).is_some_and(|v| shown(&v).to_lowercase().contains(value));
         match key {
             "service" => any(&|k| self.name(k).to_lowercase() == value),
             "route" => {
@@ -104,7 +104,7 @@ impl Row for Line<'_> {
             "dur" => Some(Some(self.dur())),
             "spans" => Some(Some(self.trace.spans.len() as f64)),
             "status" => {
-                let status = |k: &Kept| k.span.attr(s::HTTP_RESPONSE_STATUS_CODE).and_then(|v| v.as_int());
+                let status = |k: &Kept| k.attr(s::HTTP_RESPONSE_STATUS_CODE).and_then(|v| v.as_int());
                 Some(self.trace.spans.iter().filter_map(status).max().map(|n| n as f64))
             }
             "error" => {
@@ -120,13 +120,14 @@ impl Row for Line<'_> {
 const PATH: usize = 200;
 
 /// The path of a span whose name has none, cut.
-pub(super) fn shown_path(kept: &Kept) -> Option<&str> {
-    let path = path(kept).filter(|_| !kept.span.name.contains('/'))?;
-    Some(&path[..path.floor_char_boundary(PATH)])
+pub(super) fn shown_path(kept: &Kept) -> Option<String> {
+    let mut path = if kept.name().contains('/') { None } else { path(kept) }?;
+    path.truncate(path.floor_char_boundary(PATH));
+    Some(path)
 }
 
-fn path(kept: &Kept) -> Option<&str> {
-    kept.span.attr(s::URL_PATH).or_else(|| kept.span.attr(s::URL_FULL)).and_then(|v| v.as_str())
+fn path(kept: &Kept) -> Option<String> {
+    kept.attr(s::URL_PATH).or_else(|| kept.attr(s::URL_FULL)).and_then(|v| Some(v.as_str()?.to_owned()))
 }
 
 pub(super) async fn traces(State(inner): State<Arc<Inner>>, ask: Ask) -> Result<Response, Wrong> {

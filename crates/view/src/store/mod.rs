@@ -106,12 +106,11 @@ impl Store {
             let mut pairs = Vec::new();
             let arrival = Arrival { service: service.unwrap_or(u32::MAX), slow, now };
             let mut traces = self.traces();
-            spans.each(|head, read| {
-                if traces.wants(head, &arrival)
-                    && let Some(span) = read()
-                {
+            spans.each(|head, packed| {
+                if traces.wants(head, &arrival) {
                     let (resource, scope) = (group.resource.clone(), group.scope.clone());
-                    let kept = Kept { span, resource, scope, service: arrival.service };
+                    let kept =
+                        Kept { span: *head, packed: packed(), resource, scope, service: arrival.service };
                     pairs.extend(traces.keep(kept, slow));
                 }
             });
@@ -142,20 +141,13 @@ impl<'a> Spans<'a> {
         }
     }
 
-    /// Gives each head, and what reads the whole span: few are looked at.
-    fn each(&self, mut take: impl FnMut(&SpanHead, &dyn Fn() -> Option<Span>)) {
+    /// Gives each head, and what copies the whole span: few are kept.
+    fn each(&self, mut take: impl FnMut(&SpanHead, &dyn Fn() -> Box<[u8]>)) {
         match self {
-            Spans::Typed(spans) => spans.iter().for_each(|s| take(&s.head(), &|| Some(s.clone()))),
-            Spans::Packed(packed) => {
-                packed.iter().for_each(|(head, bytes)| {
-                    take(head, &|| {
-                        let mut span = telegen_otlp::pack::unpack(bytes)?;
-                        // It stays long, and its memory is counted without what is free in it.
-                        span.attrs.shrink_to_fit();
-                        Some(span)
-                    });
-                });
-            }
+            Spans::Typed(spans) => spans.iter().for_each(|s| {
+                take(&s.head(), &|| telegen_otlp::pack::pack(std::slice::from_ref(s)).bytes.as_ref().into());
+            }),
+            Spans::Packed(packed) => packed.iter().for_each(|(head, bytes)| take(head, &|| bytes.into())),
         }
     }
 }

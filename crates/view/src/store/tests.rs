@@ -426,7 +426,9 @@ fn a_hundred_thousand_random_names_stay_within_the_memory_and_are_counted() {
 #[test]
 fn packed_spans_are_kept_and_counted_as_others_are() {
     let (typed, packed) = (Store::new(16 << 20, T * S), Store::new(16 << 20, T * S));
-    let list = spans("web", vec![span(1, 2, 0, 5, false), span(1, 3, 2, 10, true), span(2, 4, 0, 9, false)]);
+    let linked = |s: Span| Span { attrs: vec![KeyValue::new(s::TELEGEN_LINK_METHOD, "tcp_seq")], ..s };
+    let all = [span(1, 2, 0, 5, false), linked(span(1, 3, 2, 10, true)), span(2, 4, 0, 9, false)];
+    let list = spans("web", all.to_vec());
     typed.spans(&list, T * S);
     let pack = |g: &ResourceGroup| match &g.records {
         Records::Spans(spans) => {
@@ -439,9 +441,15 @@ fn packed_spans_are_kept_and_counted_as_others_are() {
         let of = |store: &Store| {
             let traces = store.traces();
             let t = traces.get(id).unwrap();
-            (t.spans.iter().map(|k| k.span.clone()).collect::<Vec<_>>(), t.bytes, t.errors, t.start, t.end)
+            let whole: Vec<Span> = t.spans.iter().map(|k| k.whole().unwrap()).collect();
+            assert!(t.spans.iter().zip(&whole).all(|(k, w)| k.span == w.head() && k.name() == w.name));
+            let own = t.spans.iter().map(|k| k.packed.len()).sum::<usize>();
+            assert!(t.bytes > own && t.bytes < own + 1024 * t.spans.len(), "{} {own}", t.bytes);
+            (whole, t.inferred(), t.bytes, t.errors, t.start, t.end)
         };
         assert_eq!(of(&packed), of(&typed));
+        assert_eq!(of(&packed).0, all.iter().filter(|s| s.trace_id == id).cloned().collect::<Vec<_>>());
+        assert_eq!(of(&packed).1, usize::from(id == trace(1)));
     }
     let shape = |store: &Store| with(store, "web", |service| format!("{:?}", service.shape));
     assert_eq!(shape(&packed), shape(&typed));

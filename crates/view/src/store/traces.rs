@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use telegen_model::{Resource, Scope, Span, SpanHead, SpanKind, SpanStatus, TraceId, Value, semconv as s};
+use telegen_otlp::pack;
 
 /// Ordinary spans that may open a trace, a second and service, whatever the total.
 const FLOOR: u32 = 10;
@@ -22,14 +23,31 @@ const SLACK: usize = 16;
 /// Memory of a trace beside its spans.
 const TRACE_BYTES: usize = 384;
 
-/// A span with what made it.
+/// A span with what made it. Most are never looked at: all but its head stays packed.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
-    pub(crate) span: Span,
+    pub(crate) span: SpanHead,
+    /// A copy of its own: its batch is not kept for it.
+    pub(crate) packed: Box<[u8]>,
     pub(crate) resource: Arc<Resource>,
     pub(crate) scope: Scope,
     /// Number of the service; `u32::MAX` when it has none.
     pub(crate) service: u32,
+}
+
+impl Kept {
+    pub(crate) fn name(&self) -> &str {
+        pack::name(&self.packed)
+    }
+
+    pub(crate) fn attr(&self, key: &str) -> Option<Value> {
+        pack::attribute(&self.packed, key)
+    }
+
+    /// All of it, read back.
+    pub(crate) fn whole(&self) -> Option<Span> {
+        pack::unpack(&self.packed)
+    }
 }
 
 /// One trace.
@@ -41,7 +59,6 @@ pub(crate) struct Trace {
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) errors: u32,
-    pub(crate) inferred: u32,
     /// Spans that found no room in it.
     pub(crate) refused: u32,
     /// Number of the last change, growing over all traces.
@@ -59,6 +76,11 @@ impl Trace {
         let tops = self.spans.iter().filter(|k| !k.span.parent_id.is_valid() || (small && !has_parent(k)));
         let key = |k: &&Kept| (k.span.start, u64::MAX - k.span.end);
         tops.min_by_key(key).or_else(|| self.spans.iter().min_by_key(key))
+    }
+
+    /// Spans whose parent was found by what Telegen saw, and not told by a header.
+    pub(crate) fn inferred(&self) -> usize {
+        self.spans.iter().filter(|k| k.attr(s::TELEGEN_LINK_METHOD).is_some()).count()
     }
 
     /// Whether a span of a service is in it.
@@ -196,7 +218,7 @@ impl Traces {
     pub(crate) fn keep(&mut self, kept: Kept, slow: u64) -> Option<Pair> {
         let id = kept.span.trace_id;
         let bytes = size(&kept);
-        let hot = is_hot(&kept.span.head(), slow);
+        let hot = is_hot(&kept.span, slow);
         self.changes += 1;
         let owner = kept.service;
         let trace = match self.traces.get_mut(&id) {
@@ -212,7 +234,6 @@ impl Traces {
                     start: kept.span.start,
                     end: kept.span.end,
                     errors: 0,
-                    inferred: 0,
                     refused: 0,
                     changed: 0,
                     hot,
@@ -229,7 +250,6 @@ impl Traces {
         trace.start = trace.start.min(kept.span.start);
         trace.end = trace.end.max(kept.span.end);
         trace.errors += u32::from(kept.span.status == SpanStatus::Error);
-        trace.inferred += u32::from(kept.span.attr(s::TELEGEN_LINK_METHOD).is_some());
         trace.bytes += bytes;
         // Memory counts for the service whose queue the trace leaves by: that of its first span.
         let first = trace.spans.first().map_or(owner, |k| k.service);
@@ -334,10 +354,10 @@ fn pair(spans: &[Kept], new: &Kept) -> Option<Pair> {
     if client.service == server.service || client.service == none || server.service == none {
         return None;
     }
-    let text = |key| client.span.attr(key).and_then(Value::as_str);
-    let port = client.span.attr(s::SERVER_PORT).and_then(Value::as_int).and_then(|p| u16::try_from(p).ok());
-    let peer = text(s::SERVER_ADDRESS).filter(|_| client.span.kind == SpanKind::Client);
-    let peer = peer.map(|address| (address.to_owned(), port.unwrap_or(0)));
+    let port =
+        || client.attr(s::SERVER_PORT).as_ref().and_then(Value::as_int).and_then(|p| u16::try_from(p).ok());
+    let peer = client.attr(s::SERVER_ADDRESS).filter(|_| client.span.kind == SpanKind::Client);
+    let peer = peer.and_then(|v| Some((v.as_str()?.to_owned(), port().unwrap_or(0))));
     Some(Pair { client: client.service, peer, server: server.service })
 }
 
@@ -354,23 +374,7 @@ fn id_number(id: TraceId) -> u64 {
     u64::from_be_bytes(half)
 }
 
-/// Memory of a span, estimated: its own size, its attributes, and their texts beyond what is stored inline.
+/// Memory of a span, estimated: its own size and that of its bytes, an allocation with a head of its own and rounded up.
 fn size(kept: &Kept) -> usize {
-    let text = |len: usize| if len > 24 { len + 16 } else { 0 };
-    let value = |v: &Value| match v {
-        Value::Str(t) => text(t.len()),
-        Value::Bytes(b) => b.len(),
-        Value::Array(a) => a.len() * std::mem::size_of::<Value>(),
-        Value::Map(m) => m.len() * std::mem::size_of::<telegen_model::KeyValue>(),
-        Value::Int(_) | Value::Double(_) | Value::Bool(_) => 0,
-    };
-    let attrs = |list: &[telegen_model::KeyValue]| -> usize {
-        list.iter().map(|kv| std::mem::size_of_val(kv) + text(kv.key.len()) + value(&kv.value)).sum()
-    };
-    let events: usize = kept.span.events.iter().map(|e| std::mem::size_of_val(e) + attrs(&e.attrs)).sum();
-    let links: usize = kept.span.links.iter().map(|l| std::mem::size_of_val(l) + attrs(&l.attrs)).sum();
-    let texts =
-        text(kept.span.name.len()) + text(kept.span.status_message.len()) + text(kept.span.trace_state.len());
-    // Two allocations a span at least, each with a head of its own and rounded up.
-    std::mem::size_of::<Kept>() + attrs(&kept.span.attrs) + events + links + texts + 48
+    std::mem::size_of::<Kept>() + kept.packed.len() + 24
 }
