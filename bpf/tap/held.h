@@ -12,13 +12,23 @@
 #include "budget.h"
 #include "payload.h"
 
-/* Requests that were told of, by token: a thread need not tell of them. Bound: one that is pushed out is told twice. */
-#define TOLD_MAX 1024
-static u64 told[TOLD_MAX];
+/*
+ * Requests that are held, by token. Its lowest bit is set once the thread has told of it: then it is not lost, whatever
+ * becomes of the record that tells of it with its response. Bound: one whose place is taken is not held.
+ */
+#define HELD_MAX 4096
+#define HELD_TOLD 1ull
+static u64 held[HELD_MAX];
 
-static __always_inline u64 *told_place(u64 token)
+static __always_inline u64 *held_place(u64 token)
 {
-	return &told[(token >> 32) & (TOLD_MAX - 1)];
+	return &held[(token >> 32) & (HELD_MAX - 1)];
+}
+
+/* Ends the holding of a request: whether its thread has told of it. */
+static __always_inline bool end_holding(u64 token)
+{
+	return __sync_lock_test_and_set(held_place(token), 0) & HELD_TOLD;
 }
 
 /* The record of a request found no room. */
@@ -67,10 +77,9 @@ __noinline int tell_held(struct conn *c, struct record_data *r)
 	/* The end of a stream may be told in the middle of a call. */
 	u64 ts = __sync_lock_test_and_set(&c->held.ts, 0);
 
-	if (!ts)
+	if (!ts || end_holding(c->token))
 		return 0;
 	fill_held(r, c, ts);
-	*told_place(c->token) = c->token;
 	if (!emit(r, sizeof(*r), r->record)) {
 		c->lost++;
 		request_is_lost(c, ts);
@@ -99,6 +108,8 @@ static __always_inline bool tell_exchange(struct conn *c, struct scratch *s)
 
 	if (!ts)
 		return false;
+	bool told = end_holding(c->token);
+
 	x->type = REC_EXCHANGE;
 	x->pad = 0;
 	x->flags = h->dontwait ? DATA_DONTWAIT : 0;
@@ -125,10 +136,10 @@ static __always_inline bool tell_exchange(struct conn *c, struct scratch *s)
 	x->body = d->held_length;
 	d->held_ts = 0;
 	next_record(c);
-	*told_place(c->token) = c->token;
 	if (!emit(x, sizeof(*x), x->record)) {
-		c->lost += 2;
-		request_is_lost(c, ts);
+		c->lost += told ? 1 : 2;
+		if (!told)
+			request_is_lost(c, ts);
 	}
 	return true;
 }
@@ -219,9 +230,11 @@ __noinline int thread_meets(struct conn *c, const struct chunk *k, u32 hold)
 		return 0;
 	/* Requests of a thread are told of in the order in which it read them, and before its calls. */
 	if (t->held.type) {
+		u64 *place = held_place(t->token), untold = t->token & ~HELD_TOLD;
+
 		/* Where there is no room, its connection tells of it. */
-		if (*told_place(t->token) != t->token)
-			emit(&t->held, sizeof(t->held), t->held.record);
+		if (*place == untold && emit(&t->held, sizeof(t->held), t->held.record))
+			__sync_val_compare_and_swap(place, untold, untold | HELD_TOLD);
 		t->held.type = 0;
 	}
 	if (k->dir != DIR_RX) {
@@ -230,7 +243,8 @@ __noinline int thread_meets(struct conn *c, const struct chunk *k, u32 hold)
 		return 0;
 	}
 	t->token = c->token;
-	if (!hold || t->calls)
+	if (!hold || t->calls || c->token <= HELD_TOLD ||
+	    __sync_val_compare_and_swap(held_place(c->token), 0, c->token & ~HELD_TOLD))
 		return 0;
 	struct held_request *h = &c->held;
 	const struct dir_state *o = &c->dir[DIR_TX];

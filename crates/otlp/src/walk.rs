@@ -53,9 +53,24 @@ impl<'a> Fields<'a> {
     /// Number and value of the next field, with all its bytes; `None` at the end.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Found<'a>>, Malformed> {
-        if self.rest.is_empty() {
+        let begin = self.rest;
+        // Nearly all fields have a length, and one byte for it and for their tag.
+        if let [tag @ 8..0x80, len @ 0..0x80, rest @ ..] = begin
+            && tag & 7 == 2
+        {
+            let len = usize::from(*len);
+            let (value, rest) = rest.split_at_checked(len).ok_or(Malformed::Truncated)?;
+            self.rest = rest;
+            return Ok(Some((u32::from(tag >> 3), Raw::Len(value), &begin[..len + 2])));
+        }
+        if begin.is_empty() {
             return Ok(None);
         }
+        self.any()
+    }
+
+    /// The next field, of which there is one.
+    fn any(&mut self) -> Result<Option<Found<'a>>, Malformed> {
         let begin = self.rest;
         let tag = varint(&mut self.rest)?;
         let number =
@@ -198,4 +213,30 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     put_varint(out, u64::from(number << 3 | 2));
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// All fields, or what is wrong; `short` by the way that looks for the common form first.
+    fn fields(bytes: &[u8], short: bool) -> Result<Vec<Found<'_>>, Malformed> {
+        let (mut fields, mut found) = (Fields::of(bytes), Vec::new());
+        while !fields.rest.is_empty() {
+            found.extend(if short { fields.next()? } else { fields.any()? });
+        }
+        assert_eq!(fields.next(), Ok(None));
+        Ok(found)
+    }
+
+    proptest! {
+        #[test]
+        fn the_common_form_is_read_as_any_other(bytes in prop::collection::vec(
+            prop_oneof![any::<u8>(), Just(0x0a), Just(0x12), Just(0x00), Just(0x02), Just(0x80), Just(0x7f)], 0..200))
+        {
+            prop_assert_eq!(fields(&bytes, true), fields(&bytes, false));
+        }
+    }
 }
