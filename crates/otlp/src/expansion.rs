@@ -35,7 +35,7 @@ impl Expansion {
             attribute_room: room(ATTRIBUTES),
         };
         let (mut others, mut fields) = (Vec::new(), Fields::of(dictionary));
-        while let Some((number, value, _)) = fields.next()? {
+        while let Some((number, value)) = fields.value()? {
             match (DICTIONARY.field(number).map(|f| f.kind), value) {
                 (Some(Kind::Message(of)), Raw::Len(entry)) if std::ptr::eq(of, &ATTRIBUTE) => {
                     let before = own.text_room;
@@ -54,7 +54,7 @@ impl Expansion {
     pub(crate) fn take(&mut self, of: &Message, bytes: &[u8]) -> Result<(), Malformed> {
         let written = [&KEY_VALUE, &ANY_VALUE, &ATTRIBUTE].into_iter().any(|m| std::ptr::eq(of, m));
         let mut fields = Fields::of(bytes);
-        while let Some((number, value, _)) = fields.next()? {
+        while let Some((number, value)) = fields.value()? {
             let Some(field) = of.field(number) else { continue };
             match (field.kind, value) {
                 (Kind::Message(inner), Raw::Len(content)) => self.take(inner, content)?,

@@ -29,7 +29,7 @@ pub(crate) fn memory(of: &Message, bytes: &[u8], depth: u32, by: &Weights) -> Re
         return Err(Malformed::TooDeep);
     }
     let (mut sum, mut fields) = (0usize, Fields::of(bytes));
-    while let Some((number, value, _)) = fields.next()? {
+    while let Some((number, value)) = fields.value()? {
         let (Some(field), Raw::Len(content)) = (of.field(number), value) else { continue };
         sum += match field.kind {
             Kind::Message(inner) => {

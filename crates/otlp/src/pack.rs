@@ -301,7 +301,7 @@ pub(crate) fn apart(bytes: &[u8]) -> Option<(Span, impl Iterator<Item = (&str, &
     let content = content(bytes)?;
     let mut fields = Fields::of(content);
     let attributes = std::iter::from_fn(move || {
-        while let Ok(Some((number, value, _))) = fields.next() {
+        while let Ok(Some((number, value))) = fields.value() {
             if let (9, Raw::Len(b)) = (number, value) {
                 return Some(b);
             }
@@ -320,7 +320,7 @@ fn content(bytes: &[u8]) -> Option<&[u8]> {
 
 fn key_and_value(bytes: &[u8]) -> Result<(&str, &[u8]), Malformed> {
     let (mut key, mut any, mut fields) = ("", &b""[..], Fields::of(bytes));
-    while let Some((number, value, _)) = fields.next()? {
+    while let Some((number, value)) = fields.value()? {
         match (number, value) {
             (1, Raw::Len(b)) => key = std::str::from_utf8(b).map_err(|_| Malformed::Text)?,
             (2, Raw::Len(b)) => any = b,
@@ -348,7 +348,7 @@ fn span(bytes: &[u8], attributes: bool) -> Result<Span, Malformed> {
         status_message: Str::default(),
     };
     let mut fields = Fields::of(bytes);
-    while let Some((number, value, _)) = fields.next()? {
+    while let Some((number, value)) = fields.value()? {
         match (number, value) {
             (1, Raw::Len(b)) => s.trace_id = trace_id(b),
             (2, Raw::Len(b)) => s.span_id = span_id(b),
@@ -379,7 +379,7 @@ fn span(bytes: &[u8], attributes: bool) -> Result<Span, Malformed> {
 
 fn status(bytes: &[u8]) -> Result<(SpanStatus, Str), Malformed> {
     let (mut code, mut message, mut fields) = (SpanStatus::Unset, Str::default(), Fields::of(bytes));
-    while let Some((number, value, _)) = fields.next()? {
+    while let Some((number, value)) = fields.value()? {
         match (number, value) {
             (2, Raw::Len(b)) => message = text(b)?,
             (3, Raw::Varint(1)) => code = SpanStatus::Ok,
@@ -393,7 +393,7 @@ fn status(bytes: &[u8]) -> Result<(SpanStatus, Str), Malformed> {
 fn event(bytes: &[u8]) -> Result<SpanEvent, Malformed> {
     let (mut e, mut fields) =
         (SpanEvent { time: 0, name: Str::default(), attrs: Vec::new() }, Fields::of(bytes));
-    while let Some((number, value, _)) = fields.next()? {
+    while let Some((number, value)) = fields.value()? {
         match (number, value) {
             (1, Raw::Fixed64(n)) => e.time = n,
             (2, Raw::Len(b)) => e.name = text(b)?,
@@ -407,7 +407,7 @@ fn event(bytes: &[u8]) -> Result<SpanEvent, Malformed> {
 fn link(bytes: &[u8]) -> Result<SpanLink, Malformed> {
     let mut l = SpanLink { trace_id: TraceId::ZERO, span_id: SpanId::ZERO, flags: 0, attrs: Vec::new() };
     let mut fields = Fields::of(bytes);
-    while let Some((number, value, _)) = fields.next()? {
+    while let Some((number, value)) = fields.value()? {
         match (number, value) {
             (1, Raw::Len(b)) => l.trace_id = trace_id(b),
             (2, Raw::Len(b)) => l.span_id = span_id(b),
@@ -422,7 +422,7 @@ fn link(bytes: &[u8]) -> Result<SpanLink, Malformed> {
 fn pair(bytes: &[u8], depth: u32) -> Result<KeyValue, Malformed> {
     let (mut kv, mut fields) =
         (KeyValue { key: Str::default(), value: Value::constant("") }, Fields::of(bytes));
-    while let Some((number, value, _)) = fields.next()? {
+    while let Some((number, value)) = fields.value()? {
         match (number, value) {
             (1, Raw::Len(b)) => kv.key = text(b)?,
             (2, Raw::Len(b)) => kv.value = any(b, depth)?,
@@ -437,7 +437,7 @@ pub(crate) fn any(bytes: &[u8], depth: u32) -> Result<Value, Malformed> {
         return Err(Malformed::TooDeep);
     }
     let (mut v, mut fields) = (Value::constant(""), Fields::of(bytes));
-    while let Some((number, value, _)) = fields.next()? {
+    while let Some((number, value)) = fields.value()? {
         v = match (number, value) {
             (1, Raw::Len(b)) => Value::Str(text(b)?),
             (2, Raw::Varint(n)) => Value::Bool(n != 0),
@@ -455,7 +455,7 @@ pub(crate) fn any(bytes: &[u8], depth: u32) -> Result<Value, Malformed> {
 /// The items of an array or a map: field 1 of either.
 fn items<T>(bytes: &[u8], read: impl Fn(&[u8]) -> Result<T, Malformed>) -> Result<Vec<T>, Malformed> {
     let (mut out, mut fields) = (Vec::new(), Fields::of(bytes));
-    while let Some((number, value, _)) = fields.next()? {
+    while let Some((number, value)) = fields.value()? {
         if let (1, Raw::Len(b)) = (number, value) {
             out.push(read(b)?);
         }

@@ -54,20 +54,85 @@ pub(crate) struct Field {
 pub(crate) struct Message {
     /// By number.
     pub(crate) fields: &'static [Field],
+    /// The same, each at its number.
+    numbered: [Option<&'static Field>; NUMBERS],
+    /// What to check at a tag of one byte, by the tag.
+    steps: [Step; 0x80],
+}
+
+/// More than any field's number.
+const NUMBERS: usize = 17;
+
+/// How a field is checked whose tag is one byte: what its number and its type on the wire come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Varint,
+    Fixed64,
+    Fixed32,
+    /// Bytes as they are.
+    Len,
+    Text,
+    Message,
+    /// All else: lists of numbers, and what must not be.
+    Other,
 }
 
 impl Message {
-    #[inline]
-    pub(crate) fn field(&self, number: u32) -> Option<&'static Field> {
-        // Most messages number their fields without gaps.
-        match self.fields.get((number as usize).wrapping_sub(1)) {
-            Some(field) if field.number == number => Some(field),
-            _ => self.fields.iter().find(|f| f.number == number),
+    /// Ends the build when a number is too high.
+    const fn of(fields: &'static [Field]) -> Message {
+        let (mut numbered, mut steps) = ([None; NUMBERS], [Step::Other; 0x80]);
+        let mut at = 0;
+        while at < fields.len() {
+            numbered[fields[at].number as usize] = Some(&fields[at]);
+            at += 1;
         }
+        let mut tag = 8;
+        while tag < 0x80 {
+            steps[tag] = Step::of(numbered[tag >> 3], tag & 7);
+            tag += 1;
+        }
+        Message { fields, numbered, steps }
+    }
+
+    #[inline(always)]
+    pub(crate) fn field(&self, number: u32) -> Option<&'static Field> {
+        self.numbered.get(number as usize).copied().flatten()
+    }
+
+    #[inline(always)]
+    pub(crate) fn step(&self, tag: u8) -> Step {
+        self.steps.get(usize::from(tag)).copied().unwrap_or(Step::Other)
     }
 
     pub(crate) fn named(&self, name: &str) -> Option<&'static Field> {
         self.fields.iter().find(|f| f.name == name)
+    }
+}
+
+impl Step {
+    const fn of(field: Option<&Field>, wire: usize) -> Step {
+        // What no table has is kept, whatever it is.
+        let unknown = match wire {
+            0 => Step::Varint,
+            1 => Step::Fixed64,
+            2 => Step::Len,
+            5 => Step::Fixed32,
+            _ => Step::Other,
+        };
+        let Some(field) = field else { return unknown };
+        match (field.kind, unknown) {
+            (Kind::Message(_), Step::Len) => Step::Message,
+            // Items are counted, and only messages are looked at for that.
+            _ if field.item => Step::Other,
+            (Kind::Text, Step::Len) => Step::Text,
+            (Kind::Bytes | Kind::Id, Step::Len) => Step::Len,
+            (Kind::Text | Kind::Bytes | Kind::Id | Kind::Message(_), _) => Step::Other,
+            (Kind::Fixed64 | Kind::Sfixed64 | Kind::Double, Step::Fixed64) => Step::Fixed64,
+            (Kind::Fixed32, Step::Fixed32) => Step::Fixed32,
+            (Kind::Fixed64 | Kind::Sfixed64 | Kind::Double | Kind::Fixed32, _) => Step::Other,
+            (_, Step::Varint) => Step::Varint,
+            _ => Step::Other,
+        }
     }
 }
 
@@ -83,13 +148,16 @@ pub(crate) fn request(signal: Signal) -> &'static Message {
 
 macro_rules! messages {
     ($($message:ident { $($number:literal $name:literal $kind:ident $(($of:expr))? $($flag:ident)* ;)* })*) => {
-        $(pub(crate) static $message: Message = Message { fields: &[$(Field {
-            number: $number,
-            name: $name,
-            kind: Kind::$kind $(($of))?,
-            repeated: false $(|| flag!(repeated $flag))*,
-            item: false $(|| flag!(item $flag))*,
-        }),*] };)*
+        $(pub(crate) static $message: Message = {
+            static FIELDS: [Field; [$($number),*].len()] = [$(Field {
+                number: $number,
+                name: $name,
+                kind: Kind::$kind $(($of))?,
+                repeated: false $(|| flag!(repeated $flag))*,
+                item: false $(|| flag!(item $flag))*,
+            }),*];
+            Message::of(&FIELDS)
+        };)*
     };
 }
 
