@@ -11,6 +11,7 @@
 #define HEAD_MAX 16384 /* payload bytes of one message head */
 #define TAIL_MAX 8
 #define BRIEF_MAX 16   /* payload bytes of a head over budget */
+#define SAME_MAX 384   /* bytes of a request's head that is compared with the one before it */
 #define SAMPLE_MAX 512 /* payload bytes that name a protocol */
 #define UNIX_PATH_MAX 108
 #define ARGV_MAX 512

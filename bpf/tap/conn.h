@@ -33,7 +33,6 @@ enum framing {
 #define CONN_TUNNEL 0x2000  /* not HTTP any more */
 #define CONN_CONNECT 0x1000 /* ... a CONNECT: after a 2xx the connection is a tunnel */
 
-#define SAME_MAX 384  /* bytes of a head that is compared with the next */
 #define SAME_MIN 16
 #define SAME_INTERVAL 30000000000ull /* ns after which a head is passed again: user space forgets after a minute */
 

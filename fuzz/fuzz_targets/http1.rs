@@ -43,7 +43,7 @@ fuzz_target!(|input: (bool, Vec<Piece<'_>>, u8)| {
                 exec: u64::from(p.flags >> 6),
                 token: 1,
                 record: 0,
-                same: None,
+                same: (p.flags & 16 != 0).then_some(0),
                 caller: 0,
                 blocking: p.flags & 32 != 0,
                 head_start: p.flags & 2 != 0,

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use crate::edges::{END, OK, SELF, line, until};
+use crate::edges::{END, OK, SELF, both, line, until};
 use crate::harness::{Agent, Span, Told, answer, same};
 
 const ASK: &[u8] = b"GET /again HTTP/1.1\r\nHost: h\r\nUser-Agent: one and the same\r\n\r\n";
@@ -210,4 +210,21 @@ fn a_client_that_gives_up_leaves_both_ends() {
     assert_eq!(side(&told, true, "/again").len(), 12);
     // Those that were given up end for the server when it looks.
     paired(&told, "/again", 12, false);
+}
+
+#[test]
+fn an_answer_that_is_none_costs_its_own_request_alone() {
+    let Some(agent) = Agent::start("no answer among many alike", SELF) else { return };
+    let port = serve(|s, n| {
+        let none = b"HTTP/1.1 2x0 ?\r\nContent-Length: 2\r\n\r\nok";
+        s.write_all(if n == 3 { none } else { OK }).unwrap();
+    });
+    let mut s = connect(port);
+    for _ in 0..8 {
+        s.write_all(ASK).unwrap();
+        drop(until(&mut s, b"ok"));
+    }
+    drop(s);
+    let told = agent.stop();
+    same("spans", told.spans.iter().map(line), both(&["GET /again 200 2 -"; 7]));
 }

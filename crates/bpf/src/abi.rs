@@ -203,7 +203,7 @@ impl DataRecord {
 
 /// A request with the head that an earlier record passed, and its response: it stands for two records, and has their
 /// numbers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct ExchangeRecord {
     /// [`kind::EXCHANGE`].

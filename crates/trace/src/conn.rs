@@ -214,6 +214,8 @@ pub(crate) struct Conn {
     /// How often its ends and its owner were told.
     pub(crate) introduced: u32,
     pub(crate) http: Option<Box<http1::Connection>>,
+    /// The head that was read last, while there is no `http`.
+    pub(crate) last_head: Option<http1::LastHead>,
     /// What it speaks, once a sample named it.
     pub(crate) traffic: Option<Traffic>,
     pub(crate) unread: u64,
@@ -240,6 +242,7 @@ impl Conn {
             owner: ProcessKey { pid: 0, start: 0 },
             introduced: 0,
             http: None,
+            last_head: None,
             traffic: None,
             unread: 0,
             is_server: false,
@@ -266,6 +269,7 @@ impl Conn {
     /// Forgets what it was asked last.
     pub(crate) fn forget(&mut self) {
         self.shape = None;
+        self.last_head = None;
         if let Some(http) = &mut self.http {
             http.forget();
         }
@@ -294,9 +298,12 @@ impl Conn {
 
     /// Keeps a record that is early; `true` when no more can be kept.
     pub(crate) fn hold(&mut self, held: Held) -> bool {
-        // A request that was told of alone is told of again with its response.
-        self.held.retain(|h| h.number() != held.number());
-        self.held.push(held);
+        // A request that was told of alone is told of with its response as well, and that says more.
+        match self.held.iter_mut().find(|h| h.number() == held.number()) {
+            Some(Held::Exchange(_)) => {}
+            Some(other) => *other = held,
+            None => self.held.push(held),
+        }
         self.held.len() >= HELD_MAX
     }
 
@@ -346,6 +353,23 @@ mod tests {
         assert_eq!(c.place(held.number(), held.lost()), Place::Next);
         assert_eq!(c.place(5, 2), Place::AfterGap);
         assert_eq!(c.place(4, 2), Place::Late);
+    }
+
+    #[test]
+    fn of_what_is_told_of_twice_the_one_with_the_response_waits() {
+        let exchange = ExchangeRecord { record: 1, ..ExchangeRecord::default() };
+        for alone_first in [true, false] {
+            let mut c = Conn::new(1, 0);
+            for alone in [alone_first, !alone_first] {
+                assert_eq!(c.place(1, 0), Place::Early);
+                let held =
+                    if alone { Held::Data(exchange.request(), Vec::new()) } else { Held::Exchange(exchange) };
+                assert!(!c.hold(held));
+            }
+            assert_eq!(c.place(0, 0), Place::Next);
+            assert!(matches!(c.next_held(), Some(Held::Exchange(_))));
+            assert!(!c.holds());
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use telegen_wire::http1::{self, Again, Dir, End, Exchange, KnownHead, Limits, Se
 use telegen_wire::proxy_protocol;
 
 use crate::common::Commons;
-use crate::conn::{ConnId, Conns, Held, Place};
+use crate::conn::{Conn, ConnId, Conns, Held, Place};
 use crate::finish::{self, Gathered};
 use crate::graph::Graph;
 use crate::kernel::{Books, KernelCounts};
@@ -400,16 +400,23 @@ impl Engine {
         }
     }
 
-    fn on_data(&mut self, r: &DataRecord, bytes: &[u8]) {
-        let id = self.conn(r.cookie, r.ts);
-        let Some((id, conn)) = id.and_then(|id| Some((id, self.conns.get_mut(id)?))) else {
-            if r.flags & data::REQUEST != 0 {
+    /// The connection that a record of bytes is of. Where there is no room for it a request is lost.
+    fn read_on(&mut self, (cookie, ts): (u64, u64), request: bool) -> Option<(ConnId, &mut Conn)> {
+        let Some(id) = self.conn(cookie, ts) else {
+            if request {
                 self.selfmon.ledger.produced(Signal::Traces, "trace", 1);
                 self.selfmon.ledger.lost(Signal::Traces, "tap", "connections_full", 1);
             }
-            return;
+            return None;
         };
-        conn.seen = r.ts;
+        let conn = self.conns.get_mut(id)?;
+        conn.seen = ts;
+        Some((id, conn))
+    }
+
+    fn on_data(&mut self, r: &DataRecord, bytes: &[u8]) {
+        let request = r.flags & data::REQUEST != 0;
+        let Some((id, conn)) = self.read_on((r.cookie, r.ts), request) else { return };
         let holds = conn.holds();
         match conn.place(r.record, r.lost) {
             Place::Next => self.data_in_order(id, r, bytes, false),
@@ -417,7 +424,7 @@ impl Engine {
             Place::Early => return self.hold(id, Held::Data(*r, bytes.to_vec())),
             // It was told with its response, or will be.
             Place::Late if r.flags & data::HELD != 0 => return,
-            Place::Late => return self.late(r.flags & data::REQUEST != 0),
+            Place::Late => return self.late(request),
         }
         if holds {
             self.release(id, false);
@@ -434,13 +441,7 @@ impl Engine {
     }
 
     fn on_exchange(&mut self, r: &ExchangeRecord) {
-        let id = self.conn(r.cookie, r.ts);
-        let Some((id, conn)) = id.and_then(|id| Some((id, self.conns.get_mut(id)?))) else {
-            self.selfmon.ledger.produced(Signal::Traces, "trace", 1);
-            self.selfmon.ledger.lost(Signal::Traces, "tap", "connections_full", 1);
-            return;
-        };
-        conn.seen = r.ts;
+        let Some((id, conn)) = self.read_on((r.cookie, r.ts), true) else { return };
         let holds = conn.holds();
         match conn.place(r.record, r.lost) {
             Place::Early => return self.hold(id, Held::Exchange(*r)),
@@ -566,8 +567,10 @@ impl Engine {
             conn.is_server == (r.dir == 0)
         };
         let (server, headers) = (conn.is_server, &self.headers);
+        let last = &mut conn.last_head;
         let http = conn.http.get_or_insert_with(|| {
-            Box::new(http1::Connection::new(Limits::default(), server, headers.clone()))
+            let http = http1::Connection::new(Limits::default(), server, headers.clone());
+            Box::new(http.remembering(last.take()))
         });
         let mut done = std::mem::take(&mut self.done);
         let (mut pos, mut len, mut body) = (r.pos, u64::from(r.len), bytes);
@@ -634,9 +637,9 @@ impl Engine {
         self.done = done;
         if garbage {
             self.meters.garbage.inc();
-            // The box is made anew when the next head begins.
+            // The box is made anew when the next head begins, which may be told of as the same as the last one.
             if let Some(conn) = self.conns.get_mut(id) {
-                conn.http = None;
+                conn.last_head = conn.http.take().and_then(|http| http.into_last_head());
             }
         }
     }

@@ -251,6 +251,23 @@ fn a_sender_that_tells_of_its_request_late_is_joined_while_it_is_open() {
 }
 
 #[test]
+fn a_call_waits_two_turns_from_its_end_for_what_it_called() {
+    // That may be told of with its answer, and after the answer was read.
+    let mut h = Host::new(EVERYTHING);
+    h.open(served("a", 1, 5)).open(call("b", 1, "a", 6)).turns(50);
+    let now = h.now;
+    h.end_at("b", 1, false, now).end_at("a", 1, false, now).turns(1);
+    check(&h, &[]);
+    h.open(served("c", 9, 6)).end_at("c", 9, false, now).turns(3);
+    check(&h, &["a<- - - 0", "b<a thread - 0", "c<b tcp_seq - 0"]);
+    let mut h = Host::new(EVERYTHING);
+    h.open(call("b", 1, "-", 6)).turns(50).end("b", 1, false).turns(1);
+    check(&h, &[]);
+    h.turns(1);
+    check(&h, &["b<- - - 0"]);
+}
+
+#[test]
 fn what_the_application_says_stands_alone() {
     let context = Arc::new(TraceContext {
         trace_id: TraceId([1; 16]),

@@ -12,7 +12,7 @@ mod fields;
 mod head;
 mod text;
 
-pub use connection::{Again, Connection};
+pub use connection::{Again, Connection, LastHead};
 pub use exchange::{Exchange, Outcome, RequestHead};
 pub use head::Garbage;
 

@@ -58,21 +58,18 @@ impl Connection {
         if !(known && idle && next && whole) {
             return None;
         }
-        let mut x = Exchange::new(asked.head.clone(), asked.context.clone());
-        x.request_start = a.ts;
-        x.request_pos = a.pos;
-        x.request_exec = a.exec;
-        x.request_head_end = a.ts;
-        x.request_head_exec = a.exec;
-        x.request_blocking = a.blocking;
+        let (ts, exec, blocking) = (a.ts, a.exec, a.blocking);
+        let begin = Begin { ts, pos: a.pos, exec, token: a.token, blocking, ..Begin::default() };
+        let end = a.pos + a.len;
+        let at = HeadEnd { pos: end, ts, exec, blocking, cut: false, brief: false, counted: false };
+        let mut x = asked.exchange(&begin, &at);
         x.request_body_size = Some(0);
-        x.token = a.token;
         x.status = Some(a.answer.status);
         x.response_start = a.answer.start.max(a.ts);
         x.response_exec = a.answer_exec;
         x.response_end = a.answer_ts.max(a.ts);
         x.response_body_size = Some(a.answer.length);
-        self.request.next = Some(a.pos + a.len);
+        self.request.next = Some(end);
         self.response.next = Some(a.answer_pos + a.answer_len);
         self.request.tentative = false;
         self.request_body = None;

@@ -144,7 +144,28 @@ struct Asked {
     switches: bool,
 }
 
+impl Asked {
+    /// The request, of which nothing is known yet but its begin and the end of its head.
+    fn exchange(&self, begin: &Begin, at: &HeadEnd) -> Exchange {
+        let mut x = Exchange::new(self.head.clone(), self.context.clone());
+        x.request_start = begin.ts;
+        x.request_pos = begin.pos;
+        x.request_exec = begin.exec;
+        x.request_head_end = at.ts;
+        x.request_head_exec = at.exec;
+        x.request_blocking = at.blocking;
+        x.token = begin.token;
+        x.caller = begin.caller;
+        x.head_truncated = at.cut;
+        x.head_brief = at.brief;
+        x
+    }
+}
+
 /// The last whole head of a request: clients ask the same again and again.
+#[derive(Debug)]
+pub struct LastHead(Box<Last>);
+
 #[derive(Debug)]
 struct Last {
     /// Its bytes, [`KEPT_HEAD`] at most.
@@ -245,6 +266,17 @@ impl Connection {
     /// The newest `n` requests that are open, newest first.
     pub fn newest(&mut self, n: usize) -> impl Iterator<Item = &mut Exchange> {
         self.open.iter_mut().rev().take(n).map(|open| &mut open.x)
+    }
+
+    /// The same with the head that another one read last: bytes that were no HTTP do not make it another.
+    pub fn remembering(mut self, last: Option<LastHead>) -> Connection {
+        self.last_head = last.map(|last| last.0);
+        self
+    }
+
+    /// The head that was read last.
+    pub fn into_last_head(self) -> Option<LastHead> {
+        self.last_head.map(LastHead)
     }
 
     /// Forgets what is kept of requests that have ended: there may be many connections, and most may be idle.

@@ -278,21 +278,10 @@ impl Connection {
     fn take_request(&mut self, asked: Asked, at: &HeadEnd, out: &mut Vec<Exchange>) -> bool {
         let begin = self.request.begin;
         let mut open = Open {
-            x: Exchange::new(asked.head, asked.context),
+            x: asked.exchange(&begin, at),
             // Before its first byte a direction has no time to tell.
             before: begin.other.or((self.response.next == Some(0)).then_some((0, 0))),
         };
-        let x = &mut open.x;
-        x.request_start = begin.ts;
-        x.request_pos = begin.pos;
-        x.request_exec = begin.exec;
-        x.request_head_end = at.ts;
-        x.request_head_exec = at.exec;
-        x.request_blocking = at.blocking;
-        x.token = begin.token;
-        x.caller = begin.caller;
-        x.head_truncated = at.cut;
-        x.head_brief = at.brief;
         let framing = match asked.framing {
             Ok(framing) => framing,
             Err(why) => {

@@ -252,3 +252,19 @@ fn a_head_that_came_again_whole_is_the_one_that_is_told_of() {
     assert!(f.c.again(&moved).is_none());
     assert!(f.c.again(&Again { told: 3, ..moved }).is_some());
 }
+
+#[test]
+fn bytes_that_are_no_http_do_not_make_the_head_another() {
+    let (mut f, a) = asked_once(true);
+    f.req("GET /b HTTP/1.1\r\n\r\n").resp("HTTP/1.1 2x0 ?\r\n\r\n");
+    assert!(f.c.garbage().is_some());
+    let anew = || Connection::new(Limits::default(), true, Arc::new([]));
+    let last = std::mem::replace(&mut f.c, anew()).into_last_head();
+    assert!(last.is_some());
+    f.c = anew().remembering(last);
+    // Calls of the feed have the number 0.
+    let again = Again { told: 0, len: 19, ..a };
+    apart(&again).into_iter().for_each(|seg| f.c.segment(seg, &mut f.out));
+    let asked: Vec<_> = f.out.iter().map(|x| (x.head.target.as_str(), x.outcome)).collect();
+    assert_eq!(asked, [("/a", Outcome::Complete), ("/b", Outcome::Lost), ("/b", Outcome::Complete)]);
+}
