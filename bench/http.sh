@@ -16,12 +16,12 @@ with_kernel_half() { # URL
   sleep 0.3; rate "$1"; kill "$pid"; wait "$pid" 2>/dev/null || true
 }
 # The kernel half attached and detached in turn within one run: what differs from run to run falls on both.
-in_turn() { # SECONDS
+in_turn() { # SECONDS URL
   : > "$work/toggle"
-  "$target/release/examples/toggle" "$1" "${nginx_url:7:-11}" /wrk > "$work/toggle" & local pid=$!
+  "$target/release/examples/toggle" "$1" /wrk > "$work/toggle" & local pid=$!
   until grep -q attached "$work/toggle"; do sleep 0.05; done
-  sleep 0.3; wrk -t1 -c32 -d"$(($1 + 2))" "$nginx_url" > /dev/null; wait "$pid"
-  tail -n 1 "$work/toggle" | awk '{print $4, $6}'
+  sleep 0.3; wrk -t1 -c32 -d"$(($1 + 2))" "$2" > /dev/null; wait "$pid"
+  tail -n 1 "$work/toggle" | awk '{print $6}'
 }
 with_agent() { # URL
   start_agent "${settings[@]}"
@@ -68,10 +68,8 @@ for server in nginx go; do
   done
   row "$server" "requests/s without" "$(median < "$work/plain")" 1
   row "$server" "  kernel half only" "$(median < "$work/kernel.rate")" "$(median < "$work/kernel")"
-  if [[ $server == nginx ]]; then
-    read -r turns turns_ratio < <(in_turn "${TURNS_SECONDS:-20}")
-    row "$server" "  kernel half, on and off" "${turns%/s}" "$turns_ratio"
-  fi
+  on_and_off=$(in_turn "${TURNS_SECONDS:-20}" "$url")
+  row "$server" "  kernel half, on and off" "$(echo "$(median < "$work/plain") $on_and_off" | awk '{print $1 * $2}')" "$on_and_off"
   row "$server" "  whole agent" "$(median < "$work/whole.rate")" "$(median < "$work/whole")"
   row "$server" "half rate: p99, us, without" "$(median < "$work/p99")" 1
   row "$server" "  whole agent" "$(echo "$(median < "$work/p99") $(median < "$work/p99.with")" | awk '{print $1 * $2}')" "$(median < "$work/p99.with")"

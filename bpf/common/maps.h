@@ -18,7 +18,7 @@ struct ring_template {
 	__uint(max_entries, 4096);
 };
 
-/* Stream records: one ring for about four processors, sized by user space. Bound: RINGS_MAX rings. */
+/* Stream records: a ring for each processor, sized by user space. Bound: RINGS_MAX rings, which they then share. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, RINGS_MAX);

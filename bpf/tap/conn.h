@@ -39,29 +39,28 @@ enum framing {
 #define TRIES_MAX 32                   /* calls looked at before a connection is called unknown for good */
 #define TRAFFIC_INTERVAL 1000000000ull /* ns between two counts of an unread connection */
 
+/* The first half is a line of memory, which is all that most messages touch; so is the second. */
 struct dir_state {
 	u64 pos; /* next byte */
 	u64 ts;  /* of the last byte */
-	u64 tail;
-	u32 next_seq;
-	u32 head_len;
-	u64 left;  /* FRAMING_LENGTH: bytes of the body to come; FRAMING_CHUNKED: of the chunk and its line end */
-	u64 body;  /* FRAMING_CHUNKED: sum of the chunk sizes so far */
+	u64 left; /* FRAMING_LENGTH: bytes of the body to come; FRAMING_CHUNKED: of the chunk and its line end */
 	u64 held_ts; /* a response whose head is read and whose body is still to come: time of its first byte, else 0 */
 	u64 held_pos;
 	u64 held_length;
 	u16 held_status;
 	u16 held_head;
 	u32 held_tid; /* who moved its first byte */
-	u32 end;   /* of the scan just made: offset behind the head, or 0 */
-	u32 lines; /* of the scan just made: offset behind the last whole line */
+	u32 next_seq;
 	u8 phase;
 	u8 framing;
-	u8 last_chunk; /* FRAMING_CHUNKED: the chunk of size 0 was seen */
-	u8 prefix_len;
 	u8 seen;
 	u8 held_dontwait;
-	u8 pad[2];
+	u64 tail;
+	u64 body; /* FRAMING_CHUNKED: sum of the chunk sizes so far */
+	u32 head_len;
+	u8 last_chunk; /* FRAMING_CHUNKED: the chunk of size 0 was seen */
+	u8 prefix_len;
+	u8 pad[10];
 	u8 prefix[PREFIX_MAX];
 };
 
@@ -71,7 +70,7 @@ struct same_head {
 	u32 len;    /* 0: none */
 	u32 told;   /* number of the record that passed it */
 	u32 lost;   /* records of the connection lost until then: a later loss may have been that of a head */
-	u32 misses; /* heads since that were others */
+	u32 misses; /* heads since that were others; kept from being written where it stays */
 	u8 bytes[SAME_MAX];
 };
 
@@ -89,27 +88,36 @@ struct held_request {
 	u32 pad;
 };
 
+/*
+ * A connection may be served by another processor with each request, and every line of memory that is written comes
+ * over from there: a request that is like the one before it writes four, and reads those of its head. The kernel puts
+ * eight bytes of its own in front.
+ */
 struct conn {
 	u64 cookie;
 	u64 token;
 	u64 caller;
-	u64 reported; /* time of the last traffic record */
 	u32 tgid;
 	u32 generation;
 	u32 record;
 	u32 lost;
 	u32 flags;
+	u32 exec; /* task_struct::self_exec_id of the owner */
 	u8 protocol;
 	u8 role;
 	u8 tries;
 	u8 last_dir;
 	u8 asked; /* a request was begun and nothing has come back */
 	u8 pad[3];
-	u32 exec; /* task_struct::self_exec_id of the owner */
 	struct dir_state dir[2];
 	struct held_request held;
+	u64 reported; /* time of the last traffic record */
 	struct same_head same;
 };
+_Static_assert(sizeof(struct dir_state) == 128, "two lines of memory");
+_Static_assert(__builtin_offsetof(struct conn, dir) == 56, "a line of memory with what is in front");
+_Static_assert(__builtin_offsetof(struct conn, held) % 64 == 56, "begins a line of memory");
+_Static_assert(__builtin_offsetof(struct conn, same) % 64 == 56, "begins a line of memory");
 
 /* Freed with its socket by the kernel. */
 struct {

@@ -73,8 +73,8 @@ __noinline int scan_head(struct dir_state *d, struct scratch *s, u32 got)
 	keep(behind);
 	behind &= OFFSET_MASK;
 	*(u64 *)(s->payload + behind) = 0;
-	d->end = 0;
-	d->lines = 0;
+	s->end = 0;
+	s->lines = 0;
 	u64 x = d->tail ^ (ones * '\n');
 	u64 before = (x - ones) & ~x & highs;
 
@@ -94,10 +94,10 @@ __noinline int scan_head(struct dir_state *d, struct scratch *s, u32 got)
 			u32 line = i * 8 + (u32)((((bits - 1) & ones) * ones) >> 56);
 
 			if (ends) {
-				d->end = line <= got ? line : 0;
+				s->end = line <= got ? line : 0;
 				break;
 			}
-			d->lines = line;
+			s->lines = line;
 			u64 where = line;
 
 			keep(where);
@@ -259,7 +259,7 @@ static __always_inline bool take_response(struct conn *c, struct scratch *s, str
 		d->framing = FRAMING_LENGTH;
 		d->left = 0;
 	}
-	u64 body = k->len - d->end;
+	u64 body = k->len - s->end;
 
 	if (d->framing != FRAMING_LENGTH || body > d->left)
 		return false;
@@ -267,7 +267,7 @@ static __always_inline bool take_response(struct conn *c, struct scratch *s, str
 	d->held_pos = k->pos;
 	d->held_length = d->left;
 	d->held_status = (u16)status;
-	d->held_head = (u16)d->end;
+	d->held_head = (u16)s->end;
 	d->held_tid = k->tid;
 	d->held_dontwait = !!k->dontwait;
 	d->left -= body;

@@ -13,22 +13,23 @@
 #include "payload.h"
 
 /*
- * Requests that are held, by token. Its lowest bit is set once the thread has told of it: then it is not lost, whatever
+ * Tokens of requests that are held, by the thread that read them. The lowest bit is set once the thread has told of it: then it is not lost, whatever
  * becomes of the record that tells of it with its response. Bound: one whose place is taken is not held.
  */
 #define HELD_MAX 4096
 #define HELD_TOLD 1ull
 static u64 held[HELD_MAX];
 
-static __always_inline u64 *held_place(u64 token)
+/* Place of the request that a thread has read: neighbours in number are kept off each other's lines of memory. */
+static __always_inline u64 *held_place(u32 tid)
 {
-	return &held[(token >> 32) & (HELD_MAX - 1)];
+	return &held[(tid << 3 | (tid >> 9 & 7)) & (HELD_MAX - 1)];
 }
 
 /* Ends the holding of a request: whether its thread has told of it. */
-static __always_inline bool end_holding(u64 token)
+static __always_inline bool end_holding(u32 tid)
 {
-	return __sync_lock_test_and_set(held_place(token), 0) & HELD_TOLD;
+	return __sync_lock_test_and_set(held_place(tid), 0) & HELD_TOLD;
 }
 
 /* The record of a request found no room. */
@@ -77,7 +78,7 @@ __noinline int tell_held(struct conn *c, struct record_data *r)
 	/* The end of a stream may be told in the middle of a call. */
 	u64 ts = __sync_lock_test_and_set(&c->held.ts, 0);
 
-	if (!ts || end_holding(c->token))
+	if (!ts || end_holding(c->held.tid))
 		return 0;
 	fill_held(r, c, ts);
 	if (!emit(r, sizeof(*r), r->record)) {
@@ -108,7 +109,7 @@ static __always_inline bool tell_exchange(struct conn *c, struct scratch *s)
 
 	if (!ts)
 		return false;
-	bool told = end_holding(c->token);
+	bool told = end_holding(c->held.tid);
 
 	x->type = REC_EXCHANGE;
 	x->pad = 0;
@@ -170,7 +171,8 @@ __noinline int is_same(struct conn *c, struct scratch *s, const struct chunk *k,
 		if (differ(s->payload + i * 64, same->bytes + i * 64))
 			goto other;
 	}
-	same->misses = 0;
+	if (same->misses)
+		same->misses = 0;
 	return 1;
 other:
 	same->misses++;
@@ -188,7 +190,7 @@ __noinline int keep_same(struct conn *c, struct scratch *s, const struct chunk *
 	const struct record_data *r = &s->r;
 	u64 len = k->len;
 
-	if ((r->flags & (whole | DATA_HEAD_CUT | DATA_PIPELINED)) != whole || r->cap != len || d->end != len)
+	if ((r->flags & (whole | DATA_HEAD_CUT | DATA_PIPELINED)) != whole || r->cap != len || s->end != len)
 		return 0;
 	/* It found no room. */
 	if (r->lost != c->lost)
@@ -230,7 +232,7 @@ __noinline int thread_meets(struct conn *c, const struct chunk *k, u32 hold)
 		return 0;
 	/* Requests of a thread are told of in the order in which it read them, and before its calls. */
 	if (t->held.type) {
-		u64 *place = held_place(t->token), untold = t->token & ~HELD_TOLD;
+		u64 *place = held_place(k->tid), untold = t->token & ~HELD_TOLD;
 
 		/* Where there is no room, its connection tells of it. */
 		if (*place == untold && emit(&t->held, sizeof(t->held), t->held.record))
@@ -244,7 +246,7 @@ __noinline int thread_meets(struct conn *c, const struct chunk *k, u32 hold)
 	}
 	t->token = c->token;
 	if (!hold || t->calls || c->token <= HELD_TOLD ||
-	    __sync_val_compare_and_swap(held_place(c->token), 0, c->token & ~HELD_TOLD))
+	    __sync_val_compare_and_swap(held_place(k->tid), 0, c->token & ~HELD_TOLD))
 		return 0;
 	struct held_request *h = &c->held;
 	const struct dir_state *o = &c->dir[DIR_TX];

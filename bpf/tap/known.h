@@ -40,7 +40,7 @@ __noinline int is_known(struct conn *c, struct scratch *s, const struct chunk *k
 		return 0;
 	if (differ(s->payload + last, known->bytes + last))
 		goto other;
-	d->end = (u32)end;
+	s->end = (u32)end;
 	d->framing = FRAMING_LENGTH;
 	d->left = known->left;
 	known->misses = 0;
@@ -57,7 +57,7 @@ __noinline int keep_head(struct conn *c, struct scratch *s, const struct chunk *
 		return 0;
 	struct known_head *known = known_place(s, c, k);
 	struct dir_state *d = &c->dir[k->dir & 1];
-	u64 end = d->end;
+	u64 end = s->end;
 
 	/* Where no two heads are alike, keeping each would cost more than is ever won. */
 	if (known->misses > 4 && (known->misses & 15))

@@ -49,6 +49,8 @@ struct scratch {
 	u8 payload[SCRATCH_PAYLOAD];
 	struct user_iovec iov[IOV_WALK];
 	u32 busy;
+	u32 end;   /* of the head just scanned: offset behind it, or 0 */
+	u32 lines; /* of the same: offset behind the last whole line */
 	u32 pad;
 	struct piece piece;
 	struct record_data held;

@@ -176,7 +176,7 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 		u32 status = response && !d->head_len && got >= 12 ? look_at_status(c, s) : 0;
 
 		scan_head(d, s, got);
-		u32 end = d->end;
+		u32 end = s->end;
 
 		if (status && end) {
 			if (d->framing == FRAMING_LENGTH)
@@ -196,8 +196,8 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 
 		if (!stop) {
 			/* The next piece begins with a line, so that no header is cut in two. */
-			if (d->lines && !whole) {
-				got = d->lines;
+			if (s->lines && !whole) {
+				got = s->lines;
 				d->tail = (u64)'\n' << 56;
 			}
 			d->head_len += got;
