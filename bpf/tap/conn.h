@@ -70,7 +70,7 @@ struct same_head {
 	u32 len;    /* 0: none */
 	u32 told;   /* number of the record that passed it */
 	u32 lost;   /* records of the connection lost until then: a later loss may have been that of a head */
-	u32 misses; /* heads since that were others; kept from being written where it stays */
+	u32 misses; /* heads since that were others */
 	u8 bytes[SAME_MAX];
 };
 

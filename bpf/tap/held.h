@@ -13,23 +13,24 @@
 #include "payload.h"
 
 /*
- * Tokens of requests that are held, by the thread that read them. The lowest bit is set once the thread has told of it: then it is not lost, whatever
- * becomes of the record that tells of it with its response. Bound: one whose place is taken is not held.
+ * Tokens of requests that are held, by the thread that read them: eight of a thread in a line of memory. The lowest bit
+ * is set once the thread has told of it: then it is not lost, whatever becomes of the record that tells of it with its
+ * response. Bound: one whose place is taken is not held.
  */
 #define HELD_MAX 4096
 #define HELD_TOLD 1ull
 static u64 held[HELD_MAX];
 
-/* Place of the request that a thread has read: neighbours in number are kept off each other's lines of memory. */
-static __always_inline u64 *held_place(u32 tid)
+/* Eight places a thread: a request that waits long keeps only one in eight of those read meanwhile from being held. */
+static __always_inline u64 *held_place(u32 tid, u64 token)
 {
-	return &held[(tid << 3 | (tid >> 9 & 7)) & (HELD_MAX - 1)];
+	return &held[(tid << 3 | token >> 61) & (HELD_MAX - 1)];
 }
 
 /* Ends the holding of a request: whether its thread has told of it. */
-static __always_inline bool end_holding(u32 tid)
+static __always_inline bool end_holding(u32 tid, u64 token)
 {
-	return __sync_lock_test_and_set(held_place(tid), 0) & HELD_TOLD;
+	return __sync_lock_test_and_set(held_place(tid, token), 0) & HELD_TOLD;
 }
 
 /* The record of a request found no room. */
@@ -78,7 +79,7 @@ __noinline int tell_held(struct conn *c, struct record_data *r)
 	/* The end of a stream may be told in the middle of a call. */
 	u64 ts = __sync_lock_test_and_set(&c->held.ts, 0);
 
-	if (!ts || end_holding(c->held.tid))
+	if (!ts || end_holding(c->held.tid, c->token))
 		return 0;
 	fill_held(r, c, ts);
 	if (!emit(r, sizeof(*r), r->record)) {
@@ -109,7 +110,7 @@ static __always_inline bool tell_exchange(struct conn *c, struct scratch *s)
 
 	if (!ts)
 		return false;
-	bool told = end_holding(c->held.tid);
+	bool told = end_holding(c->held.tid, c->token);
 
 	x->type = REC_EXCHANGE;
 	x->pad = 0;
@@ -232,7 +233,7 @@ __noinline int thread_meets(struct conn *c, const struct chunk *k, u32 hold)
 		return 0;
 	/* Requests of a thread are told of in the order in which it read them, and before its calls. */
 	if (t->held.type) {
-		u64 *place = held_place(k->tid), untold = t->token & ~HELD_TOLD;
+		u64 *place = held_place(k->tid, t->token), untold = t->token & ~HELD_TOLD;
 
 		/* Where there is no room, its connection tells of it. */
 		if (*place == untold && emit(&t->held, sizeof(t->held), t->held.record))
@@ -246,7 +247,7 @@ __noinline int thread_meets(struct conn *c, const struct chunk *k, u32 hold)
 	}
 	t->token = c->token;
 	if (!hold || t->calls || c->token <= HELD_TOLD ||
-	    __sync_val_compare_and_swap(held_place(k->tid), 0, c->token & ~HELD_TOLD))
+	    __sync_val_compare_and_swap(held_place(k->tid, c->token), 0, c->token & ~HELD_TOLD))
 		return 0;
 	struct held_request *h = &c->held;
 	const struct dir_state *o = &c->dir[DIR_TX];
