@@ -11,9 +11,12 @@ const volatile u64 ring_wake = 0; /* bytes waiting at which a ring's reader is w
 /* A table of its own, which user space writes: moves whenever a verdict changes. */
 volatile u32 filter_generation SEC(".data.live") = 1;
 
+/* Another: user space sets it before it waits long; the next record wakes it, and takes it back. */
+volatile u32 reader_away SEC(".data.reader") = 0;
+
 /*
- * Puts a stream record into this processor's ring; wakes the reader only when the ring fills up, which is looked at
- * with every eighth record of a connection.
+ * Puts a stream record into this processor's ring; wakes the reader only when it waits long or when the ring fills
+ * up, which is looked at with every eighth record of a connection.
  */
 static __always_inline bool emit(void *record, u64 size, u32 number)
 {
@@ -24,7 +27,10 @@ static __always_inline bool emit(void *record, u64 size, u32 number)
 		return false;
 	u64 flags = BPF_RB_NO_WAKEUP;
 
-	if (!(number & 7) && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > ring_wake)
+	if (reader_away) {
+		reader_away = 0;
+		flags = BPF_RB_FORCE_WAKEUP;
+	} else if (!(number & 7) && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > ring_wake)
 		flags = BPF_RB_FORCE_WAKEUP;
 	if (bpf_ringbuf_output(ring, record, size, flags)) {
 		count(COUNT_RING_FULL);

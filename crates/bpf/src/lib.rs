@@ -20,6 +20,6 @@ mod tap;
 pub use common::{Counters, ProcTable};
 pub use error::Error;
 pub use probe::{Need, probe};
-pub use pump::{MOST, Pump};
+pub use pump::{Brought, MOST, Pump};
 pub use record::Record;
 pub use tap::{Tap, TapSettings};

@@ -3,7 +3,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Iter, OpenObject};
+use libbpf_rs::{Iter, MapHandle, OpenObject};
 
 use crate::abi::FoundSocket;
 use crate::common::{Common, Counters, ProcTable};
@@ -120,7 +120,9 @@ impl Tap {
 
     /// A reader of all rings that hands every record to `handler`.
     pub fn pump<H: FnMut(Record<'_>) + 'static>(&self, handler: H) -> Result<Pump, Error> {
-        Pump::new(&self.common, handler)
+        let away =
+            MapHandle::try_from(&self.tap.maps.data_reader).context("duplicating a map's descriptor")?;
+        Pump::new(&self.common, away, handler)
     }
 
     /// The table of processes.

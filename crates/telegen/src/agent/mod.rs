@@ -5,7 +5,6 @@ mod page;
 mod tap;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -82,7 +81,8 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
     let mut watch = delivery::Watch::new(load).context("SIGHUP")?;
     let mut delivery = Delivery::start(settings, own.clone(), &host, page.sinks(), &mon)?;
     let pipeline = delivery.pipeline.clone();
-    let stop = Arc::new(AtomicBool::new(false));
+    #[cfg(feature = "agent")]
+    let stop = Arc::new(tap::Stop::new()?);
 
     #[cfg(feature = "agent")]
     let watcher = if settings.mode == Mode::Agent {
@@ -131,7 +131,8 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
         }
     }
     mon.health.stopping();
-    stop.store(true, Ordering::Release);
+    #[cfg(feature = "agent")]
+    stop.set();
     let timeout = settings.shutdown.timeout.get();
     let started = std::time::Instant::now();
     if let Some(watcher) = watcher {

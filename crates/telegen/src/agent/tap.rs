@@ -1,14 +1,17 @@
 //! The thread that owns the kernel half, the process table and the engine.
 
 use std::cell::RefCell;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+use rustix::event::{EventfdFlags, eventfd};
 use telegen_bpf::abi::Counter;
-use telegen_bpf::{Tap, TapSettings};
+use telegen_bpf::{Brought, Tap, TapSettings};
 use telegen_pipeline::Pipeline;
 use telegen_processes::{Discovery, HostIdentity, Process, Table};
 use telegen_selfmon::{FeatureState, Gauge, SelfMon};
@@ -23,10 +26,13 @@ use crate::settings::Settings;
 const TURN: Duration = Duration::from_millis(20);
 /// ... and this often while they bring much: what waits for its tree is then still in the processor's cache.
 const SHORT_TURN: Duration = Duration::from_millis(4);
-/// ... and this often while they bring nothing: then a wakeup is all that a turn costs.
+/// ... and this often while they bring nothing: then a wakeup is all that a turn costs. The first record ends it.
 const LONG_TURN: Duration = Duration::from_millis(500);
-/// Turns without a record before they become long.
+/// ... and this often once nothing at all has come for half a minute: all that waited for something has lapsed.
+const REST: Duration = Duration::from_secs(4);
+/// Turns without a record before they become long, and long ones without a call before they become rests.
 const SILENT: u32 = 10;
+const RESTED: u32 = 60;
 /// Records of a turn from which the next one is short.
 const MUCH: usize = 512;
 /// Over the capture budget this many times as many requests still pass as 16 bytes.
@@ -44,12 +50,37 @@ pub(crate) type Tell = Box<dyn Fn(&mut dyn Iterator<Item = &Process>) + Send>;
 
 /// What binds the thread to the rest of the program.
 pub(crate) struct Ties {
-    /// Set when it shall end.
-    pub(crate) stop: Arc<AtomicBool>,
+    /// When it shall end.
+    pub(crate) stop: Arc<Stop>,
     /// Hears of processes every few seconds.
     pub(crate) tell: Tell,
     /// Processes that sent spans of their own to the receiver.
     pub(crate) exporters: Arc<Exporters>,
+}
+
+/// Tells the thread to end, and wakes it for that.
+pub(crate) struct Stop {
+    set: AtomicBool,
+    bell: OwnedFd,
+}
+
+impl Stop {
+    /// Fails when no descriptor is left.
+    pub(crate) fn new() -> anyhow::Result<Stop> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Stop { set: AtomicBool::new(false), bell: eventfd(0, flags).context("eventfd")? })
+    }
+
+    pub(crate) fn set(&self) {
+        self.set.store(true, Ordering::Release);
+        if let Err(error) = rustix::io::write(&self.bell, &1u64.to_ne_bytes()) {
+            tracing::debug!(%error, "the tap ends with its turn");
+        }
+    }
+
+    fn is_set(&self) -> bool {
+        self.set.load(Ordering::Acquire)
+    }
 }
 
 /// Whether requests can be watched here, without trying.
@@ -209,16 +240,21 @@ struct Pace {
     turn: Duration,
     /// Turns without a record, one after the other.
     silent: u32,
+    /// Long ones of them, since anything ended a wait.
+    rested: u32,
 }
 
 impl Pace {
     fn new() -> Pace {
-        Pace { turn: TURN, silent: 0 }
+        Pace { turn: TURN, silent: 0, rested: 0 }
     }
 
-    /// A turn brought so many records.
-    fn brought(&mut self, read: usize) {
-        self.silent = if read == 0 { self.silent.saturating_add(1) } else { 0 };
+    fn brought(&mut self, Brought { read, woken, called }: Brought) {
+        // What woke the reader may be too young to be read in this turn.
+        let silent = read == 0 && !woken;
+        self.silent = if silent { self.silent.saturating_add(1) } else { 0 };
+        let rests = silent && !called && self.turn >= LONG_TURN;
+        self.rested = if rests { self.rested.saturating_add(1) } else { 0 };
         // A turn of a fifth of the length brings a fifth of the records.
         let much = if self.turn <= SHORT_TURN { MUCH / 5 } else { MUCH };
         self.turn = if read >= telegen_bpf::MOST {
@@ -226,6 +262,8 @@ impl Pace {
             Duration::ZERO
         } else if read >= much {
             SHORT_TURN
+        } else if self.rested >= RESTED {
+            REST
         } else if self.silent >= SILENT {
             LONG_TURN
         } else {
@@ -238,7 +276,10 @@ fn turn(_tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (tie
     let mut told: Option<(Instant, u64)> = None;
     let mut filled = Instant::now();
     let mut pace = Pace::new();
-    while !ties.stop.load(Ordering::Acquire) {
+    if let Err(error) = pump.listen(&ties.stop.bell) {
+        tracing::debug!(%error, "the tap ends with its turn");
+    }
+    while !ties.stop.is_set() {
         let changes = engine.borrow().process_changes();
         let every = |told: u64| if told == changes { TELL_SAME } else { TELL };
         if told.is_none_or(|(at, told)| at.elapsed() >= every(told)) {
@@ -250,7 +291,7 @@ fn turn(_tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (tie
             filled = Instant::now();
         }
         match pump.turn(pace.turn) {
-            Ok(read) => pace.brought(read),
+            Ok(brought) => pace.brought(brought),
             Err(error) => {
                 tracing::error!(%error, "reading the rings");
                 std::thread::sleep(TURN);
@@ -303,13 +344,17 @@ fn kernel_counters(tap: &Tap, mon: &SelfMon) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    fn turns(rates: &[usize]) -> Vec<Duration> {
+    fn paced(brought: impl IntoIterator<Item = Brought>) -> Vec<Duration> {
         let mut pace = Pace::new();
-        let turn = |read: &usize| {
-            pace.brought(*read);
+        let turn = |brought| {
+            pace.brought(brought);
             pace.turn
         };
-        rates.iter().map(turn).collect()
+        brought.into_iter().map(turn).collect()
+    }
+
+    fn turns(rates: &[usize]) -> Vec<Duration> {
+        paced(rates.iter().map(|read| Brought { read: *read, ..Brought::default() }))
     }
 
     #[test]
@@ -328,5 +373,20 @@ mod tests {
         let mut expect = vec![TURN; silent - 1];
         expect.extend([LONG_TURN, LONG_TURN, LONG_TURN, TURN, TURN, SHORT_TURN]);
         assert_eq!(turns(&rates), expect);
+    }
+
+    #[test]
+    fn after_long_silence_turns_are_rests_until_anything_calls() {
+        let (nothing, silent) = (Brought::default(), (SILENT + RESTED) as usize);
+        let called = Brought { called: true, ..nothing };
+        let woken = Brought { woken: true, ..nothing };
+        let of = |last: Brought| {
+            let mut all = vec![nothing; silent];
+            all.extend([nothing, last, nothing]);
+            paced(all).split_off(silent - 2)
+        };
+        assert_eq!(of(nothing), [LONG_TURN, REST, REST, REST, REST]);
+        assert_eq!(of(called), [LONG_TURN, REST, REST, LONG_TURN, LONG_TURN]);
+        assert_eq!(of(woken), [LONG_TURN, REST, REST, TURN, TURN]);
     }
 }
