@@ -10,7 +10,7 @@ use std::time::Duration;
 use telegen_bpf::{Tap, TapSettings};
 
 /// A client in a process of its own, as the tap leaves out the one that loads it: one request after the other, each
-/// answered after a tenth of a second, without starting another process.
+/// answered after half a second, without starting another process.
 const CLIENT: &str = r#"
 exec 3<>"/dev/tcp/127.0.0.1/$0"
 while printf 'GET / HTTP/1.1\r\nHost: test\r\n\r\n' >&3; do
@@ -22,7 +22,7 @@ fn answer(listener: &TcpListener) {
     let (mut server, _) = listener.accept().unwrap();
     let mut bytes = [0; 256];
     while server.read(&mut bytes).is_ok_and(|n| n > 0) {
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(500));
         // The client may have been ended.
         let _gone = server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     }
@@ -35,7 +35,8 @@ fn the_first_record_ends_a_long_wait() {
         return;
     }
     let settings = TapSettings {
-        ring_bytes: 1 << 20,
+        // Bash reads byte by byte, a record each: within a minute they fill no quarter of this.
+        ring_bytes: 8 << 20,
         first_request: 512,
         first_response: 256,
         budget: 0,
