@@ -206,7 +206,7 @@ fn nginx_logs_what_the_spans_say_and_how_long_it_took() {
         location /s/500 { return 500 'oops!'; } location /file { sendfile on; } }";
     let server = nginx(body);
     std::fs::write(server.dir.path().join("www/file"), vec![b'f'; 70_000]).unwrap();
-    let config = "agent: { discovery: { include: [ { exe: \"*nginx*\" }, { exe: \"*/deps/e2e-*\" } ] } }\n";
+    let config = "agent: { traces: { capture_budget: 0 }, discovery: { include: [ { exe: \"*nginx*\" }, { exe: \"*/deps/e2e-*\" } ] } }\n";
     let Some(agent) = Agent::start("nginx", config) else { return };
     let wall =
         || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
