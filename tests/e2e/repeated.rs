@@ -63,6 +63,13 @@ fn paired(told: &Told, path: &str, n: usize, within: bool) {
     }
 }
 
+/// Records that the kernel half made until now.
+fn records(agent: &Agent) -> f64 {
+    let metrics = agent.get("/metrics");
+    let records = metrics.lines().find(|l| l.starts_with("telegen_tap_events") && l.contains("\"records\""));
+    records.and_then(|l| l.rsplit(' ').next()?.parse().ok()).unwrap()
+}
+
 #[test]
 fn answers_of_every_kind_are_told_one_by_one() {
     let Some(agent) = Agent::start("repeated requests", SELF) else { return };
@@ -108,7 +115,7 @@ fn answers_of_every_kind_are_told_one_by_one() {
         })
         .collect();
     clients.into_iter().for_each(|c| c.join().unwrap());
-    let metrics = agent.get("/metrics");
+    let records = records(&agent);
     let told = agent.stop();
     let expected = [
         ("S", "200 2 -", 5),
@@ -130,10 +137,50 @@ fn answers_of_every_kind_are_told_one_by_one() {
     let slow = |server| side(&told, server, "/again").iter().filter(|s| s.ms() >= 80.0).count();
     assert_eq!((slow(true), slow(false)), (connections * rounds / 10, connections * rounds / 10));
     // Most exchanges are one record on the server's side, and two on the client's.
-    let records = metrics.lines().find(|l| l.starts_with("telegen_tap_events") && l.contains("\"records\""));
-    let records: f64 = records.and_then(|l| l.rsplit(' ').next()?.parse().ok()).unwrap();
     let exchanges = (connections * rounds) as f64;
     assert!(records < 3.8 * exchanges, "{records} records of {exchanges} exchanges");
+}
+
+/// One thread that answers many while one request that it read long ago waits.
+#[test]
+fn a_request_that_waits_leaves_the_others_their_short_way() {
+    let Some(agent) = Agent::start("one waits", SELF) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (first, exchanges) = (5, 400);
+    let server = thread::spawn(move || {
+        let (mut waits, _) = listener.accept().unwrap();
+        for _ in 0..first {
+            until(&mut waits, END);
+            waits.write_all(OK).unwrap();
+        }
+        until(&mut waits, END);
+        let (mut other, _) = listener.accept().unwrap();
+        for _ in 0..exchanges {
+            until(&mut other, END);
+            other.write_all(OK).unwrap();
+        }
+        waits.write_all(OK).unwrap();
+    });
+    let mut waits = connect(port);
+    for _ in 0..first {
+        waits.write_all(ASK).unwrap();
+        answer(&mut waits);
+    }
+    waits.write_all(ASK).unwrap();
+    let mut other = connect(port);
+    let before = records(&agent);
+    for _ in 0..exchanges {
+        other.write_all(ASK).unwrap();
+        answer(&mut other);
+    }
+    let made = records(&agent) - before;
+    answer(&mut waits);
+    server.join().unwrap();
+    let told = agent.stop();
+    paired(&told, "/again", first + 1 + exchanges, true);
+    // One record on the server's side and two on the client's; two and two where the place is taken.
+    assert!(made < 3.5 * exchanges as f64, "{made} records of {exchanges} exchanges");
 }
 
 #[test]
