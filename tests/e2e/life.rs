@@ -1,10 +1,11 @@
 //! Start, stop, and what happens without rights.
 
 use std::fs;
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Agent, TELEGEN, free_port, get, wait};
+use crate::harness::{Agent, TELEGEN, free_port, get, same, wait};
 
 #[test]
 fn without_rights_the_program_starts_and_says_what_is_off() {
@@ -166,4 +167,48 @@ fn a_restart_in_the_middle_of_a_request_makes_no_wrong_link() {
     let parents = ["/call/1", "/whole/2", "/call/2"].map(|p| (parent(p, true), parent(p, false)));
     let text = |(a, b): (&str, &str)| (a.to_owned(), b.to_owned());
     assert_eq!(parents, [("/call/1", "-"), ("/whole/2", "-"), ("/call/2", "/whole/2")].map(text));
+}
+
+/// What is looked at once and what is told of by events meet while the agent starts: nothing may fall between the two.
+#[test]
+fn servers_that_begin_to_listen_while_the_agent_starts_are_known_by_their_port() {
+    let ports: Vec<u16> = (0..10).map(|_| free_port()).collect();
+    let rules: Vec<String> = ports.iter().map(|port| format!("{{ port: \"{port}\" }}")).collect();
+    let config = format!("agent: {{ discovery: {{ include: [ {} ] }} }}\n", rules.join(", "));
+    let dir = tempfile::tempdir().unwrap();
+    let (of, path) = (ports.clone(), dir.path().to_owned());
+    let started = std::thread::spawn(move || {
+        let start = |port: &u16| {
+            // How long the agent takes to start is not known: they come all along.
+            std::thread::sleep(Duration::from_millis(80));
+            let port = port.to_string();
+            let mut server = Command::new("python3");
+            server.args(["-m", "http.server", "--bind", "127.0.0.1", "-d"]).arg(&path).arg(port);
+            server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        };
+        of.iter().map(start).collect::<Vec<_>>()
+    });
+    let agent = Agent::start("servers that start with it", &config);
+    let mut servers = started.join().unwrap();
+    let Some(agent) = agent else {
+        servers.iter_mut().for_each(|s| s.kill().unwrap());
+        return;
+    };
+    for port in &ports {
+        let end = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(("127.0.0.1", *port)).is_err() {
+            assert!(Instant::now() < end, "no server on {port}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(get(*port, "/").0, 200);
+    }
+    let told = agent.stop();
+    servers.iter_mut().for_each(|s| drop(s.kill().and_then(|()| s.wait())));
+    let of_port = |s: &crate::harness::Span| s.attr("server.port").to_owned();
+    let mut instances: Vec<_> =
+        told.spans.iter().map(|s| s.resource["service.instance.id"].clone()).collect();
+    same("spans", told.spans.iter().map(of_port), ports.iter().map(u16::to_string));
+    instances.sort();
+    instances.dedup();
+    assert_eq!(instances.len(), ports.len());
 }

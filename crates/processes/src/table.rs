@@ -120,6 +120,8 @@ pub struct Table {
     instances: HashMap<String, Arc<Resource>>,
     refused: u64,
     changes: u64,
+    /// When it was scanned, ns on the monotonic clock.
+    scanned: u64,
 }
 
 impl Table {
@@ -136,11 +138,14 @@ impl Table {
             instances: HashMap::new(),
             refused: 0,
             changes: 0,
+            scanned: 0,
         }
     }
 
-    /// Enters every process that runs now. `listeners` are (pid, port) pairs.
-    pub fn scan(&mut self, listeners: &[(u32, u16)]) {
+    /// Enters every process that runs now. `listeners` are (pid, port) pairs, looked for after `now`: what happened to a
+    /// process before it, and is told of only later, is in what is found.
+    pub fn scan(&mut self, listeners: &[(u32, u16)], now: u64) {
+        self.scanned = now;
         for pid in telegen_sys::pids() {
             if let Some(info) = process(pid)
                 && !info.kernel
@@ -153,6 +158,9 @@ impl Table {
 
     /// A process began to run a program. Gives the process as it is now known.
     pub fn exec(&mut self, key: ProcessKey, exec: &Exec, now: u64) -> Option<&Process> {
+        if self.has_seen(key, exec.execution, now) {
+            return self.live.get(&key.pid);
+        }
         let before = self.live.get(&key.pid).map(|p| p.exe.clone());
         self.retire(key.pid, now);
         let mut info = process(key.pid).filter(|p| p.start == key.start).unwrap_or_default();
@@ -174,8 +182,17 @@ impl Table {
         self.enter(info, Vec::new(), exec.execution)
     }
 
+    /// Whether the scan found what happened at `now`; which execution it found is known only by this.
+    fn has_seen(&mut self, key: ProcessKey, execution: Execution, now: u64) -> bool {
+        let found = self.live.get_mut(&key.pid).filter(|p| p.key == key && now < self.scanned);
+        found.map(|p| p.execution = execution).is_some()
+    }
+
     /// A process was forked: until it executes something it is what its parent is.
     pub fn fork(&mut self, key: ProcessKey, parent: u32, execution: Execution, now: u64) -> Option<&Process> {
+        if self.has_seen(key, execution, now) {
+            return self.live.get(&key.pid);
+        }
         self.retire(key.pid, now);
         let Some(parent) = self.live.get(&parent) else {
             let info = process(key.pid).filter(|p| p.start == key.start && !p.kernel)?;
@@ -498,6 +515,19 @@ mod tests {
 
     // A pid that no process can have (the limit is 4194304).
     const GONE: u32 = 5_000_000;
+
+    #[test]
+    fn what_is_told_after_the_scan_and_was_before_it_takes_nothing_back() {
+        let mut t = table(Discovery::default());
+        let pid = std::process::id();
+        t.scan(&[(pid, 8080)], 100);
+        let (key, exe) = t.get(pid).map(|p| (p.key, p.exe.clone())).unwrap();
+        let told = |id| Exec { execution: Execution { start: 7, id }, ..exec("/bin/sh", &["sh"]) };
+        let ports = |p: Option<&Process>| p.map(|p| (p.ports.clone(), p.execution.id, p.exe == exe));
+        assert_eq!(ports(t.fork(key, 1, Execution { start: 7, id: 1 }, 98)), Some((vec![8080], 1, true)));
+        assert_eq!(ports(t.exec(key, &told(2), 99)), Some((vec![8080], 2, true)));
+        assert_eq!(ports(t.exec(key, &told(3), 100)), Some((vec![], 3, true)));
+    }
 
     #[test]
     fn a_process_that_is_gone_is_named_by_its_exec_event() {

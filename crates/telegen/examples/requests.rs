@@ -167,7 +167,7 @@ fn main() {
     let pids: Vec<u32> = children.iter().map(std::process::Child::id).collect();
     std::thread::sleep(Duration::from_millis(50));
     let mut table = Table::new(HostIdentity::new(&Host::read(), "0", &[]), Discovery::default());
-    table.scan(&[(pids[0], 8080)]);
+    table.scan(&[(pids[0], 8080)], 0);
     let scope = Scope { name: "telegen/trace".into(), version: "0".into() };
     let red = Red::new(RedSettings { exponential: false, max_series: 2000 }, scope.clone(), unix_ns());
     let unread = Unread::new(scope.clone());

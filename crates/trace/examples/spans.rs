@@ -28,8 +28,9 @@ fn main() {
     };
     let tap = Tap::load(settings).unwrap();
     let mut table = Table::new(HostIdentity::new(&Host::read(), "0", &[]), Discovery::default());
+    let found = monotonic_ns();
     let listeners: Vec<(u32, u16)> = tap.listeners().unwrap().iter().map(|l| (l.tgid, l.port)).collect();
-    table.scan(&listeners);
+    table.scan(&listeners, found);
     let scope = Scope { name: "telegen/trace".into(), version: "0".into() };
     let red = Red::new(RedSettings { exponential: false, max_series: 2000 }, scope.clone(), unix_ns());
     let unread = Unread::new(scope.clone());

@@ -195,8 +195,9 @@ impl Watch {
             self.settings.resource.attributes.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         let identity = HostIdentity::new(&self.host, super::VERSION, &extra);
         let mut table = Table::new(identity, Discovery::from(&self.settings.agent.discovery));
+        let now = monotonic_ns();
         let listeners: Vec<(u32, u16)> = tap.listeners()?.iter().map(|l| (l.tgid, l.port)).collect();
-        table.scan(&listeners);
+        table.scan(&listeners, now);
         let sample = &traces.sample;
         let config = EngineConfig {
             sampling: Sampling {
