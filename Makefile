@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 TELEGEN := $(TARGET_DIR)/release/telegen
-BENCHES := $(sort $(patsubst bench/%.sh,%,$(wildcard bench/[a-z]*.sh)))
+BENCHES := $(sort $(patsubst bench/%.sh,%,$(filter-out bench/lib.sh,$(wildcard bench/[a-z]*.sh))))
 
 .PHONY: help setup setup-test setup-demo build run demo test test-long check bench fmt
 

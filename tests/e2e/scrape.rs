@@ -2,6 +2,7 @@
 //! it gives back exemplars that are spans.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -29,6 +30,18 @@ fn encoded(query: &str) -> String {
 fn value(port: u16, query: &str) -> Option<String> {
     let data = ask(port, &format!("/api/v1/query?query={}", encoded(query)));
     Some(data["result"][0]["value"][1].as_str()?.to_owned())
+}
+
+/// Its checker has nothing to say about an exposition, Telegen's own metrics with it.
+fn promtool_finds_nothing(exposition: &str) {
+    let mut check = Command::new("promtool");
+    let piped =
+        check.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(exposition.as_bytes()).unwrap();
+    let out = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+    assert!(out.status.success() && said.is_empty(), "{said}");
 }
 
 #[test]
@@ -126,6 +139,7 @@ fn prometheus_scrapes_counts_and_sums_that_are_those_of_the_spans() {
         std::thread::sleep(Duration::from_millis(200));
     }
     drop(prometheus);
+    promtool_finds_nothing(&agent.get("/metrics"));
     let told = agent.stop();
     let spans: Vec<_> = told.spans.iter().filter(|s| s.is_server() && s.service() == "nginx").collect();
     assert_eq!(spans.len(), 37);

@@ -234,7 +234,7 @@ pub(crate) fn gauge_metric(
     window: Window,
     values: Vec<(Attrs, i64)>,
 ) -> Metric {
-    metric(name, unit, help, MetricData::Gauge(points(values, 0, window.now)))
+    metric(name, unit, help, MetricData::Gauge(points(values, unit, 0, window.now)))
 }
 
 pub(crate) fn counter_metric(
@@ -244,7 +244,7 @@ pub(crate) fn counter_metric(
     window: Window,
     values: Vec<(Attrs, i64)>,
 ) -> Metric {
-    let points = points(values, window.start, window.now);
+    let points = points(values, unit, window.start, window.now);
     metric(
         name,
         unit,
@@ -253,20 +253,22 @@ pub(crate) fn counter_metric(
     )
 }
 
+/// Times are counted in whole milliseconds, and told in seconds as every time is.
+const COUNTED: &str = "ms";
+const TOLD: &str = "s";
+
 pub(crate) fn metric(name: &'static str, unit: &'static str, help: &'static str, data: MetricData) -> Metric {
+    let unit = if unit == COUNTED { TOLD } else { unit };
     Metric { name: Str::const_new(name), description: Str::const_new(help), unit: Str::const_new(unit), data }
 }
 
-fn points(values: Vec<(Attrs, i64)>, start: u64, time: u64) -> Vec<NumberPoint> {
+fn points(values: Vec<(Attrs, i64)>, unit: &str, start: u64, time: u64) -> Vec<NumberPoint> {
+    let told = |v: i64| {
+        if unit == COUNTED { NumberValue::Double(v as f64 / 1e3) } else { NumberValue::Int(v) }
+    };
     values
         .into_iter()
-        .map(|(attrs, v)| NumberPoint {
-            attrs,
-            start,
-            time,
-            value: NumberValue::Int(v),
-            exemplars: Vec::new(),
-        })
+        .map(|(attrs, v)| NumberPoint { attrs, start, time, value: told(v), exemplars: Vec::new() })
         .collect()
 }
 
@@ -299,6 +301,15 @@ mod tests {
         g.add(-9);
         r.observe("o", "", "", &[], true, Box::new(|| 42));
         assert_eq!((values(&r, "c"), values(&r, "g"), values(&r, "o")), (vec![3, 1], vec![-2], vec![42]));
+    }
+
+    #[test]
+    fn milliseconds_are_told_in_seconds() {
+        let r = Registry::default();
+        r.counter("c", "ms", "", &[]).add(1250);
+        let metric = &r.metrics(WINDOW)[0];
+        let MetricData::Sum { points, .. } = &metric.data else { unreachable!() };
+        assert_eq!((metric.unit.as_str(), &points[0].value), ("s", &NumberValue::Double(1.25)));
     }
 
     #[test]
