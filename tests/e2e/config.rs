@@ -51,7 +51,8 @@ fn what_the_start_would_refuse_the_check_refuses_with_its_place() {
     let there = dir.path().display();
     let text = format!(
         "server: {{ listen: \"\" }}\nreceive: {{ otlp: {{ grpc: 127.0.0.1:0, auth: {{ token_file: {there}/token }} }} }}\nexport:\n  \
-         otlp: {{ endpoint: 'https://h:1', tls: {{ ca: {there}/none }} }}\n  file: {{ path: {there} }}\n"
+         otlp: {{ endpoint: 'https://h:1', tls: {{ ca: {there}/none }} }}\n  file: {{ path: {there} }}\n\
+         collector: {{ snmp: {{ credentials: {{ c: {{ version: 2c, community: x }} }}, targets: [ {{ address: 127.0.0.1, credentials: [c], profile: none }} ] }} }}\n"
     );
     std::fs::write(&file, &text).unwrap();
     let name = file.to_str().unwrap();
@@ -64,11 +65,13 @@ fn what_the_start_would_refuse_the_check_refuses_with_its_place() {
         format!("{there}/none"),
         format!("{name}:5:"),
         "export.file".to_owned(),
+        format!("{name}:6:"),
+        "collector.snmp.targets.0.profile: \"none\"".to_owned(),
     ] {
         assert!(said.contains(&what), "{what} in {said}");
     }
     // And so does the start.
     let (code, _, said) = telegen(&["collector", "--config", name]);
-    assert_eq!(code, Some(1), "{said}");
+    assert!(code == Some(2) && said.contains(&format!("{name}:5:")), "{code:?} {said}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the check makes nothing");
 }

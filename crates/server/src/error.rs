@@ -21,7 +21,7 @@ pub enum ServerError {
         reason: &'static str,
     },
     /// The token cannot be used.
-    #[error("server.auth.token_file: {path}: {reason}")]
+    #[error("{path}: {reason}")]
     Token {
         /// The file.
         path: PathBuf,
@@ -29,7 +29,7 @@ pub enum ServerError {
         reason: String,
     },
     /// Certificate or key cannot be used.
-    #[error("server.tls: {path}: {reason}")]
+    #[error("{path}: {reason}")]
     Tls {
         /// The file.
         path: PathBuf,

@@ -20,7 +20,7 @@ use crate::settings::{Load, Mode, Settings, Unbuilt, unbuilt};
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Runs until SIGTERM or SIGINT.
-pub(crate) fn run(load: Load) -> anyhow::Result<()> {
+pub(crate) fn run(load: &Load) -> anyhow::Result<()> {
     let settings = &load.loaded.settings;
     logs::init_logs(settings.log.level, settings.log.format).context("log")?;
     for line in &load.ignored {
@@ -31,7 +31,7 @@ pub(crate) fn run(load: Load) -> anyhow::Result<()> {
         commit: env!("TELEGEN_COMMIT").into(),
         target: env!("TELEGEN_TARGET").into(),
     });
-    for section in unbuilt(&load) {
+    for section in unbuilt(load) {
         mon.features.off(section.feature, Unbuilt::REASON, section.remedy());
         if section.wanted {
             tracing::warn!(feature = section.feature, "is off: {}", Unbuilt::REASON);
@@ -52,7 +52,7 @@ pub(crate) fn run(load: Load) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    let outcome = runtime.block_on(serve(&load, mon));
+    let outcome = runtime.block_on(serve(load, mon));
     // A write to a file system that hangs does not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(500));
     outcome

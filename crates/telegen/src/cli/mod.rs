@@ -167,11 +167,18 @@ fn start(args: SettingsArgs, mode: Option<Mode>) -> u8 {
         complain(&format!("telegen {what}"));
         return USAGE;
     }
-    match crate::agent::run(load) {
+    match crate::agent::run(&load) {
         Ok(()) => DONE,
         Err(e) => {
             tracing::error!(target: telegen_selfmon::logs::NOTICE, "{e:#}");
-            FAILED
+            // Where it is the settings' fault, their line is told.
+            load.loaded.judge(crate::delivery::trial).map_or_else(
+                |errors| {
+                    complain(&errors.to_string());
+                    USAGE
+                },
+                |()| FAILED,
+            )
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::routing::get;
 use axum::{Json, Router};
+use telegen_config::Report;
 use telegen_export::settings::SignalName;
 use telegen_model::{Scope, Str};
 use telegen_pipeline::Pipeline;
@@ -81,6 +82,21 @@ impl Watched {
 fn boundary(interval: Duration) -> u64 {
     let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1);
     (telegen_sys::unix_ns() / interval + 1).saturating_mul(interval)
+}
+
+/// Reports what a start would refuse of profiles and of the devices that name them.
+pub(crate) fn trial(settings: &Settings, report: &mut Report) {
+    let snmp = &settings.collector.snmp;
+    let library = match Library::load(&snmp.profiles, snmp.names) {
+        Ok(library) => library,
+        Err(error) => return report.wrong("collector.snmp.profiles", error.to_string()),
+    };
+    for (i, target) in snmp.targets.iter().enumerate() {
+        if target.profile != "auto" && library.get(&target.profile).is_none() {
+            let key = format!("collector.snmp.targets.{i}.profile");
+            report.wrong(&key, format!("no profile {}", target.profile));
+        }
+    }
 }
 
 impl Collector {

@@ -16,6 +16,8 @@ pub(crate) fn trial(settings: &Settings, report: &mut Report) {
     each(&export.remote_write, "export.remote_write", report, |r| RemoteWriteSink::new(&r.config()).err());
     each(&export.kafka, "export.kafka", report, |kafka| KafkaSink::new(&kafka.config()).err());
     each(&export.file, "export.file", report, |file| not_a_file(&file.path));
+    #[cfg(feature = "collector")]
+    crate::collector::trial(settings, report);
     let receiver = settings.receive.otlp.as_ref();
     let guards = [
         ("receive.otlp", receiver.and_then(|o| o.tls.as_ref()), receiver.and_then(|o| o.auth.as_ref())),
