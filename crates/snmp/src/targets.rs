@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
 use serde::Deserialize;
+use telegen_config::{Check, Entry, Kind, Layers, Node, Report, System, parse};
 
 use crate::poll::{Credential, Target, Targets, credentials, is_ours};
 use crate::scan::{Found, Network};
@@ -182,9 +183,35 @@ fn read_file(path: &Path) -> Result<Vec<settings::Target>, String> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
-    match serde_saphyr::from_str::<FileForm>(&text).map_err(|e| e.to_string())? {
-        FileForm::List(list) | FileForm::Object { targets: list } => Ok(list),
+    match serde_saphyr::from_str::<FileForm>(&text) {
+        Ok(FileForm::List(list) | FileForm::Object { targets: list }) => Ok(list),
+        Err(error) => Err(with_place(path, &text).unwrap_or_else(|| error.to_string())),
     }
+}
+
+/// What is wrong with a file that could not be read, as it is told of the settings' own: line, key, nearest key.
+fn with_place(path: &Path, text: &str) -> Option<String> {
+    #[derive(Deserialize, schemars::JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Listed {
+        #[serde(rename = "targets")]
+        _targets: Vec<settings::Target>,
+    }
+    impl Check for Listed {
+        fn check(&self, _report: &mut Report) {}
+    }
+    let (origin, mut problems) = (path.display().to_string(), Vec::new());
+    let mut tree = parse(&origin, text, &mut problems);
+    if !problems.is_empty() {
+        return Some(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    }
+    if let Some(list) = tree.take_if(|tree| matches!(tree.kind, Kind::List(_))) {
+        let place = list.place.clone();
+        let targets = Entry { key: "targets".into(), place: place.clone(), value: list };
+        tree = Some(Node { place, kind: Kind::Map(vec![targets]) });
+    }
+    let read = Layers::new().tree(tree?).load::<Listed>(&System);
+    read.err().map(|errors| errors.to_string())
 }
 
 /// The files of a pattern whose last part may have `*`.
@@ -239,6 +266,21 @@ mod tests {
         assert_eq!(names(source.read_if_changed().unwrap()), ["one", "127.0.0.2", "three"]);
         fs::remove_file(dir.path().join("a.yaml")).unwrap();
         assert_eq!(names(source.read_if_changed().unwrap()), ["three"]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_told_with_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.yaml");
+        let said = |text: &str| {
+            fs::write(&path, text).unwrap();
+            read_file(&path).unwrap_err().replace(&path.display().to_string(), "FILE")
+        };
+        let entry = "{ address: 127.0.0.1, nam: x }";
+        let key = "unknown key (nearest: name)";
+        assert_eq!(said(&format!("- {entry}\n")), format!("FILE:1:25 targets.0.nam: {key}"));
+        assert_eq!(said(&format!("targets:\n- {entry}\n")), format!("FILE:2:25 targets.0.nam: {key}"));
+        assert!(said("- { address: a, address: b }\n").starts_with("FILE:1:17 0.address: "));
     }
 
     #[test]
