@@ -364,6 +364,19 @@ static __always_inline void fill_response(struct record_data *r, struct conn *c,
 }
 
 /* A frame of its own, as all that builds a record on the stack: stacks are 512 bytes deep over all calls. */
+__noinline int tell_cut_response(struct conn *c, u32 dir)
+{
+	if (!c || !c->dir[dir & 1].held_ts)
+		return 0;
+	struct record_data r;
+
+	fill_response(&r, c, dir);
+	if (!emit(&r, sizeof(r), r.record))
+		c->lost++;
+	return 0;
+}
+
+/* As above. */
 __noinline int tell_end(struct conn *c, u32 what, u32 flags, int error)
 {
 	if (!c)

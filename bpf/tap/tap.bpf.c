@@ -54,15 +54,8 @@ int BPF_PROG(tap_state, struct sock *sk, int old, int new)
 	c->flags |= CONN_CLOSED;
 	bool peer_fin = old == TCP_CLOSE_WAIT || old == TCP_LAST_ACK || (c->flags & CONN_PEER_FIN);
 
-	for (u32 dir = 0; dir < 2; dir++) {
-		if (c->dir[dir].held_ts) {
-			struct record_data r;
-
-			fill_response(&r, c, dir);
-			if (!emit(&r, sizeof(r), r.record))
-				c->lost++;
-		}
-	}
+	for (u32 dir = 0; dir < 2; dir++)
+		tell_cut_response(c, dir);
 	if (c->protocol == PROTO_HTTP1)
 		tell_end(c, END_CLOSE, peer_fin ? CLOSE_PEER_FIN : 0, sk->sk_err);
 	else if (c->flags & CONN_ANNOUNCED)
