@@ -483,16 +483,17 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 	if (ret <= 0) {
 		if (c->protocol != PROTO_HTTP1)
 			return 0;
-		/* What was read of a response is told before its end, as nothing more of it will come. */
-		if (dir == DIR_RX && (ret != 0 || (sk->sk_shutdown & RCV_SHUTDOWN)))
-			tell_cut_response(c, dir);
 		if (ret == 0) {
 			/* A read of no bytes is an end only when the peer has ended its stream. */
 			if (dir == DIR_RX && (sk->sk_shutdown & RCV_SHUTDOWN) && !(c->flags & CONN_PEER_FIN)) {
 				c->flags |= CONN_PEER_FIN;
+				/* Nothing more will come of a response that was read in part. */
+				tell_cut_response(c, DIR_RX);
 				tell_end(c, END_EOF, 0, 0);
 			}
 		} else if (ret == -ECONNRESET || ret == -EPIPE || ret == -ETIMEDOUT) {
+			if (dir == DIR_RX)
+				tell_cut_response(c, DIR_RX);
 			tell_end(c, END_ERROR, 0, -ret);
 		}
 		return 0;

@@ -8,14 +8,8 @@ use telegen_bpf::{Record, Tap, TapSettings};
 
 fn main() {
     let seconds = std::env::args().nth(1).and_then(|s| s.parse().ok()).unwrap_or(5);
-    let tap = Tap::load(TapSettings {
-        ring_bytes: 8 << 20,
-        first_request: 512,
-        first_response: 256,
-        budget: 20000,
-        brief_budget: 200_000,
-    })
-    .unwrap();
+    let budgets = TapSettings { budget: 20_000, brief_budget: 200_000, ..TapSettings::default() };
+    let tap = Tap::load(budgets).unwrap();
     for l in tap.listeners().unwrap() {
         println!("listener pid={} fd={} port={}", l.tgid, l.fd, l.port);
     }

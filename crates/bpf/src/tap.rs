@@ -36,6 +36,19 @@ pub struct TapSettings {
     pub brief_budget: u64,
 }
 
+impl Default for TapSettings {
+    /// As the agent's settings are, without a budget.
+    fn default() -> TapSettings {
+        TapSettings {
+            ring_bytes: 8 << 20,
+            first_request: 512,
+            first_response: 256,
+            budget: 0,
+            brief_budget: 0,
+        }
+    }
+}
+
 /// The loaded and attached kernel half. Dropping it detaches everything.
 pub struct Tap {
     common: Common,

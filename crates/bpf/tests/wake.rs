@@ -34,15 +34,8 @@ fn the_first_record_ends_a_long_wait() {
         eprintln!("SKIPPED the_first_record_ends_a_long_wait: {}", need.reason);
         return;
     }
-    let settings = TapSettings {
-        // Bash reads byte by byte, a record each: within a minute they fill no quarter of this.
-        ring_bytes: 8 << 20,
-        first_request: 512,
-        first_response: 256,
-        budget: 0,
-        brief_budget: 0,
-    };
-    let tap = Tap::load(settings).unwrap();
+    // Bash reads byte by byte, a record each: within a minute they fill no quarter of these rings.
+    let tap = Tap::load(TapSettings::default()).unwrap();
     let pump = tap.pump(|_record| {}).unwrap();
     // The connections that were open, and what else is there.
     while pump.turn(Duration::from_millis(50)).unwrap().read > 0 {}

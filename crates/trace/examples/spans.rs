@@ -19,14 +19,7 @@ use telegen_trace::{Engine, EngineConfig, Graph, Outputs, Red, RedSettings, Samp
 fn main() {
     let seconds = std::env::args().nth(1).and_then(|s| s.parse().ok()).unwrap_or(5);
     let quiet = std::env::args().nth(2).is_some();
-    let settings = TapSettings {
-        ring_bytes: 8 << 20,
-        first_request: 512,
-        first_response: 256,
-        budget: 0,
-        brief_budget: 0,
-    };
-    let tap = Tap::load(settings).unwrap();
+    let tap = Tap::load(TapSettings::default()).unwrap();
     let mut table = Table::new(HostIdentity::new(&Host::read(), "0", &[]), Discovery::default());
     let found = monotonic_ns();
     let listeners: Vec<(u32, u16)> = tap.listeners().unwrap().iter().map(|l| (l.tgid, l.port)).collect();

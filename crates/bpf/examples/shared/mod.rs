@@ -8,14 +8,7 @@ use telegen_bpf::{Pump, Record, Tap, TapSettings};
 
 /// Loads it and says `attached`. Processes whose executable's path ends with `excluded` are not traced, unless it is empty.
 pub(crate) fn watch(excluded: String) -> (Tap, Pump) {
-    let settings = TapSettings {
-        ring_bytes: 8 << 20,
-        first_request: 512,
-        first_response: 256,
-        budget: 0,
-        brief_budget: 0,
-    };
-    let tap = Tap::load(settings).unwrap();
+    let tap = Tap::load(TapSettings::default()).unwrap();
     let procs = Rc::new(RefCell::new(tap.procs().unwrap()));
     let pump = tap
         .pump(move |r| {
