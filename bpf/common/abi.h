@@ -75,6 +75,7 @@ enum end_what {
 
 /* record_end.flags */
 #define CLOSE_PEER_FIN 1 /* the peer had ended its stream */
+#define END_PEER_GONE 2  /* unix: the peer was closed, which nothing else tells */
 
 struct record_conn {
 	u8 type;

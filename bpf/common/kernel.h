@@ -44,6 +44,7 @@ struct sock_common {
 	u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	unsigned long skc_flags;
 	possible_net_t skc_net;
 	struct in6_addr___k skc_v6_daddr;
 	struct in6_addr___k skc_v6_rcv_saddr;
@@ -61,12 +62,17 @@ struct socket {
 	struct sock *sk;
 };
 
+struct sk_buff_head {
+	u32 qlen;
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	u16 sk_type;
 	u16 sk_protocol;
 	u8 sk_shutdown;
 	int sk_err;
+	struct sk_buff_head sk_receive_queue;
 	struct socket *sk_socket;
 };
 
@@ -193,6 +199,8 @@ struct user_message {
 #define TCP_CLOSE_WAIT 8
 #define TCP_LAST_ACK 9
 #define TCP_LISTEN 10
+
+#define SOCK_DONE 1 /* enum sock_flags: tcp_fin */
 
 #define RCV_SHUTDOWN 1
 #define SEND_SHUTDOWN 2

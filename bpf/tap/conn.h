@@ -24,7 +24,7 @@ enum framing {
 #define CONN_BRIEF 0x10       /* over budget: BRIEF_MAX bytes a head */
 #define CONN_MUTE 0x20        /* over the second bound: nothing until the next request */
 #define CONN_PREEXISTING 0x40 /* was open before the tap */
-#define CONN_CLOSED 0x80      /* its end was told */
+#define CONN_CLOSED 0x80      /* its end was told; nothing more is */
 #define CONN_PEER_FIN 0x100   /* the peer ended its stream */
 #define CONN_SAMPLED_RX 0x200 /* its first bytes were passed for a name */
 #define CONN_SAMPLED_TX 0x400
@@ -108,7 +108,8 @@ struct conn {
 	u8 tries;
 	u8 last_dir;
 	u8 asked; /* a request was begun and nothing has come back */
-	u8 pad[3];
+	u8 error; /* errno that the connection was ended with, which its owner may not have met yet */
+	u8 pad[2];
 	struct dir_state dir[2];
 	struct held_request held;
 	u64 reported; /* time of the last traffic record */
@@ -217,6 +218,12 @@ static __always_inline struct conn *conn_make(struct sock *sk, struct task_struc
 	return c;
 }
 
+/* Whether the peer's FIN has come. */
+static __always_inline bool has_fin(struct sock *sk)
+{
+	return sk->__sk_common.skc_flags & (1ul << SOCK_DONE);
+}
+
 /* Absolute position of the `len` bytes just moved; a jump over bytes that no call told of is kept. */
 static __always_inline u64 conn_advance(struct conn *c, struct sock *sk, u32 dir, u32 len, u64 now, u32 *seq_out)
 {
@@ -231,7 +238,7 @@ static __always_inline u64 conn_advance(struct conn *c, struct sock *sk, u32 dir
 			u32 seq = dir == DIR_TX ? tp->write_seq : tp->copied_seq;
 
 			/* A read that reaches the peer's FIN counts it as a byte. */
-			if (dir == DIR_RX && (sk->sk_shutdown & RCV_SHUTDOWN) && seq == tp->rcv_nxt)
+			if (dir == DIR_RX && has_fin(sk) && seq == tp->rcv_nxt)
 				seq--;
 			seq -= len;
 
@@ -253,6 +260,24 @@ static __always_inline u64 conn_advance(struct conn *c, struct sock *sk, u32 dir
 		d->pos = pos + len;
 	d->ts = now;
 	return pos;
+}
+
+/* Whether bytes that have come were not read yet: then its owner has not met what came behind them. */
+static __always_inline bool has_unread(const struct conn *c, struct sock *sk)
+{
+	if (sk->__sk_common.skc_family == AF_UNIX)
+		return sk->sk_receive_queue.qlen != 0;
+	if (!(c->flags & CONN_TCP))
+		return false;
+	struct tcp_sock *tp = bpf_ksym_exists(bpf_rdonly_cast) ? seen_as(struct tcp_sock, sk) :
+								bpf_skc_to_tcp_sock(sk);
+
+	if (!tp)
+		return false;
+	u32 left = tp->rcv_nxt - tp->copied_seq;
+
+	/* The peer's FIN counts as a byte. */
+	return left > (has_fin(sk) ? 1 : 0);
 }
 
 static __always_inline u32 next_record(struct conn *c)
@@ -317,7 +342,8 @@ static __noinline int announce(struct conn *c, struct sock *sk)
 			struct sock *peer = u->peer;
 
 			if (peer) {
-				r.peer_cookie = (u64)BPF_CORE_READ(peer, __sk_common.skc_cookie.counter);
+				/* It may have none yet: so both ends know each other whichever is met first. */
+				r.peer_cookie = bpf_get_socket_cookie(peer);
 				if (!r.path_len)
 					read_unix_name(&r, (struct unix_sock *)peer);
 			}
@@ -330,6 +356,15 @@ static __noinline int announce(struct conn *c, struct sock *sk)
 	else
 		c->lost++;
 	return 0;
+}
+
+/* Whether the other end of a unix socket was closed, and not only its stream ended. */
+static __noinline int unix_peer_is_gone(struct sock *sk)
+{
+	struct unix_sock *u = sk ? bpf_skc_to_unix_sock(sk) : NULL;
+	struct sock *peer = u ? u->peer : NULL;
+
+	return peer && !BPF_CORE_READ(peer, sk_socket);
 }
 
 /* A response told by what its head said, instead of by its bytes. */

@@ -446,6 +446,39 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 	return 0;
 }
 
+/* A call moved nothing: the end of a stream, or one that its owner meets by it. */
+static __noinline int on_end(struct conn *c, struct sock *sk, u32 dir, int ret)
+{
+	if (!c || !sk)
+		return 0;
+	int error = -ret;
+	u32 flags = 0;
+
+	if (!ret) {
+		/* A read of no bytes is an end only when the peer has ended its stream. */
+		if (dir != DIR_RX || !(sk->sk_shutdown & RCV_SHUTDOWN) || c->flags & CONN_PEER_FIN)
+			return 0;
+		c->flags |= CONN_PEER_FIN;
+		/* An error that was met by other means, as a write or getsockopt; a reset behind the FIN is none. */
+		error = c->error == EPIPE ? 0 : c->error;
+	} else if (error != ECONNRESET && error != EPIPE && error != ETIMEDOUT && error != c->error) {
+		return 0;
+	}
+	/* The answer that the peer sent before it went away is still to be read. */
+	if (dir == DIR_TX && has_unread(c, sk)) {
+		if (!c->error)
+			c->error = (u8)error;
+		return 0;
+	}
+	/* Nothing more will come of a response that was read in part. */
+	if (dir == DIR_RX)
+		tell_cut_response(c, DIR_RX);
+	if (sk->__sk_common.skc_family == AF_UNIX && unix_peer_is_gone(sk))
+		flags |= END_PEER_GONE;
+	tell_end(c, error ? END_ERROR : END_EOF, flags, error);
+	return 0;
+}
+
 /* A call on `sk` moved `ret` bytes, or failed with it. */
 static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_flags)
 {
@@ -471,7 +504,7 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 			release_held(c);
 		conn_owner(c, task, generation);
 	}
-	if (c->flags & CONN_IGNORED)
+	if (c->flags & (CONN_IGNORED | CONN_CLOSED))
 		return 0;
 	if (c->held.ts && (dir == DIR_RX || ret <= 0))
 		release_held(c);
@@ -481,21 +514,8 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 		return 0;
 	}
 	if (ret <= 0) {
-		if (c->protocol != PROTO_HTTP1)
-			return 0;
-		if (ret == 0) {
-			/* A read of no bytes is an end only when the peer has ended its stream. */
-			if (dir == DIR_RX && (sk->sk_shutdown & RCV_SHUTDOWN) && !(c->flags & CONN_PEER_FIN)) {
-				c->flags |= CONN_PEER_FIN;
-				/* Nothing more will come of a response that was read in part. */
-				tell_cut_response(c, DIR_RX);
-				tell_end(c, END_EOF, 0, 0);
-			}
-		} else if (ret == -ECONNRESET || ret == -EPIPE || ret == -ETIMEDOUT) {
-			if (dir == DIR_RX)
-				tell_cut_response(c, DIR_RX);
-			tell_end(c, END_ERROR, 0, -ret);
-		}
+		if (c->protocol == PROTO_HTTP1)
+			on_end(c, sk, dir, ret);
 		return 0;
 	}
 

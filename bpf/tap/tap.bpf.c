@@ -18,6 +18,32 @@ int BPF_PROG(tap_recv, struct sock *sk, int ret, int flags)
 	return on_data(sk, DIR_RX, ret, flags);
 }
 
+/* Tells the end of a connection for its owner. */
+__noinline int conn_is_over(struct conn *c, u32 flags, int error)
+{
+	if (!c || c->flags & (CONN_IGNORED | CONN_CLOSED))
+		return 0;
+	c->flags |= CONN_CLOSED;
+	if (c->held.ts)
+		release_held(c);
+	for (u32 dir = 0; dir < 2; dir++)
+		tell_cut_response(c, dir);
+	if (c->protocol == PROTO_HTTP1)
+		tell_end(c, END_CLOSE, flags, error);
+	else if (c->flags & CONN_ANNOUNCED)
+		tell_traffic(c, bpf_ktime_get_ns(), 1);
+	return 0;
+}
+
+/* CLOSE_PEER_FIN where the owner would have met the peer's end of stream next, or did. */
+static __always_inline u32 fin_was_next(const struct conn *c, struct sock *sk, int state)
+{
+	bool fin = c->flags & CONN_TCP ? has_fin(sk) && !has_unread(c, sk) :
+					 state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK;
+
+	return fin || c->flags & CONN_PEER_FIN ? CLOSE_PEER_FIN : 0;
+}
+
 /* May run in softirq in the middle of tap_send: it uses no scratch. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(tap_state, struct sock *sk, int old, int new)
@@ -37,29 +63,56 @@ int BPF_PROG(tap_state, struct sock *sk, int old, int new)
 			count(COUNT_CONTROL_FULL);
 		return 0;
 	}
-	if (new != TCP_CLOSE && new != TCP_FIN_WAIT1 && new != TCP_LAST_ACK && new != TCP_CLOSE_WAIT)
+	if (new != TCP_CLOSE && new != TCP_FIN_WAIT1 && new != TCP_LAST_ACK && new != TCP_CLOSE_WAIT &&
+	    new != TCP_SYN_SENT)
 		return 0;
 	struct conn *c = bpf_sk_storage_get(&conns, sk, NULL, 0);
 
-	if (!c || (c->flags & (CONN_IGNORED | CONN_CLOSED)))
+	if (!c)
+		return 0;
+	if (new == TCP_SYN_SENT) {
+		/* A socket that was disconnected begins anew. */
+		conn_is_over(c, 0, sk->sk_err);
+		bpf_sk_storage_delete(&conns, sk);
+		return 0;
+	}
+	if (c->flags & (CONN_IGNORED | CONN_CLOSED))
 		return 0;
 	/* The client may have given up. */
 	if (c->held.ts)
 		release_held(c);
-	if (new == TCP_CLOSE_WAIT)
-		return 0;
-	/* shutdown(SHUT_WR) also leaves ESTABLISHED; only a full close ends the connection for its owner. */
-	if (new != TCP_CLOSE && (sk->sk_shutdown & (RCV_SHUTDOWN | SEND_SHUTDOWN)) != (RCV_SHUTDOWN | SEND_SHUTDOWN))
-		return 0;
-	c->flags |= CONN_CLOSED;
-	bool peer_fin = old == TCP_CLOSE_WAIT || old == TCP_LAST_ACK || (c->flags & CONN_PEER_FIN);
+	if (new == TCP_CLOSE) {
+		/*
+		 * The peer ended it, perhaps in the middle of a call, while what it sent before waits to be read: its
+		 * owner meets the end with a read or a write, or closes it, which tap_destroy sees.
+		 */
+		if (c->flags & CONN_TCP && sk->sk_socket) {
+			if (!c->error)
+				c->error = (u8)sk->sk_err;
+			return 0;
+		}
+	} else {
+		if (new == TCP_CLOSE_WAIT)
+			return 0;
+		/* shutdown(SHUT_WR) also leaves ESTABLISHED; only a full close ends the connection for its owner. */
+		if ((sk->sk_shutdown & (RCV_SHUTDOWN | SEND_SHUTDOWN)) != (RCV_SHUTDOWN | SEND_SHUTDOWN))
+			return 0;
+		/* So does shutdown(SHUT_WR) behind the peer's FIN: a close has thrown away what was not read. */
+		if (has_unread(c, sk))
+			return 0;
+	}
+	conn_is_over(c, fin_was_next(c, sk, old), sk->sk_err);
+	return 0;
+}
 
-	for (u32 dir = 0; dir < 2; dir++)
-		tell_cut_response(c, dir);
-	if (c->protocol == PROTO_HTTP1)
-		tell_end(c, END_CLOSE, peer_fin ? CLOSE_PEER_FIN : 0, sk->sk_err);
-	else if (c->flags & CONN_ANNOUNCED)
-		tell_traffic(c, bpf_ktime_get_ns(), 1);
+/* The owner closed a connection that was over. Of one that it ended itself tap_state has told. */
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(tap_destroy, struct sock *sk)
+{
+	struct conn *c = bpf_sk_storage_get(&conns, sk, NULL, 0);
+
+	if (c && !(c->flags & (CONN_IGNORED | CONN_CLOSED)))
+		conn_is_over(c, fin_was_next(c, sk, TCP_CLOSE), c->error);
 	return 0;
 }
 

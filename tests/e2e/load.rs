@@ -23,7 +23,7 @@ fn wrk(port: u16, seconds: u32) -> u64 {
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-fn sum(v: &Value) -> u64 {
+pub fn sum(v: &Value) -> u64 {
     match v {
         Value::Object(o) => o.values().map(sum).sum(),
         other => other.as_u64().unwrap_or(0),

@@ -16,6 +16,7 @@
 mod calls;
 mod config;
 mod edges;
+mod ends;
 mod harness;
 mod joins;
 mod kept;

@@ -67,6 +67,8 @@ pub mod end {
     pub const CLOSE: u8 = 3;
     /// Flag of a close: the peer had ended its stream.
     pub const PEER_FIN: u8 = 1;
+    /// Flag of a unix socket's end: the peer was closed.
+    pub const PEER_GONE: u8 = 2;
 }
 
 /// What a connection that is not read speaks, as far as the kernel tells.

@@ -680,15 +680,19 @@ impl Engine {
         self.done = done;
         if r.what == end::CLOSE {
             self.conns.remove(id);
-        } else if r.what == end::EOF {
-            self.close_unix_peer(id, r.ts);
+        } else if r.flags & end::PEER_GONE != 0 {
+            self.unix_peer_is_gone(id, r.ts);
         }
     }
 
-    /// A unix socket has no event for its own close: the peer's end of stream tells it.
-    fn close_unix_peer(&mut self, id: ConnId, ts: u64) {
-        let ends = self.conns.get_mut(id).and_then(|c| c.ends.as_ref()).filter(|e| e.transport == "unix");
-        let Some(peer) = ends.map(|e| e.peer_cookie).filter(|c| *c != 0) else { return };
+    /// A unix socket has no event for its own close: the peer meets it.
+    fn unix_peer_is_gone(&mut self, id: ConnId, ts: u64) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let peer = conn.ends.as_ref().map_or(0, |e| e.peer_cookie);
+        // Nothing more comes, except that its owner may still find out that nobody waits for its answer.
+        if conn.http.as_ref().is_none_or(|http| http.open_requests() == 0) {
+            self.conns.remove(id);
+        }
         if let Some(peer) = self.conns.find(peer) {
             self.drop_conn(peer, End::OwnClose, ts);
         }

@@ -1,0 +1,242 @@
+//! Who meets the end of a connection, and when: what came before it is still read.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::edges::{END, OK, SELF, both, line, until};
+use crate::harness::{Agent, same};
+use crate::load::sum;
+
+/// Long enough for whatever the other thread was told to do.
+const A_WHILE: Duration = Duration::from_millis(60);
+
+fn ask(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes()
+}
+
+/// A close with a zero linger is a reset.
+fn reset(s: TcpStream) {
+    rustix::net::sockopt::set_socket_linger(&s, Some(Duration::ZERO)).unwrap();
+}
+
+/// A server that hands each connection to `handle`, `n` of them.
+fn serve(n: usize, handle: impl Fn(TcpStream) + Send + 'static) -> (u16, thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let thread = thread::spawn(move || (0..n).for_each(|_| handle(listener.accept().unwrap().0)));
+    (port, thread)
+}
+
+fn rest(s: &mut impl Read) -> Vec<u8> {
+    let mut all = Vec::new();
+    s.read_to_end(&mut all).unwrap();
+    all
+}
+
+/// Connections that the agent still knows, as soon as there are no more than `most` or after five seconds.
+fn known(agent: &Agent, most: u64) -> u64 {
+    let mut now = 0;
+    for _ in 0..50 {
+        let metrics = agent.get("/metrics");
+        let gauge = metrics.lines().find_map(|l| l.strip_prefix("telegen_trace_connections "));
+        now = gauge.unwrap_or_else(|| panic!("no gauge in {metrics}")).trim().parse().unwrap();
+        if now <= most {
+            break;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    now
+}
+
+/// All spans by their lines, each of them with the port that was asked and with its peer, and nothing else.
+fn check(agent: Agent, port: u16, expect: Vec<String>) {
+    thread::sleep(Duration::from_millis(1200));
+    let lost = sum(&agent.ledger("traces")["lost"]);
+    let told = agent.stop();
+    same("spans", told.spans.iter().map(line), expect);
+    for s in &told.spans {
+        assert_eq!(s.attr("server.port"), port.to_string(), "{}", line(s));
+        assert_eq!(s.attr("network.peer.address"), "127.0.0.1", "{}", line(s));
+    }
+    assert_eq!(lost, 0, "requests lost");
+}
+
+#[test]
+fn a_client_that_ends_its_stream_first_is_told_its_answer() {
+    let Some(agent) = Agent::start("half-closed clients", SELF) else { return };
+    let (port, server) = serve(60, |mut s| {
+        let head = until(&mut s, END);
+        if head.starts_with(b"GET /none") {
+            // Until the client's end has come.
+            thread::sleep(A_WHILE / 2);
+        } else {
+            s.write_all(OK).unwrap();
+        }
+    });
+    for _ in 0..10 {
+        // The answer and the end have come before anything is read: behind the client's own end, or before it.
+        for early in [true, false] {
+            let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            s.write_all(&ask("/half")).unwrap();
+            if !early {
+                thread::sleep(A_WHILE);
+            }
+            s.shutdown(Shutdown::Write).unwrap();
+            thread::sleep(A_WHILE);
+            assert_eq!(rest(&mut s), OK);
+        }
+        // It waits in its read.
+        let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        s.write_all(&ask("/half")).unwrap();
+        s.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(rest(&mut s), OK);
+        // It goes away without reading.
+        for path in ["/unread", "/none"] {
+            let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            s.write_all(&ask(path)).unwrap();
+            s.shutdown(Shutdown::Write).unwrap();
+            thread::sleep(A_WHILE);
+        }
+        let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        s.write_all(&ask("/none")).unwrap();
+        s.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(rest(&mut s), b"");
+    }
+    server.join().unwrap();
+    assert!(known(&agent, 4) <= 4, "connections stay known: {}", known(&agent, 4));
+    let mut expect = Vec::new();
+    for _ in 0..10 {
+        expect.extend(both(&["GET /half 200 2 -"; 3]));
+        expect.extend(["S GET /unread 200 2 -", "C GET /unread - - cancelled"].map(str::to_owned));
+        expect.extend(both(&["GET /none - - connection_closed"; 2]));
+    }
+    check(agent, port, expect);
+}
+
+#[test]
+fn an_answer_before_a_reset_is_read_and_told() {
+    let Some(agent) = Agent::start("answers before a reset", SELF) else { return };
+    let large = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno";
+    let (port, server) = serve(20, move |mut s| {
+        until(&mut s, END);
+        s.write_all(large).unwrap();
+        // What it did not read makes its close a reset.
+        thread::sleep(A_WHILE);
+    });
+    for i in 0..20 {
+        let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        s.write_all(b"POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n").unwrap();
+        // It meets the reset by writing, before it reads, or by its read.
+        while s.write_all(&[b'x'; 30_000]).is_ok() && i % 2 == 0 {}
+        thread::sleep(2 * A_WHILE);
+        let mut got = vec![0; large.len()];
+        s.read_exact(&mut got).unwrap();
+        assert_eq!(got, large);
+    }
+    server.join().unwrap();
+    assert!(known(&agent, 4) <= 4, "connections stay known: {}", known(&agent, 4));
+    check(agent, port, both(&["POST /early 413 2 413"; 20]).into_iter().map(client_error).collect());
+}
+
+/// A server's 4xx is no error of its own.
+fn client_error(line: String) -> String {
+    if line.starts_with("S ") { line.replace(" 413 2 413", " 413 2 -") } else { line }
+}
+
+#[test]
+fn a_request_on_a_connection_that_the_server_has_closed_is_told() {
+    let Some(agent) = Agent::start("stale connections", SELF) else { return };
+    let (port, server) = serve(40, |mut s| {
+        until(&mut s, END);
+        s.write_all(OK).unwrap();
+    });
+    // The same head as before, and another.
+    for again in ["/first", "/second"] {
+        for _ in 0..20 {
+            let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            s.write_all(&ask("/first")).unwrap();
+            until(&mut s, b"ok");
+            thread::sleep(A_WHILE);
+            // The answer to this is a reset, which comes within the call.
+            s.write_all(&ask(again)).unwrap();
+            assert_eq!(rest(&mut s), b"");
+        }
+    }
+    server.join().unwrap();
+    assert!(known(&agent, 4) <= 4, "connections stay known: {}", known(&agent, 4));
+    let mut expect = both(&["GET /first 200 2 -"; 40]);
+    expect.extend(["C GET /first - - connection_closed"; 20].map(str::to_owned));
+    expect.extend(["C GET /second - - connection_closed"; 20].map(str::to_owned));
+    check(agent, port, expect);
+}
+
+#[test]
+fn a_request_that_is_reset_before_it_is_read_is_told() {
+    let Some(agent) = Agent::start("requests reset unread", SELF) else { return };
+    let (go, may_go) = mpsc::sync_channel::<()>(1);
+    let (port, server) = serve(40, move |mut s| {
+        until(&mut s, END);
+        s.write_all(OK).unwrap();
+        may_go.recv().unwrap();
+        until(&mut s, END);
+        // The client is gone.
+        s.write_all(OK).unwrap_err();
+    });
+    for again in ["/first", "/second"] {
+        for _ in 0..20 {
+            let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            s.write_all(&ask("/first")).unwrap();
+            until(&mut s, b"ok");
+            s.write_all(&ask(again)).unwrap();
+            reset(s);
+            thread::sleep(A_WHILE);
+            go.send(()).unwrap();
+        }
+    }
+    server.join().unwrap();
+    assert!(known(&agent, 4) <= 4, "connections stay known: {}", known(&agent, 4));
+    let mut expect = both(&["GET /first 200 2 -"; 40]);
+    for path in ["/first", "/second"] {
+        for _ in 0..20 {
+            expect.extend([
+                format!("S GET {path} - - connection_reset"),
+                format!("C GET {path} - - cancelled"),
+            ]);
+        }
+    }
+    check(agent, port, expect);
+}
+
+#[test]
+fn a_socket_that_is_connected_anew_is_another_connection() {
+    let Some(agent) = Agent::start("sockets connected twice", SELF) else { return };
+    let (port, server) = serve(20, |mut s| {
+        until(&mut s, END);
+        s.write_all(OK).unwrap();
+        // Taking a socket off its connection resets it.
+        let _ended = s.read(&mut [0; 100]);
+    });
+    let to: std::net::SocketAddr = ([127, 0, 0, 1], port).into();
+    for _ in 0..10 {
+        let s = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None)
+            .unwrap();
+        rustix::net::connect(&s, &to).unwrap();
+        let mut s = TcpStream::from(s);
+        s.write_all(&ask("/once")).unwrap();
+        until(&mut s, b"ok");
+        rustix::net::connect_unspec(&s).unwrap();
+        rustix::net::connect(&s, &to).unwrap();
+        s.write_all(&ask("/twice")).unwrap();
+        until(&mut s, b"ok");
+    }
+    server.join().unwrap();
+    assert!(known(&agent, 4) <= 4, "connections stay known: {}", known(&agent, 4));
+    check(
+        agent,
+        port,
+        both(&["GET /once 200 2 -", "GET /twice 200 2 -"]).iter().cycle().take(40).cloned().collect(),
+    );
+}
