@@ -262,24 +262,6 @@ static __always_inline u64 conn_advance(struct conn *c, struct sock *sk, u32 dir
 	return pos;
 }
 
-/* Whether bytes that have come were not read yet: then its owner has not met what came behind them. */
-static __always_inline bool has_unread(const struct conn *c, struct sock *sk)
-{
-	if (sk->__sk_common.skc_family == AF_UNIX)
-		return sk->sk_receive_queue.qlen != 0;
-	if (!(c->flags & CONN_TCP))
-		return false;
-	struct tcp_sock *tp = bpf_ksym_exists(bpf_rdonly_cast) ? seen_as(struct tcp_sock, sk) :
-								bpf_skc_to_tcp_sock(sk);
-
-	if (!tp)
-		return false;
-	u32 left = tp->rcv_nxt - tp->copied_seq;
-
-	/* The peer's FIN counts as a byte. */
-	return left > (has_fin(sk) ? 1 : 0);
-}
-
 static __always_inline u32 next_record(struct conn *c)
 {
 	return __sync_fetch_and_add(&c->record, 1);
@@ -342,8 +324,13 @@ static __noinline int announce(struct conn *c, struct sock *sk)
 			struct sock *peer = u->peer;
 
 			if (peer) {
-				/* It may have none yet: so both ends know each other whichever is met first. */
-				r.peer_cookie = bpf_get_socket_cookie(peer);
+				/*
+				 * It is given one, so that both ends know each other whichever is met first. Of a stream
+				 * alone: the peer of others may go away meanwhile.
+				 */
+				r.peer_cookie = sk->sk_type == SOCK_STREAM ?
+							bpf_get_socket_cookie(peer) :
+							(u64)BPF_CORE_READ(peer, __sk_common.skc_cookie.counter);
 				if (!r.path_len)
 					read_unix_name(&r, (struct unix_sock *)peer);
 			}
@@ -356,15 +343,6 @@ static __noinline int announce(struct conn *c, struct sock *sk)
 	else
 		c->lost++;
 	return 0;
-}
-
-/* Whether the other end of a unix socket was closed, and not only its stream ended. */
-static __noinline int unix_peer_is_gone(struct sock *sk)
-{
-	struct unix_sock *u = sk ? bpf_skc_to_unix_sock(sk) : NULL;
-	struct sock *peer = u ? u->peer : NULL;
-
-	return peer && !BPF_CORE_READ(peer, sk_socket);
 }
 
 /* A response told by what its head said, instead of by its bytes. */

@@ -11,6 +11,7 @@
 #include "budget.h"
 #include "classify.h"
 #include "conn.h"
+#include "end.h"
 #include "framing.h"
 #include "known.h"
 
@@ -443,39 +444,6 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 	else if (++c->tries >= TRIES_MAX)
 		c->protocol = PROTO_OTHER;
 	pass_unread(c, s, k);
-	return 0;
-}
-
-/* A call moved nothing: the end of a stream, or one that its owner meets by it. */
-static __noinline int on_end(struct conn *c, struct sock *sk, u32 dir, int ret)
-{
-	if (!c || !sk)
-		return 0;
-	int error = -ret;
-	u32 flags = 0;
-
-	if (!ret) {
-		/* A read of no bytes is an end only when the peer has ended its stream. */
-		if (dir != DIR_RX || !(sk->sk_shutdown & RCV_SHUTDOWN) || c->flags & CONN_PEER_FIN)
-			return 0;
-		c->flags |= CONN_PEER_FIN;
-		/* An error that was met by other means, as a write or getsockopt; a reset behind the FIN is none. */
-		error = c->error == EPIPE ? 0 : c->error;
-	} else if (error != ECONNRESET && error != EPIPE && error != ETIMEDOUT && error != c->error) {
-		return 0;
-	}
-	/* The answer that the peer sent before it went away is still to be read. */
-	if (dir == DIR_TX && has_unread(c, sk)) {
-		if (!c->error)
-			c->error = (u8)error;
-		return 0;
-	}
-	/* Nothing more will come of a response that was read in part. */
-	if (dir == DIR_RX)
-		tell_cut_response(c, DIR_RX);
-	if (sk->__sk_common.skc_family == AF_UNIX && unix_peer_is_gone(sk))
-		flags |= END_PEER_GONE;
-	tell_end(c, error ? END_ERROR : END_EOF, flags, error);
 	return 0;
 }
 

@@ -18,32 +18,6 @@ int BPF_PROG(tap_recv, struct sock *sk, int ret, int flags)
 	return on_data(sk, DIR_RX, ret, flags);
 }
 
-/* Tells the end of a connection for its owner. */
-__noinline int conn_is_over(struct conn *c, u32 flags, int error)
-{
-	if (!c || c->flags & (CONN_IGNORED | CONN_CLOSED))
-		return 0;
-	c->flags |= CONN_CLOSED;
-	if (c->held.ts)
-		release_held(c);
-	for (u32 dir = 0; dir < 2; dir++)
-		tell_cut_response(c, dir);
-	if (c->protocol == PROTO_HTTP1)
-		tell_end(c, END_CLOSE, flags, error);
-	else if (c->flags & CONN_ANNOUNCED)
-		tell_traffic(c, bpf_ktime_get_ns(), 1);
-	return 0;
-}
-
-/* CLOSE_PEER_FIN where the owner would have met the peer's end of stream next, or did. */
-static __always_inline u32 fin_was_next(const struct conn *c, struct sock *sk, int state)
-{
-	bool fin = c->flags & CONN_TCP ? has_fin(sk) && !has_unread(c, sk) :
-					 state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK;
-
-	return fin || c->flags & CONN_PEER_FIN ? CLOSE_PEER_FIN : 0;
-}
-
 /* May run in softirq in the middle of tap_send: it uses no scratch. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(tap_state, struct sock *sk, int old, int new)
@@ -145,5 +119,23 @@ int tap_scan(struct bpf_iter__task_file *ctx)
 		return 0;
 	if (f.state == TCP_LISTEN)
 		bpf_seq_write(ctx->meta->seq, &f, sizeof(f));
+	return 0;
+}
+
+/* A pass like that one: cookies of the unix sockets that are there, as no event tells that one is closed. */
+SEC("iter/task_file")
+int tap_unix(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct socket *socket = file ? bpf_sock_from_file(file) : NULL;
+	struct sock *sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
+
+	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
+		return 0;
+	u64 cookie = (u64)BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+
+	/* The tap knows none without. */
+	if (cookie)
+		bpf_seq_write(ctx->meta->seq, &cookie, sizeof(cookie));
 	return 0;
 }

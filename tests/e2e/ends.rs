@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -36,6 +37,23 @@ fn rest(s: &mut impl Read) -> Vec<u8> {
     all
 }
 
+/// The same over a unix socket.
+fn serve_unix(n: usize, handle: impl Fn(UnixStream) + Send + 'static) -> (Socket, thread::JoinHandle<()>) {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+    let thread = thread::spawn(move || (0..n).for_each(|_| handle(listener.accept().unwrap().0)));
+    (Socket(dir), thread)
+}
+
+/// Where a server listens, until it is dropped.
+struct Socket(tempfile::TempDir);
+
+impl Socket {
+    fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.0.path().join("s")).unwrap()
+    }
+}
+
 /// Connections that the agent still knows, as soon as there are no more than `most` or after five seconds.
 fn known(agent: &Agent, most: u64) -> u64 {
     let mut now = 0;
@@ -51,13 +69,17 @@ fn known(agent: &Agent, most: u64) -> u64 {
     now
 }
 
-/// All spans by their lines, each of them with the port that was asked and with its peer, and nothing else.
+/// All spans by their lines, each of them with the port that was asked, 0 for a unix socket, and with its peer.
 fn check(agent: Agent, port: u16, expect: Vec<String>) {
     thread::sleep(Duration::from_millis(1200));
     let lost = sum(&agent.ledger("traces")["lost"]);
     let told = agent.stop();
     same("spans", told.spans.iter().map(line), expect);
     for s in &told.spans {
+        if port == 0 {
+            assert_eq!(s.attr("network.transport"), "unix", "{}", line(s));
+            continue;
+        }
         assert_eq!(s.attr("server.port"), port.to_string(), "{}", line(s));
         assert_eq!(s.attr("network.peer.address"), "127.0.0.1", "{}", line(s));
     }
@@ -239,4 +261,93 @@ fn a_socket_that_is_connected_anew_is_another_connection() {
         port,
         both(&["GET /once 200 2 -", "GET /twice 200 2 -"]).iter().cycle().take(40).cloned().collect(),
     );
+}
+
+#[test]
+fn a_unix_client_that_ends_its_stream_first_is_told_its_answer() {
+    let Some(agent) = Agent::start("half-closed unix clients", SELF) else { return };
+    let large = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno";
+    let (socket, server) = serve_unix(40, |mut s| {
+        let head = until(&mut s, END);
+        if head.starts_with(b"GET /eof") {
+            assert_eq!(rest(&mut s), b"");
+        }
+        if head.starts_with(b"POST") {
+            return s.write_all(large).unwrap();
+        }
+        s.write_all(OK).unwrap();
+    });
+    for _ in 0..10 {
+        // The server meets its end before it answers, or never.
+        for path in ["/eof", "/half"] {
+            let mut s = socket.connect();
+            s.write_all(&ask(path)).unwrap();
+            s.shutdown(Shutdown::Write).unwrap();
+            thread::sleep(A_WHILE / 2);
+            assert_eq!(rest(&mut s), OK);
+        }
+        // As with a connection of its own for each request.
+        let mut s = socket.connect();
+        s.write_all(&ask("/once")).unwrap();
+        until(&mut s, b"ok");
+        drop(s);
+        // It is answered before it has sent all, and meets that by writing.
+        let mut s = socket.connect();
+        s.write_all(b"POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n").unwrap();
+        while s.write_all(&[b'x'; 30_000]).is_ok() {}
+        let mut got = vec![0; large.len()];
+        s.read_exact(&mut got).unwrap();
+        assert_eq!(got, large);
+    }
+    server.join().unwrap();
+    assert!(known(&agent, 4) <= 4, "connections stay known: {}", known(&agent, 4));
+    let mut expect: Vec<String> =
+        ["/eof", "/half", "/once"].iter().flat_map(|p| both(&[&format!("GET {p} 200 2 -")])).collect();
+    expect.extend(both(&["POST /early 413 2 413"]).into_iter().map(client_error));
+    check(agent, 0, expect.iter().cycle().take(80).cloned().collect());
+}
+
+#[test]
+fn a_unix_socket_that_is_closed_under_a_request_ends_it() {
+    let Some(agent) = Agent::start("unix sockets closed early", SELF) else { return };
+    let (go, may_go) = mpsc::sync_channel::<()>(1);
+    let (socket, server) = serve_unix(40, move |mut s| {
+        let head = until(&mut s, END);
+        if head.starts_with(b"GET /cut") {
+            return s.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").unwrap();
+        }
+        if !head.starts_with(b"GET /closed") {
+            may_go.recv().unwrap();
+        }
+        if head.starts_with(b"GET /given-up") {
+            s.write_all(OK).unwrap_err();
+        }
+    });
+    for _ in 0..10 {
+        for path in ["/closed", "/cut"] {
+            let mut s = socket.connect();
+            s.write_all(&ask(path)).unwrap();
+            drop(rest(&mut s));
+        }
+        // The server meets that by writing, or not at all.
+        for path in ["/given-up", "/left"] {
+            let mut s = socket.connect();
+            s.write_all(&ask(path)).unwrap();
+            drop(s);
+            go.send(()).unwrap();
+        }
+    }
+    server.join().unwrap();
+    assert!(known(&agent, 4) <= 4, "connections stay known: {}", known(&agent, 4));
+    let expect = [
+        "S GET /closed - - cancelled",
+        "C GET /closed - - connection_closed",
+        "S GET /cut 200 3 cancelled",
+        "C GET /cut 200 3 connection_closed",
+        "S GET /given-up - - connection_closed",
+        "C GET /given-up - - cancelled",
+        "S GET /left - - cancelled",
+        "C GET /left - - cancelled",
+    ];
+    check(agent, 0, expect.iter().cycle().take(80).map(|l| (*l).to_owned()).collect());
 }

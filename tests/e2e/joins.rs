@@ -97,6 +97,35 @@ fn unix_sockets_by_their_peer() {
     pairs(&agent.stop(), "unix_peer", (0..8).flat_map(|t| (0..n).map(move |i| format!("/u/{t}/{i}"))));
 }
 
+#[test]
+fn the_same_again_over_a_unix_socket() {
+    use std::os::unix::net::UnixStream;
+    let Some(agent) = Agent::start("unix joins of requests that are alike", SELF) else { return };
+    let (mut client, mut server) = UnixStream::pair().unwrap();
+    let server = thread::spawn(move || {
+        for _ in 0..200 {
+            until(&mut server, END);
+            server.write_all(OK).unwrap();
+        }
+    });
+    for _ in 0..200 {
+        client.write_all(b"GET /again HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        until(&mut client, b"ok");
+    }
+    server.join().unwrap();
+    let told = agent.stop();
+    let side = |server| told.spans.iter().filter(move |s| s.is_server() == server);
+    let mut starts: Vec<(u64, &str)> = side(false).map(|s| (s.start, s.span_id.as_str())).collect();
+    let mut reads: Vec<(u64, &str)> = side(true).map(|s| (s.start, s.parent_id.as_str())).collect();
+    starts.sort_unstable();
+    reads.sort_unstable();
+    assert_eq!((starts.len(), reads.len()), (200, 200));
+    // One after the other, so the order says whose each is.
+    let parents = |of: &[(u64, &str)]| of.iter().map(|(_, id)| (*id).to_owned()).collect::<Vec<_>>();
+    assert_eq!(parents(&reads), parents(&starts));
+    assert!(side(true).all(|s| s.attr("telegen.link.method") == "unix_peer"));
+}
+
 /// A network namespace joined by a pair of devices; gone with its value.
 struct Namespace {
     name: String,

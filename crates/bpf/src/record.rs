@@ -43,6 +43,7 @@ impl Plain for ListenRecord {}
 impl Plain for crate::abi::FoundSocket {}
 impl Plain for crate::abi::ProcState {}
 impl Plain for crate::abi::Verdict {}
+impl Plain for u64 {}
 
 /// Reads a value from the front of `bytes`, and gives what follows.
 pub(crate) fn read<T: Plain>(bytes: &[u8]) -> Option<(T, &[u8])> {

@@ -1,6 +1,6 @@
 //! A connection as user space knows it: who it is, and its records back in order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
@@ -72,7 +72,9 @@ impl Endpoints {
 /// Where a request that begins at `pos` stands, for finding its other end; `seq`: TCP's number of position 0.
 pub(crate) fn place_of(ends: Option<&Endpoints>, seq: Option<u32>, pos: u64) -> tree::Place {
     match (ends, seq) {
-        (Some(e), _) if e.transport == "unix" => tree::Place::Unix { cookie: e.cookie, peer: e.peer_cookie },
+        (Some(e), _) if e.transport == "unix" => {
+            tree::Place::Unix { cookie: e.cookie, peer: e.peer_cookie, pos }
+        }
         (Some(e), Some(base)) => tree::Place::Tcp {
             // Positions and sequence numbers move together; the latter wrap.
             seq: base.wrapping_add(pos as u32),
@@ -152,6 +154,8 @@ slotmap::new_key_type! {
 pub(crate) struct Conns {
     by_cookie: HashMap<u64, ConnId, RandomState>,
     all: SlotMap<ConnId, Conn>,
+    /// Those of them that are unix sockets.
+    unix: HashSet<ConnId, RandomState>,
 }
 
 impl Conns {
@@ -179,7 +183,22 @@ impl Conns {
     pub(crate) fn remove(&mut self, id: ConnId) {
         if let Some(conn) = self.all.remove(id) {
             self.by_cookie.remove(&conn.cookie);
+            self.unix.remove(&id);
         }
+    }
+
+    /// Takes the word of who a connection is.
+    pub(crate) fn introduce(&mut self, id: ConnId, r: &ConnRecord) {
+        let Some(conn) = self.all.get_mut(id) else { return };
+        conn.introduce(r);
+        if conn.ends.as_ref().is_some_and(|e| e.transport == "unix") {
+            self.unix.insert(id);
+        }
+    }
+
+    /// The unix sockets among them.
+    pub(crate) fn unix(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+        self.unix.iter().filter_map(|id| Some((*id, self.all.get(*id)?)))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -203,6 +222,7 @@ impl Conns {
     pub(crate) fn clear(&mut self) {
         self.by_cookie.clear();
         self.all.clear();
+        self.unix.clear();
     }
 }
 
@@ -222,6 +242,8 @@ pub(crate) struct Conn {
     pub(crate) is_server: bool,
     pub(crate) seen: u64,
     pub(crate) deadline: u64,
+    /// A unix socket that was found closed: when; else 0.
+    pub(crate) missing: u64,
     pub(crate) proxy_done: bool,
     /// `client.address` told by a PROXY protocol prefix.
     pub(crate) proxied: Option<(Str, u16)>,
@@ -248,6 +270,7 @@ impl Conn {
             is_server: false,
             seen: now,
             deadline: 0,
+            missing: 0,
             proxy_done: false,
             proxied: None,
             seq: None,
@@ -275,7 +298,7 @@ impl Conn {
         }
     }
 
-    pub(crate) fn introduce(&mut self, r: &ConnRecord) {
+    fn introduce(&mut self, r: &ConnRecord) {
         self.ends = Some(Endpoints::of(r));
         self.introduced = self.introduced.wrapping_add(1);
         self.owner = ProcessKey { pid: r.tgid, start: r.start / TICK_NS };

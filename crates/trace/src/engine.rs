@@ -1,5 +1,6 @@
 //! Takes the kernel half's records to the end: spans pushed, requests measured, losses told.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -36,6 +37,9 @@ const CONNS_MAX: usize = 65_536;
 const IDLE_NS: u64 = 900_000_000_000;
 /// How often idle connections are looked for, ns; idle for that long they forget what they were asked last.
 const SWEEP_NS: u64 = 60_000_000_000;
+/// How often unix sockets are looked for that are no longer there, ns: while a request is open on one, and at least.
+const UNIX_LOOK_NS: u64 = 1_000_000_000;
+const UNIX_LOOK_MAX_NS: u64 = 32_000_000_000;
 /// How often the kernel half's counts are brought in, ns: while records come, and while none do.
 const ACCOUNT_NS: u64 = 200_000_000;
 const ACCOUNT_SILENT_NS: u64 = 1_000_000_000;
@@ -180,6 +184,7 @@ pub struct Engine {
     /// For hashing heads alike at both ends.
     pub(crate) hasher: RandomState,
     meters: Meters,
+    unix: Looks,
     swept: u64,
     accounted: u64,
     /// No record has come since.
@@ -221,6 +226,7 @@ impl Engine {
             produced: 0,
             hasher: RandomState::default(),
             meters,
+            unix: Looks::default(),
             swept: 0,
             accounted: 0,
             silent: false,
@@ -392,9 +398,10 @@ impl Engine {
         let Some(id) = self.conn(r.cookie, r.ts) else { return };
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.seen = r.ts;
+        let place = conn.place(r.record, r.lost);
         // A new owner, or the first word of the connection: known at once, whatever the order.
-        conn.introduce(r);
-        match conn.place(r.record, r.lost) {
+        self.conns.introduce(id, r);
+        match place {
             Place::Early => self.hold(id, Held::Passed(r.record, r.lost)),
             Place::Next | Place::AfterGap | Place::Late => self.release(id, false),
         }
@@ -662,6 +669,8 @@ impl Engine {
         http.reached(tx, r.tx_pos, r.tx_ts, &mut done);
         let failed = |errno: i32| match errno {
             110 => End::Timeout,
+            // Over TCP it is a reset that was met before; a unix socket knows none.
+            32 if r.flags & end::PEER_GONE != 0 => End::Fin,
             _ => End::Reset,
         };
         match r.what {
@@ -678,23 +687,33 @@ impl Engine {
         }
         self.finish_exchanges(id, &mut done);
         self.done = done;
-        if r.what == end::CLOSE {
+        // Nothing more comes where nobody is at the other end, but that the owner finds out with its answer.
+        let answers = |c: &mut Conn| c.http.as_ref().is_some_and(|h| h.open_requests() > 0);
+        let gone = r.flags & end::PEER_GONE != 0 && !self.conns.get_mut(id).is_some_and(answers);
+        if r.what == end::CLOSE || gone {
             self.conns.remove(id);
-        } else if r.flags & end::PEER_GONE != 0 {
-            self.unix_peer_is_gone(id, r.ts);
         }
     }
 
-    /// A unix socket has no event for its own close: the peer meets it.
-    fn unix_peer_is_gone(&mut self, id: ConnId, ts: u64) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let peer = conn.ends.as_ref().map_or(0, |e| e.peer_cookie);
-        // Nothing more comes, except that its owner may still find out that nobody waits for its answer.
-        if conn.http.as_ref().is_none_or(|http| http.open_requests() == 0) {
-            self.conns.remove(id);
-        }
-        if let Some(peer) = self.conns.find(peer) {
-            self.drop_conn(peer, End::OwnClose, ts);
+    /// Whether it is time to look which unix sockets are still there.
+    pub fn wants_unix_sockets(&self, now: u64) -> bool {
+        self.unix.is_due(now) && self.conns.unix().next().is_some()
+    }
+
+    /// Takes the cookies of the unix sockets that were there at `now`, for those whose close nobody met; it took `took` ns
+    /// to find them. What was told of one before its end may still be on its way: it ends when it is missing twice.
+    pub fn unix_sockets(&mut self, there: &[u64], now: u64, took: u64) {
+        let there: HashSet<u64, RandomState> = there.iter().copied().collect();
+        let missing = self.conns.unix().filter(|(_, c)| !there.contains(&c.cookie)).map(|(id, _)| id);
+        let missing: Vec<ConnId> = missing.collect();
+        let open = self.conns.unix().any(|(_, c)| c.http.as_ref().is_some_and(|h| h.open_requests() > 0));
+        self.unix.looked(now, took, open || !missing.is_empty());
+        for id in missing {
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            match conn.missing {
+                since if since > conn.seen => self.drop_conn(id, End::OwnClose, since),
+                _ => conn.missing = now,
+            }
         }
     }
 
@@ -778,6 +797,27 @@ impl Engine {
     }
 }
 
+/// When to look for unix sockets that are no longer there: a look goes over every descriptor of the host.
+#[derive(Default)]
+struct Looks {
+    last: u64,
+    every: u64,
+}
+
+impl Looks {
+    fn is_due(&self, now: u64) -> bool {
+        now.saturating_sub(self.last) >= self.every.max(UNIX_LOOK_NS)
+    }
+
+    /// Soon again while a request waits for what may never come, else less and less often.
+    fn looked(&mut self, now: u64, took: u64, soon: bool) {
+        self.last = now;
+        let next = if soon { UNIX_LOOK_NS } else { (self.every * 2).clamp(UNIX_LOOK_NS, UNIX_LOOK_MAX_NS) };
+        // A thousandth of a processor at most.
+        self.every = next.max(took.saturating_mul(1000));
+    }
+}
+
 /// A record of an exchange as the framing takes it.
 fn again(r: &ExchangeRecord) -> Again {
     let exec = |tid: u32| u64::from(r.tgid) << 32 | u64::from(tid);
@@ -835,4 +875,24 @@ pub(crate) fn cut(text: &str, max: usize) -> &str {
 /// The same as a text of its own.
 pub(crate) fn bounded(text: &str, max: usize) -> Str {
     Str::from(cut(text, max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_rare_where_nothing_waits_and_cheap_where_they_take_long() {
+        let mut looks = Looks::default();
+        let mut next = |took, soon| {
+            looks.looked(looks.last + looks.every, took, soon);
+            assert!(!looks.is_due(looks.last + looks.every - 1) && looks.is_due(looks.last + looks.every));
+            looks.every / UNIX_LOOK_NS
+        };
+        assert_eq!([(); 7].map(|()| next(0, false)), [1, 2, 4, 8, 16, 32, 32]);
+        assert_eq!(next(0, true), 1);
+        assert_eq!(next(5_000_000, true), 5);
+        assert_eq!(next(50_000_000, false), 50);
+        assert_eq!(next(0, false), 32);
+    }
 }

@@ -273,7 +273,7 @@ impl Pace {
     }
 }
 
-fn turn(_tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (ties, fill): (&Ties, &Fill)) {
+fn turn(tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (ties, fill): (&Ties, &Fill)) {
     let mut told: Option<(Instant, u64)> = None;
     let mut filled = Instant::now();
     let mut pace = Pace::new();
@@ -302,7 +302,14 @@ fn turn(_tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (tie
         for pid in ties.exporters.take() {
             engine.mark_exporter(pid);
         }
-        engine.turn(monotonic_ns());
+        let now = monotonic_ns();
+        if engine.wants_unix_sockets(now) {
+            match tap.unix_sockets() {
+                Ok(there) => engine.unix_sockets(&there, now, monotonic_ns() - now),
+                Err(error) => tracing::debug!(%error, "looking for unix sockets"),
+            }
+        }
+        engine.turn(now);
     }
     if let Err(error) = pump.drain() {
         tracing::error!(%error, "reading the rings");

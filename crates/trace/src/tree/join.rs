@@ -16,7 +16,12 @@ pub(crate) enum Place {
         peer: u16,
     },
     /// A unix socket is known by its cookie, and its peer's.
-    Unix { cookie: u64, peer: u64 },
+    Unix {
+        cookie: u64,
+        peer: u64,
+        /// Of the request's first byte: the same at both ends, unless bytes were under way when either was first seen.
+        pos: u64,
+    },
     /// The ends have nothing to be known by.
     #[default]
     None,
@@ -45,10 +50,18 @@ pub(crate) fn fits(sent: &Side, read: &Side) -> bool {
         (Place::Tcp { seq: a, local, peer }, Place::Tcp { seq: b, local: at, peer: by }) => {
             a == b && (local == by || peer == at)
         }
-        (Place::Unix { cookie: a, peer: b }, Place::Unix { cookie: c, peer: d }) => {
+        (Place::Unix { cookie: a, peer: b, .. }, Place::Unix { cookie: c, peer: d, .. }) => {
             (b == 0 || b == c) && (d == 0 || a == d) && (b != 0 || d != 0)
         }
         _ => false,
+    }
+}
+
+/// Whether two that fit begin with the same byte for certain.
+pub(crate) fn same_byte(sent: &Side, read: &Side) -> bool {
+    match (sent.place, read.place) {
+        (Place::Unix { pos: a, .. }, Place::Unix { pos: b, .. }) => a == b,
+        _ => true,
     }
 }
 
@@ -71,7 +84,7 @@ impl<I: Copy + PartialEq> Sent<I> {
     pub(crate) fn insert(&mut self, place: Place, id: I) {
         match place {
             Place::Tcp { seq, .. } => self.by_seq.entry(seq).or_default().push(id),
-            Place::Unix { cookie, peer } => {
+            Place::Unix { cookie, peer, .. } => {
                 self.by_cookie.entry(cookie).or_default().push(id);
                 if peer != 0 {
                     self.by_cookie.entry(peer).or_default().push(id);
@@ -84,7 +97,7 @@ impl<I: Copy + PartialEq> Sent<I> {
     pub(crate) fn remove(&mut self, place: Place, id: I) {
         match place {
             Place::Tcp { seq, .. } => remove(&mut self.by_seq, &seq, id),
-            Place::Unix { cookie, peer } => {
+            Place::Unix { cookie, peer, .. } => {
                 remove(&mut self.by_cookie, &cookie, id);
                 remove(&mut self.by_cookie, &peer, id);
             }
@@ -96,7 +109,9 @@ impl<I: Copy + PartialEq> Sent<I> {
     pub(crate) fn candidates(&self, place: Place) -> &[I] {
         let found = match place {
             Place::Tcp { seq, .. } => self.by_seq.get(&seq),
-            Place::Unix { cookie, peer } => self.by_cookie.get(&cookie).or_else(|| self.by_cookie.get(&peer)),
+            Place::Unix { cookie, peer, .. } => {
+                self.by_cookie.get(&cookie).or_else(|| self.by_cookie.get(&peer))
+            }
             Place::None => None,
         };
         found.map_or(&[], Vec::as_slice)
@@ -146,7 +161,7 @@ mod tests {
 
     #[test]
     fn unix_sockets_are_known_by_their_peers() {
-        let unix = |cookie, peer| Place::Unix { cookie, peer };
+        let unix = |cookie, peer| Place::Unix { cookie, peer, pos: 0 };
         for (sent, read, expect) in [
             (unix(1, 2), unix(2, 1), true),
             (unix(1, 0), unix(2, 1), true),

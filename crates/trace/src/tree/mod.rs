@@ -668,19 +668,27 @@ impl Trees {
         }
         let Some(node) = self.nodes.get(id) else { return true };
         let read = node.as_side();
-        let mut found = None;
+        let (mut same, mut alike) = (None, None);
+        let (mut several_same, mut several_alike) = (false, false);
         for sent in self.sent.candidates(node.place) {
-            let fits = self.nodes.get(*sent).is_some_and(|s| {
-                // One that was answered before this one was read is another.
-                let ended = s.served.answer.is_some_and(|a| a.end < node.start);
-                s.other.is_none() && !ended && s.cookie != node.cookie && join::fits(&s.as_side(), &read)
-            });
-            if fits && found.replace(*sent).is_some() {
-                self.lapses.ambiguous += 1;
-                return true;
+            let Some(s) = self.nodes.get(*sent) else { continue };
+            // One that was answered before this one was read is another.
+            let ended = s.served.answer.is_some_and(|a| a.end < node.start);
+            let side = s.as_side();
+            if s.other.is_some() || ended || s.cookie == node.cookie || !join::fits(&side, &read) {
+                continue;
+            }
+            if join::same_byte(&side, &read) {
+                several_same |= same.replace(*sent).is_some();
+            } else if s.start <= node.start {
+                several_alike |= alike.replace(*sent).is_some();
             }
         }
-        let Some(client) = found else { return false };
+        if several_same || (same.is_none() && several_alike) {
+            self.lapses.ambiguous += 1;
+            return true;
+        }
+        let Some(client) = same.or(alike) else { return false };
         let unix = matches!(node.place, Place::Unix { .. });
         self.nodes[id].other = Some(client);
         self.nodes[client].other = Some(id);

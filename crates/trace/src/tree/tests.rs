@@ -375,11 +375,35 @@ fn another_program_in_the_same_process_has_to_prove_itself_again() {
 fn a_request_that_was_answered_before_is_not_the_one_that_is_read() {
     let mut h = Host::new(EVERYTHING);
     // The same target again on a unix socket, and the records of its reader came first.
-    let unix = |cookie, peer| Place::Unix { cookie, peer };
+    let unix = |cookie, peer| Place::Unix { cookie, peer, pos: 0 };
     let sent = Req { place: unix(1, 2), ..call("b", 1, "-", 6) };
     let read = Req { place: unix(2, 1), start: 200, ..served("c", 9, 6) };
     h.open(sent).end_at("b", 1, false, 100).open(read).turns(1).end_at("c", 9, false, 300).turns(3);
     check(&h, &["b<- - no_request_on_thread 0", "c<- - - 1"]);
+}
+
+#[test]
+fn the_same_again_on_a_unix_socket_is_told_apart_by_its_byte() {
+    // Both ends saw the connection from its begin, or bytes were under way when one of them was first seen.
+    for ahead in [0, 7] {
+        let mut h = Host::new(EVERYTHING);
+        let unix = |cookie, peer, pos| Place::Unix { cookie, peer, pos };
+        for (sent, read, start, pos) in [("a", "x", 100, 0), ("b", "y", 300, 50)] {
+            let place = unix(1, 2, pos);
+            h.open(Req { place, start, cookie: 1, ..call(sent, 1, "-", 6) });
+            let place = unix(2, 1, pos + ahead);
+            h.open(Req { place, start: start + 100, cookie: 2, ..served(read, 9, 6) });
+        }
+        h.turns(1);
+        for (name, exec, end) in [("a", 1, 290), ("x", 9, 280), ("b", 1, 490), ("y", 9, 480)] {
+            h.end_at(name, exec, false, end);
+        }
+        h.turns(3);
+        let none = "no_request_on_thread";
+        let alone = [format!("a<- - {none} 0"), format!("b<- - {none} 1")];
+        check(&h, &[&alone[0], &alone[1], "x<a unix_peer - 0", "y<b unix_peer - 1"]);
+        assert_eq!(h.trees.lapses.ambiguous, 0);
+    }
 }
 
 #[test]

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Ends of connections, as their owners meet them.
+ *
+ * The kernel may know earlier: what the peer sent before it went away is still to be read then, or the call that sent to
+ * it is not over. So an end is told with the read or the write that meets it, or with the close of the socket.
+ */
+#ifndef TELEGEN_END_H
+#define TELEGEN_END_H
+
+#include "held.h"
+
+/* Whether bytes that have come were not read yet: then its owner has not met what came behind them. */
+static __always_inline bool has_unread(const struct conn *c, struct sock *sk)
+{
+	if (sk->__sk_common.skc_family == AF_UNIX)
+		return sk->sk_receive_queue.qlen != 0;
+	if (!(c->flags & CONN_TCP))
+		return false;
+	struct tcp_sock *tp = bpf_ksym_exists(bpf_rdonly_cast) ? seen_as(struct tcp_sock, sk) :
+								bpf_skc_to_tcp_sock(sk);
+
+	if (!tp)
+		return false;
+	u32 left = tp->rcv_nxt - tp->copied_seq;
+
+	/* The peer's FIN counts as a byte. */
+	return left > (has_fin(sk) ? 1 : 0);
+}
+
+/* CLOSE_PEER_FIN where the owner would have met the peer's end of stream next, or did. */
+static __always_inline u32 fin_was_next(const struct conn *c, struct sock *sk, int state)
+{
+	bool fin = c->flags & CONN_TCP ? has_fin(sk) && !has_unread(c, sk) :
+					 state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK;
+
+	return fin || c->flags & CONN_PEER_FIN ? CLOSE_PEER_FIN : 0;
+}
+
+/* Tells the end of a connection for its owner. */
+__noinline int conn_is_over(struct conn *c, u32 flags, int error)
+{
+	if (!c || c->flags & (CONN_IGNORED | CONN_CLOSED))
+		return 0;
+	c->flags |= CONN_CLOSED;
+	if (c->held.ts)
+		release_held(c);
+	for (u32 dir = 0; dir < 2; dir++)
+		tell_cut_response(c, dir);
+	if (c->protocol == PROTO_HTTP1)
+		tell_end(c, END_CLOSE, flags, error);
+	else if (c->flags & CONN_ANNOUNCED)
+		tell_traffic(c, bpf_ktime_get_ns(), 1);
+	return 0;
+}
+
+/*
+ * Whether the other end of a unix socket was closed, and not only its stream ended. No event tells of that, so its end is
+ * told here: nobody else uses it any more.
+ */
+static __noinline int unix_peer_is_gone(struct sock *sk)
+{
+	struct unix_sock *u = sk ? bpf_skc_to_unix_sock(sk) : NULL;
+	struct sock *peer = u ? u->peer : NULL;
+
+	if (!peer || BPF_CORE_READ(peer, sk_socket))
+		return 0;
+	conn_is_over(bpf_sk_storage_get(&conns, peer, NULL, 0), 0, 0);
+	return 1;
+}
+
+/* A call moved nothing: the end of a stream, or one that its owner meets by it. */
+static __noinline int on_end(struct conn *c, struct sock *sk, u32 dir, int ret)
+{
+	if (!c || !sk)
+		return 0;
+	int error = -ret;
+	u32 flags = 0;
+
+	if (!ret) {
+		/* A read of no bytes is an end only when the peer has ended its stream. */
+		if (dir != DIR_RX || !(sk->sk_shutdown & RCV_SHUTDOWN) || c->flags & CONN_PEER_FIN)
+			return 0;
+		c->flags |= CONN_PEER_FIN;
+		/* An error that was met by other means, as a write or getsockopt; a reset behind the FIN is none. */
+		error = c->error == EPIPE ? 0 : c->error;
+	} else if (error != ECONNRESET && error != EPIPE && error != ETIMEDOUT && error != c->error) {
+		return 0;
+	}
+	/* The answer that the peer sent before it went away is still to be read. */
+	if (dir == DIR_TX && has_unread(c, sk)) {
+		if (!c->error)
+			c->error = (u8)error;
+		return 0;
+	}
+	/* Nothing more will come of a response that was read in part. */
+	if (dir == DIR_RX)
+		tell_cut_response(c, DIR_RX);
+	if (sk->__sk_common.skc_family == AF_UNIX && unix_peer_is_gone(sk))
+		flags |= END_PEER_GONE;
+	tell_end(c, error ? END_ERROR : END_EOF, flags, error);
+	return 0;
+}
+
+#endif
