@@ -75,3 +75,31 @@ fn what_the_start_would_refuse_the_check_refuses_with_its_place() {
     assert!(code == Some(2) && said.contains(&format!("{name}:5:")), "{code:?} {said}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the check makes nothing");
 }
+
+#[test]
+fn what_was_substituted_is_in_no_log_and_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap().to_string();
+    let folder = dir.path().join("a-folder-of-their-own");
+    std::fs::write(dir.path().join("c.yaml"), "server: { listen: \"${WHERE}\" }\n").unwrap();
+    let text =
+        "export: { file: { path: \"${FOLDER}/none/out\" }, otlp: { endpoint: \"http://${HOST}:1\" } }\n";
+    std::fs::write(dir.path().join("d.yaml"), text).unwrap();
+    for (file, code) in [("c.yaml", 1), ("d.yaml", 2)] {
+        let out = Command::new(TELEGEN)
+            .args(["collector", "--config"])
+            .arg(dir.path().join(file))
+            .env("WHERE", &at)
+            .env("FOLDER", &folder)
+            .env("HOST", "Their-Host.invalid")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(code), "{said}");
+        assert!(said.contains("REDACTED"), "{said}");
+        for value in [at.as_str(), folder.to_str().unwrap(), "heir-"] {
+            assert!(!said.contains(value), "{value} in {said}");
+        }
+    }
+}

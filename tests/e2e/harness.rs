@@ -29,7 +29,7 @@ pub fn cannot_tap() -> Option<String> {
         serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("doctor --json: {e}"));
     let features = features.as_array().cloned().unwrap_or_default();
     let traces =
-        features.iter().find(|f| f["name"] == "traces").unwrap_or_else(|| panic!("no feature traces"));
+        features.iter().find(|f| f["feature"] == "traces").unwrap_or_else(|| panic!("no feature traces"));
     (traces["enabled"] != true).then(|| traces["reason"].to_string())
 }
 

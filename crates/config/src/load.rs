@@ -66,6 +66,13 @@ impl<T: Serialize> Loaded<T> {
         crate::show::show(&self.settings, &self.tree)
     }
 
+    /// Every value that was substituted: none may be told, by a log or an error.
+    pub fn substituted(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        hidden(&self.tree, &mut all);
+        all
+    }
+
     /// Whether anyone wrote something at a dotted key: a value, or a section that is not empty.
     pub fn is_written(&self, key: &str) -> bool {
         self.tree.at(key.split('.')).is_some_and(|n| match &n.kind {
@@ -92,6 +99,15 @@ impl<T: schemars::JsonSchema> Loaded<T> {
         let problem = |(key, what)| conflict(&self.tree, Shape(&schema), key, what);
         let problems: Vec<Problem> = report.found.into_iter().map(problem).collect();
         if problems.is_empty() { Ok(()) } else { Err(Errors::new(problems)) }
+    }
+}
+
+fn hidden(node: &Node, out: &mut Vec<String>) {
+    match &node.kind {
+        Kind::Map(entries) => entries.iter().for_each(|e| hidden(&e.value, out)),
+        Kind::List(items) => items.iter().for_each(|i| hidden(i, out)),
+        Kind::Scalar(s) => out.extend(s.hidden.iter().cloned()),
+        Kind::Refused => {}
     }
 }
 
@@ -268,7 +284,7 @@ fn apply(
     let place = Place::whole(origin);
     let mut found = Vec::new();
     let value = if text.is_empty() {
-        let scalar = Scalar { text: String::new(), plain: false, shown: None };
+        let scalar = Scalar { text: String::new(), plain: false, shown: None, hidden: Vec::new() };
         Some(Node { place: place.clone(), kind: Kind::Scalar(scalar) })
     } else {
         match parse(origin, text, &mut found) {

@@ -61,12 +61,14 @@ pub struct Scalar {
     pub plain: bool,
     /// Set when a part was substituted: the text with `REDACTED` in the place of that part.
     pub shown: Option<String>,
+    /// The parts that were substituted.
+    pub hidden: Vec<String>,
 }
 
 impl Scalar {
     /// A plain scalar.
     pub fn plain(text: impl Into<String>) -> Scalar {
-        Scalar { text: text.into(), plain: true, shown: None }
+        Scalar { text: text.into(), plain: true, shown: None, hidden: Vec::new() }
     }
 
     /// Nothing at all stands after the key.

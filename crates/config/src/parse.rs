@@ -102,7 +102,7 @@ impl Builder<'_> {
                 let plain = matches!(style, ScalarStyle::Plain);
                 // The parser says `~` where nothing is written.
                 let text = if plain && span.is_empty() { String::new() } else { text.into_owned() };
-                let scalar = Scalar { text, plain, shown: None };
+                let scalar = Scalar { text, plain, shown: None, hidden: Vec::new() };
                 self.value(Node { place, kind: Kind::Scalar(scalar) }, span)
             }
             Event::SequenceStart(_, anchor, tag) => {

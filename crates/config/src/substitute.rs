@@ -59,7 +59,9 @@ fn walk(node: &mut Node, path: &str, lookup: &dyn Lookup, problems: &mut Vec<Pro
             }
         }
         Kind::Scalar(scalar) if scalar.text.contains("${") => match expand(&scalar.text, lookup) {
-            Ok(Some((text, shown))) => *scalar = Scalar { text, plain: true, shown: Some(shown) },
+            Ok(Some(Expanded { text, shown, hidden })) => {
+                *scalar = Scalar { text, plain: true, shown: Some(shown), hidden };
+            }
             // Only escapes: the text is the user's own, and no secret.
             Ok(None) => scalar.text = scalar.text.replace("$${", "${"),
             Err(bad) => {
@@ -97,11 +99,20 @@ impl fmt::Display for Bad {
     }
 }
 
-/// The text with every reference replaced, and the text that may be shown; `None` when there is no reference.
-fn expand(text: &str, lookup: &dyn Lookup) -> Result<Option<(String, String)>, Bad> {
-    let (mut out, mut shown) = (String::new(), String::new());
+/// A text with every reference replaced.
+#[derive(Debug, PartialEq, Eq)]
+struct Expanded {
+    text: String,
+    /// The text that may be shown.
+    shown: String,
+    /// What stands for the references.
+    hidden: Vec<String>,
+}
+
+/// `None` when there is no reference.
+fn expand(text: &str, lookup: &dyn Lookup) -> Result<Option<Expanded>, Bad> {
+    let (mut out, mut shown, mut hidden) = (String::new(), String::new(), Vec::new());
     let mut rest = text;
-    let mut found = false;
     while let Some(at) = rest.find("${") {
         let escaped = rest[..at].ends_with('$');
         let before = if escaped { &rest[..at - 1] } else { &rest[..at] };
@@ -115,14 +126,15 @@ fn expand(text: &str, lookup: &dyn Lookup) -> Result<Option<(String, String)>, B
         }
         let end = rest.find('}').ok_or(Bad::Unclosed)?;
         let name = &rest[..end];
-        out.push_str(&resolve(name, lookup)?);
+        let value = resolve(name, lookup)?;
+        out.push_str(&value);
+        hidden.push(value);
         shown.push_str(REDACTED);
         rest = &rest[end + 1..];
-        found = true;
     }
     out.push_str(rest);
     shown.push_str(rest);
-    Ok(found.then_some((out, shown)))
+    Ok((!hidden.is_empty()).then_some(Expanded { text: out, shown, hidden }))
 }
 
 fn resolve(name: &str, lookup: &dyn Lookup) -> Result<String, Bad> {
@@ -154,16 +166,20 @@ mod tests {
 
     #[test]
     fn references_stand_anywhere_in_a_text_and_show_as_redacted() {
+        let expanded = |text: &str, shown: &str, hidden: &[&str]| {
+            let hidden = hidden.iter().map(|h| (*h).to_owned()).collect();
+            Ok(Some(Expanded { text: text.into(), shown: shown.into(), hidden }))
+        };
         assert_eq!(
             expand("http://h:${PORT}/x", &Table),
-            Ok(Some(("http://h:4317/x".into(), "http://h:REDACTED/x".into())))
+            expanded("http://h:4317/x", "http://h:REDACTED/x", &["4317"])
         );
         assert_eq!(
             expand("Bearer ${file:/t}${PORT}", &Table),
-            Ok(Some(("Bearer tok\ren4317".into(), "Bearer REDACTEDREDACTED".into())))
+            expanded("Bearer tok\ren4317", "Bearer REDACTEDREDACTED", &["tok\ren", "4317"])
         );
         assert_eq!(expand("$${PORT}", &Table), Ok(None));
-        assert_eq!(expand("$${A}${PORT}", &Table), Ok(Some(("${A}4317".into(), "${A}REDACTED".into()))));
+        assert_eq!(expand("$${A}${PORT}", &Table), expanded("${A}4317", "${A}REDACTED", &["4317"]));
     }
 
     #[test]

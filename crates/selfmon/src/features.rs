@@ -1,14 +1,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use telegen_model::Metric;
 
 use crate::logs::NOTICE;
 use crate::registry::{Window, attrs, gauge_metric};
 
 /// Whether a feature works and, when it does not, why and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+///
+/// Serialises with its name as `feature`, and as `name` for those who read the first form of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeatureState {
     /// Its name, such as `traces` or `server`.
     pub name: &'static str,
@@ -18,6 +20,18 @@ pub struct FeatureState {
     pub reason: String,
     /// What the user can do about it; empty when it is on.
     pub remedy: String,
+}
+
+impl Serialize for FeatureState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut s = serializer.serialize_struct("FeatureState", 5)?;
+        s.serialize_field("feature", self.name)?;
+        s.serialize_field("name", self.name)?;
+        s.serialize_field("enabled", &self.enabled)?;
+        s.serialize_field("reason", &self.reason)?;
+        s.serialize_field("remedy", &self.remedy)?;
+        s.end()
+    }
 }
 
 /// Which features are on, and why the others are not. Clones share one state.

@@ -3,7 +3,7 @@ use std::fmt::{self, Write};
 use tracing::Level;
 use tracing::field::{Field, Visit};
 
-use super::LogFormat;
+use super::{LogFormat, redact};
 
 /// Longest text of one field, in bytes; the rest is cut.
 const MAX_FIELD: usize = 4096;
@@ -17,7 +17,7 @@ pub(super) enum FieldValue {
 
 impl From<&str> for FieldValue {
     fn from(s: &str) -> FieldValue {
-        FieldValue::Text(cut(s).to_string())
+        FieldValue::Text(cut(&redact(s)).to_string())
     }
 }
 
@@ -35,7 +35,7 @@ impl Fields {
 
     fn text(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
-            self.message.push_str(cut(value));
+            self.message.push_str(cut(&redact(value)));
         } else {
             self.push(field.name(), value.into());
         }
@@ -162,12 +162,15 @@ fn json_string(out: &mut String, s: &str) {
 }
 
 /// Spells the word that scripts wait for so that a search does not find it: in JSON an escape with the same
-/// meaning, in text with a hyphen.
+/// meaning; in text `already` is left out where it can be, and any other is hyphenated.
 pub(super) fn without_ready(line: String, format: LogFormat) -> String {
     if !line.to_ascii_lowercase().contains("ready") {
         return line;
     }
     let (lower, upper) = match format {
+        LogFormat::Text if line.contains("already ") => {
+            return without_ready(line.replace("already ", ""), format);
+        }
         LogFormat::Text => ("rea-dy", "REA-DY"),
         LogFormat::Json => ("rea\\u0064y", "REA\\u0044Y"),
     };
@@ -235,10 +238,11 @@ mod tests {
 
     #[test]
     fn before_start_up_is_complete_no_line_holds_the_word() {
-        for (format, want) in
-            [(LogFormat::Text, "alrea-dy Rea-dy"), (LogFormat::Json, "alrea\\u0064y Rea\\u0064y")]
-        {
-            assert_eq!(without_ready("already Ready".to_string(), format), want);
+        for (format, want) in [
+            (LogFormat::Text, "in use Rea-dy alrea-dy"),
+            (LogFormat::Json, "alrea\\u0064y in use Rea\\u0064y alrea\\u0064y"),
+        ] {
+            assert_eq!(without_ready("already in use Ready already".to_string(), format), want);
         }
         assert_eq!(without_ready("no such word".to_string(), LogFormat::Text), "no such word");
     }

@@ -3,10 +3,13 @@
 //! Control characters are escaped, so that a text from the wire can neither forge a line nor steer a
 //! terminal. A call site says at most 10 things in 10 seconds; what it held back is told as a number.
 //! Events under the target [`NOTICE`] and those below `info` are never held back. Secrets are kept out by
-//! their type (`telegen_model::Secret` shows itself as `REDACTED`).
+//! their type (`telegen_model::Secret` shows itself as `REDACTED`), and what [`hide`] names by its text.
 
 mod format;
+mod hide;
 mod limit;
+
+pub use hide::{hide, redact};
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};

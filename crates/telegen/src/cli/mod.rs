@@ -185,7 +185,7 @@ fn start(args: SettingsArgs, mode: Option<Mode>) -> u8 {
 
 /// A message to the user on standard error.
 pub(crate) fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", telegen_selfmon::logs::redact(text));
 }
 
 /// Data on standard output. A reader that went away is no failure.

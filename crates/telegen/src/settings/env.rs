@@ -24,7 +24,7 @@ struct Env<'a> {
 }
 
 fn text(name: &str, value: impl Into<String>) -> Node {
-    let scalar = Scalar { text: value.into(), plain: false, shown: None };
+    let scalar = Scalar { text: value.into(), plain: false, shown: None, hidden: Vec::new() };
     Node { place: Place::whole(format!("environment {name}")), kind: Kind::Scalar(scalar) }
 }
 

@@ -39,6 +39,7 @@ impl Source {
         }
         let (environment, ignored) = env::layer(&System, &layers);
         let mut loaded = layers.below(environment).load::<Settings>(&System)?;
+        telegen_selfmon::logs::hide(loaded.substituted());
         if let Some(mode) = self.mode {
             loaded.settings.mode = mode;
         }
