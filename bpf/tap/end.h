@@ -93,9 +93,10 @@ static __noinline int on_end(struct conn *c, struct sock *sk, u32 dir, int ret)
 			c->error = (u8)error;
 		return 0;
 	}
-	/* Nothing more will come of a response that was read in part. */
-	if (dir == DIR_RX)
-		tell_cut_response(c, DIR_RX);
+	/* Nothing more will come of a response that was read in part, nor will more go out behind an error. */
+	tell_cut_response(c, DIR_RX);
+	if (error)
+		tell_cut_response(c, DIR_TX);
 	if (sk->__sk_common.skc_family == AF_UNIX && unix_peer_is_gone(sk))
 		flags |= END_PEER_GONE;
 	tell_end(c, error ? END_ERROR : END_EOF, flags, error);

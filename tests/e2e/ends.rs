@@ -169,6 +169,42 @@ fn client_error(line: String) -> String {
 }
 
 #[test]
+fn an_answer_that_a_reset_cuts_keeps_its_status() {
+    let Some(agent) = Agent::start("answers cut by a reset", SELF) else { return };
+    let (port, server) = serve(30, |mut s| {
+        let head = until(&mut s, END);
+        s.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").unwrap();
+        thread::sleep(A_WHILE);
+        if head.starts_with(b"GET /left") {
+            s.write_all(b"d").unwrap_err();
+        } else {
+            reset(s);
+        }
+    });
+    for i in 0..30 {
+        let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        s.write_all(&ask(if i < 20 { "/cut" } else { "/left" })).unwrap();
+        // What is there is read, and the reset met by another read; or by a write.
+        assert!(s.read(&mut [0; 4096]).is_ok_and(|n| n > 3));
+        if i >= 20 {
+            reset(s);
+            continue;
+        }
+        thread::sleep(2 * A_WHILE);
+        if i % 2 == 0 {
+            s.read(&mut [0; 4096]).unwrap_err();
+        } else {
+            s.write_all(b"?").unwrap_err();
+        }
+    }
+    server.join().unwrap();
+    let cut = ["S GET /cut 200 3 cancelled", "C GET /cut 200 3 connection_reset"];
+    let left = ["S GET /left 200 3 connection_reset", "C GET /left 200 3 cancelled"];
+    let expect = cut.iter().cycle().take(40).chain(left.iter().cycle().take(20));
+    check(agent, port, expect.map(|l| (*l).to_owned()).collect());
+}
+
+#[test]
 fn a_request_on_a_connection_that_the_server_has_closed_is_told() {
     let Some(agent) = Agent::start("stale connections", SELF) else { return };
     let (port, server) = serve(40, |mut s| {

@@ -1,6 +1,6 @@
 //! A connection as user space knows it: who it is, and its records back in order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
@@ -17,9 +17,11 @@ use crate::unread::Traffic;
 
 /// Records of one connection at most that wait for an earlier one.
 const HELD_MAX: usize = 64;
-/// While there are more connections than this none remembers what was asked last but for [`SAME_MAX`] bytes that the
-/// kernel half may speak of: it takes up to some KiB each.
+/// Connections at most that remember what they were asked last, which takes up to some KiB each. While there are more, the
+/// others keep only [`SAME_MAX`] bytes that the kernel half may speak of.
 const REMEMBERING_MAX: usize = 8192;
+/// Connections looked at, most, for one that may forget.
+const SPARED_MAX: usize = 8;
 
 /// Ends of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -156,6 +158,8 @@ pub(crate) struct Conns {
     all: SlotMap<ConnId, Conn>,
     /// Those of them that are unix sockets.
     unix: HashSet<ConnId, RandomState>,
+    /// Those that remember, the next that may have to forget in front; some may be gone.
+    remembering: VecDeque<ConnId>,
 }
 
 impl Conns {
@@ -205,9 +209,31 @@ impl Conns {
         self.all.len()
     }
 
-    /// Whether there is room for what each was asked last.
-    pub(crate) fn remember(&self) -> bool {
-        self.all.len() <= REMEMBERING_MAX
+    /// Whether there are more than can remember.
+    pub(crate) fn are_many(&self) -> bool {
+        self.all.len() > REMEMBERING_MAX
+    }
+
+    /// A connection remembers what it was asked last; another that was not asked the same lately may have to forget.
+    pub(crate) fn remember(&mut self, id: ConnId, shape: Arc<Shape>) {
+        let Some(conn) = self.all.get_mut(id) else { return };
+        conn.shape = Some(shape);
+        if std::mem::replace(&mut conn.remembers, true) {
+            return;
+        }
+        let mut spared = 0;
+        while self.remembering.len() >= REMEMBERING_MAX {
+            let Some(first) = self.remembering.pop_front() else { break };
+            let Some(conn) = self.all.get_mut(first) else { continue };
+            if spared < SPARED_MAX && std::mem::take(&mut conn.asked_again) {
+                spared += 1;
+                self.remembering.push_back(first);
+            } else {
+                conn.remembers = false;
+                conn.forget_most();
+            }
+        }
+        self.remembering.push_back(id);
     }
 
     /// Those without a record since `then` forget what they were asked last.
@@ -223,6 +249,7 @@ impl Conns {
         self.by_cookie.clear();
         self.all.clear();
         self.unix.clear();
+        self.remembering.clear();
     }
 }
 
@@ -251,6 +278,10 @@ pub(crate) struct Conn {
     pub(crate) seq: Option<u32>,
     /// What the last request that ended says.
     pub(crate) shape: Option<Arc<Shape>>,
+    /// It was asked the same again, since that was last looked at.
+    pub(crate) asked_again: bool,
+    /// It is among those that remember.
+    remembers: bool,
     expected: u32,
     lost: u32,
     held: Vec<Held>,
@@ -275,10 +306,17 @@ impl Conn {
             proxied: None,
             seq: None,
             shape: None,
+            asked_again: false,
+            remembers: false,
             expected: 0,
             lost: 0,
             held: Vec::new(),
         }
+    }
+
+    /// Whether it may remember what it is asked.
+    pub(crate) fn remembers(&self) -> bool {
+        self.remembers
     }
 
     /// Forgets what the last request that ended says, and what it was asked last where that takes much.
@@ -424,11 +462,52 @@ mod tests {
         assert_eq!(ids.map(|id| conns.get_mut(id).unwrap().shape.is_some()), [false, true]);
         conns.remove(ids[0]);
         assert_eq!((conns.find(10), conns.get_mut(ids[0]).is_none(), conns.len()), (None, true, 1));
-        for cookie in 100..100 + REMEMBERING_MAX as u64 {
-            assert!(conns.remember());
-            conns.enter(cookie, 0, usize::MAX).unwrap();
-        }
-        assert!(!conns.remember());
+    }
+
+    #[test]
+    fn of_too_many_those_that_are_asked_the_same_remember() {
+        let mut conns = Conns::default();
+        let shape = Arc::new(shape());
+        let ids: Vec<ConnId> = (1..REMEMBERING_MAX as u64 + 4)
+            .map(|cookie| {
+                assert_eq!(conns.are_many(), cookie > REMEMBERING_MAX as u64 + 1);
+                conns.enter(cookie, 0, usize::MAX).unwrap()
+            })
+            .collect();
+        let (first, more) = ids.split_at(REMEMBERING_MAX);
+        first.iter().for_each(|id| conns.remember(*id, shape.clone()));
+        // The first is asked again, the third is gone.
+        conns.get_mut(first[0]).unwrap().asked_again = true;
+        conns.remove(first[2]);
+        conns.remember(first[0], shape.clone());
+        conns.remember(more[0], shape.clone());
+        let mut remembers = |ids: &[ConnId]| {
+            ids.iter()
+                .map(|id| conns.get_mut(*id).map(|c| (c.remembers(), c.shape.is_some())))
+                .collect::<Vec<_>>()
+        };
+        let (yes, no) = (Some((true, true)), Some((false, false)));
+        assert_eq!(remembers(&first[..4]), [yes, no, None, yes]);
+        assert_eq!(remembers(more), [yes, no, no]);
+        // The place of the one that is gone, then that of the fourth.
+        conns.remember(more[1], shape.clone());
+        conns.remember(more[2], shape.clone());
+        let mut remembers = |ids: &[ConnId]| {
+            ids.iter()
+                .map(|id| conns.get_mut(*id).map(|c| (c.remembers(), c.shape.is_some())))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(remembers(&first[..4]), [yes, no, None, no]);
+        assert_eq!(remembers(more), [yes, yes, yes]);
+        assert_eq!(conns.remembering.len(), REMEMBERING_MAX);
+        // Where all are asked again one forgets nevertheless.
+        ids.iter().for_each(|id| {
+            if let Some(c) = conns.get_mut(*id) {
+                c.asked_again = true;
+            }
+        });
+        conns.remember(first[1], shape);
+        assert_eq!(conns.remembering.len(), REMEMBERING_MAX);
     }
 
     #[test]

@@ -88,9 +88,9 @@ impl Engine {
 
     /// `false` when the request leaves nothing behind but counts.
     pub(crate) fn finish_exchange(&mut self, id: ConnId, x: &Exchange) -> bool {
-        let remember = self.conns.remember();
+        let many = self.conns.are_many();
         let Some(conn) = self.conns.get_mut(id) else { return false };
-        if !remember {
+        if many && !conn.remembers() {
             conn.forget_most();
         }
         let pid = (x.request_exec >> 32) as u32;
@@ -129,13 +129,17 @@ impl Engine {
             response_body: x.response_body_size,
             now: self.clock.wall(end),
         };
+        let is_server = conn.is_server;
         let known = conn.shape.clone().filter(|shape| shape.fits(x, conn, process));
         let known = known.and_then(|shape| match shape.series.map(|id| self.out.red.record(id, &request)) {
             Some(Recorded::Ended) => None,
             recorded => Some((shape, recorded)),
         });
         let (shape, recorded) = match known {
-            Some(known) => known,
+            Some(known) => {
+                conn.asked_again = true;
+                known
+            }
             None => {
                 let mut maker = Maker {
                     config: &self.config,
@@ -147,13 +151,15 @@ impl Engine {
                 };
                 let (shape, again) = maker.shape(conn, process, x, request.now);
                 let shape = Arc::new(shape);
-                let again = again && remember && shape.attributes.len() <= KEPT_BYTES;
-                conn.shape = again.then(|| shape.clone());
+                conn.shape = None;
+                if again && shape.attributes.len() <= KEPT_BYTES {
+                    self.conns.remember(id, shape.clone());
+                }
                 let recorded = shape.series.map(|id| self.out.red.record(id, &request));
                 (shape, recorded)
             }
         };
-        let exports = x.head.is_otlp && !conn.is_server && x.head.target.ends_with(TRACES_PATH);
+        let exports = x.head.is_otlp && !is_server && x.head.target.ends_with(TRACES_PATH);
         let answer = Answer {
             exec: if x.response_start == 0 { 0 } else { x.response_exec },
             blocking: x.response_blocking,
