@@ -76,6 +76,10 @@ struct sock {
 	struct socket *sk_socket;
 };
 
+struct inet_sock {
+	u16 inet_sport;
+};
+
 struct tcp_sock {
 	u32 copied_seq;
 	u32 rcv_nxt;
@@ -161,6 +165,11 @@ struct bpf_iter__task_file {
 	struct file *file;
 };
 
+struct bpf_iter__unix {
+	struct bpf_iter_meta *meta;
+	struct unix_sock *unix_sk;
+};
+
 #pragma clang attribute pop
 
 /* As user space lays them out: never relocated. */
@@ -195,10 +204,12 @@ struct user_message {
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
 #define TCP_FIN_WAIT1 4
+#define TCP_FIN_WAIT2 5
 #define TCP_CLOSE 7
 #define TCP_CLOSE_WAIT 8
 #define TCP_LAST_ACK 9
 #define TCP_LISTEN 10
+#define TCP_CLOSING 11
 
 #define SOCK_DONE 1 /* enum sock_flags: tcp_fin */
 

@@ -32,6 +32,7 @@ enum framing {
 #define CONN_UDP 0x4000     /* counted per process */
 #define CONN_TUNNEL 0x2000  /* not HTTP any more */
 #define CONN_CONNECT 0x1000 /* ... a CONNECT: after a 2xx the connection is a tunnel */
+#define CONN_UNIX 0x8000    /* no event tells that it is closed */
 
 #define SAME_MIN 16
 #define SAME_INTERVAL 30000000000ull /* ns after which a head is passed again: user space forgets after a minute */
@@ -208,9 +209,11 @@ static __always_inline struct conn *conn_make(struct sock *sk, struct task_struc
 	count(COUNT_CONNS);
 	c->cookie = bpf_get_socket_cookie(sk);
 	c->last_dir = 2;
-	if (family != AF_UNIX && protocol == IPPROTO_TCP)
+	if (family == AF_UNIX)
+		c->flags |= CONN_UNIX;
+	else if (protocol == IPPROTO_TCP)
 		c->flags |= CONN_TCP;
-	if (family != AF_UNIX && protocol == IPPROTO_UDP)
+	else if (protocol == IPPROTO_UDP)
 		c->flags |= CONN_UDP;
 	if (type != SOCK_STREAM)
 		c->protocol = PROTO_OTHER;
@@ -224,6 +227,19 @@ static __always_inline bool has_fin(struct sock *sk)
 	return sk->__sk_common.skc_flags & (1ul << SOCK_DONE);
 }
 
+static __always_inline struct tcp_sock *tcp_of(struct sock *sk)
+{
+	return bpf_ksym_exists(bpf_rdonly_cast) ? seen_as(struct tcp_sock, sk) : bpf_skc_to_tcp_sock(sk);
+}
+
+/* TCP's number of the next byte to be read. A read that reaches the peer's FIN counts it as a byte. */
+static __always_inline u32 next_read(struct sock *sk, const struct tcp_sock *tp)
+{
+	u32 seq = tp->copied_seq;
+
+	return has_fin(sk) && seq == tp->rcv_nxt ? seq - 1 : seq;
+}
+
 /* Absolute position of the `len` bytes just moved; a jump over bytes that no call told of is kept. */
 static __always_inline u64 conn_advance(struct conn *c, struct sock *sk, u32 dir, u32 len, u64 now, u32 *seq_out)
 {
@@ -231,16 +247,10 @@ static __always_inline u64 conn_advance(struct conn *c, struct sock *sk, u32 dir
 	u64 pos = d->pos;
 
 	if (c->flags & CONN_TCP) {
-		struct tcp_sock *tp = bpf_ksym_exists(bpf_rdonly_cast) ? seen_as(struct tcp_sock, sk) :
-									bpf_skc_to_tcp_sock(sk);
+		struct tcp_sock *tp = tcp_of(sk);
 
 		if (tp) {
-			u32 seq = dir == DIR_TX ? tp->write_seq : tp->copied_seq;
-
-			/* A read that reaches the peer's FIN counts it as a byte. */
-			if (dir == DIR_RX && has_fin(sk) && seq == tp->rcv_nxt)
-				seq--;
-			seq -= len;
+			u32 seq = (dir == DIR_TX ? tp->write_seq : next_read(sk, tp)) - len;
 
 			if (d->seen) {
 				u32 jump = seq - d->next_seq;
@@ -306,6 +316,9 @@ static __noinline int announce(struct conn *c, struct sock *sk)
 	r.tgid = c->tgid;
 	r.netns = sk->__sk_common.skc_net.net->ns.inum;
 	r.lport = sk->__sk_common.skc_num;
+	/* Where it was reset before it was first read from, the port is given back already. */
+	if (!r.lport && r.family != AF_UNIX)
+		r.lport = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 	r.rport = bpf_ntohs(sk->__sk_common.skc_dport);
 	if (r.family == AF_INET) {
 		r.laddr[10] = r.laddr[11] = r.raddr[10] = r.raddr[11] = 0xff;

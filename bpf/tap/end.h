@@ -13,19 +13,29 @@
 /* Whether bytes that have come were not read yet: then its owner has not met what came behind them. */
 static __always_inline bool has_unread(const struct conn *c, struct sock *sk)
 {
-	if (sk->__sk_common.skc_family == AF_UNIX)
-		return sk->sk_receive_queue.qlen != 0;
 	if (!(c->flags & CONN_TCP))
-		return false;
-	struct tcp_sock *tp = bpf_ksym_exists(bpf_rdonly_cast) ? seen_as(struct tcp_sock, sk) :
-								bpf_skc_to_tcp_sock(sk);
-
-	if (!tp)
-		return false;
-	u32 left = tp->rcv_nxt - tp->copied_seq;
+		return sk->sk_receive_queue.qlen != 0;
+	struct tcp_sock *tp = tcp_of(sk);
 
 	/* The peer's FIN counts as a byte. */
-	return left > (has_fin(sk) ? 1 : 0);
+	return tp && tp->rcv_nxt - tp->copied_seq > (has_fin(sk) ? 1 : 0);
+}
+
+/* Bytes that were read without a call that tells of it, as splice does, count as well. */
+static __always_inline void catch_up(struct conn *c, struct sock *sk)
+{
+	struct dir_state *d = &c->dir[DIR_RX];
+	struct tcp_sock *tp = c->flags & CONN_TCP && d->seen ? tcp_of(sk) : NULL;
+
+	if (!tp)
+		return;
+	u32 seq = next_read(sk, tp), jump = seq - d->next_seq;
+
+	if (jump && jump < 0x80000000) {
+		d->pos += jump;
+		d->next_seq = seq;
+		d->ts = bpf_ktime_get_ns();
+	}
 }
 
 /* CLOSE_PEER_FIN where the owner would have met the peer's end of stream next, or did. */
@@ -37,7 +47,7 @@ static __always_inline u32 fin_was_next(const struct conn *c, struct sock *sk, i
 	return fin || c->flags & CONN_PEER_FIN ? CLOSE_PEER_FIN : 0;
 }
 
-/* Tells the end of a connection for its owner. */
+/* Tells the end of a connection for its owner. Behind catch_up() where there is a socket to ask. */
 __noinline int conn_is_over(struct conn *c, u32 flags, int error)
 {
 	if (!c || c->flags & (CONN_IGNORED | CONN_CLOSED))
@@ -60,7 +70,8 @@ __noinline int conn_is_over(struct conn *c, u32 flags, int error)
  */
 static __noinline int unix_peer_is_gone(struct sock *sk)
 {
-	struct unix_sock *u = sk ? bpf_skc_to_unix_sock(sk) : NULL;
+	/* The peer of others may be another any moment. */
+	struct unix_sock *u = sk && sk->sk_type == SOCK_STREAM ? bpf_skc_to_unix_sock(sk) : NULL;
 	struct sock *peer = u ? u->peer : NULL;
 
 	if (!peer || BPF_CORE_READ(peer, sk_socket))
@@ -78,8 +89,11 @@ static __noinline int on_end(struct conn *c, struct sock *sk, u32 dir, int ret)
 	u32 flags = 0;
 
 	if (!ret) {
-		/* A read of no bytes is an end only when the peer has ended its stream. */
-		if (dir != DIR_RX || !(sk->sk_shutdown & RCV_SHUTDOWN) || c->flags & CONN_PEER_FIN)
+		/* A read of no bytes is an end only when the peer has ended its stream, and not where its reader did. */
+		bool ended = c->flags & CONN_TCP ? has_fin(sk) || sk->__sk_common.skc_state == TCP_CLOSE :
+						   sk->sk_shutdown & RCV_SHUTDOWN;
+
+		if (dir != DIR_RX || !ended || c->flags & CONN_PEER_FIN)
 			return 0;
 		c->flags |= CONN_PEER_FIN;
 		/* An error that was met by other means, as a write or getsockopt; a reset behind the FIN is none. */
@@ -93,6 +107,7 @@ static __noinline int on_end(struct conn *c, struct sock *sk, u32 dir, int ret)
 			c->error = (u8)error;
 		return 0;
 	}
+	catch_up(c, sk);
 	/* Nothing more will come of a response that was read in part, nor will more go out behind an error. */
 	tell_cut_response(c, DIR_RX);
 	if (error)

@@ -263,6 +263,9 @@ static __always_inline bool take_response(struct conn *c, struct scratch *s, str
 
 	if (d->framing != FRAMING_LENGTH || body > d->left)
 		return false;
+	/* Where no event may tell the end it cannot wait for its last byte. */
+	if (c->flags & CONN_UNIX && body < d->left)
+		return false;
 	d->held_ts = k->now;
 	d->held_pos = k->pos;
 	d->held_length = d->left;

@@ -484,6 +484,8 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 	if (ret <= 0) {
 		if (c->protocol == PROTO_HTTP1)
 			on_end(c, sk, dir, ret);
+		else if (c->flags & CONN_UNIX && unix_peer_is_gone(sk))
+			conn_is_over(c, 0, 0);
 		return 0;
 	}
 

@@ -46,7 +46,7 @@ int BPF_PROG(tap_state, struct sock *sk, int old, int new)
 		return 0;
 	if (new == TCP_SYN_SENT) {
 		/* A socket that was disconnected begins anew. */
-		conn_is_over(c, 0, sk->sk_err);
+		conn_is_over(c, 0, c->error);
 		bpf_sk_storage_delete(&conns, sk);
 		return 0;
 	}
@@ -56,11 +56,13 @@ int BPF_PROG(tap_state, struct sock *sk, int old, int new)
 	if (c->held.ts)
 		release_held(c);
 	if (new == TCP_CLOSE) {
+		bool both = old == TCP_FIN_WAIT2 || old == TCP_CLOSING || old == TCP_LAST_ACK;
+
 		/*
 		 * The peer ended it, perhaps in the middle of a call, while what it sent before waits to be read: its
 		 * owner meets the end with a read or a write, or closes it, which tap_destroy sees.
 		 */
-		if (c->flags & CONN_TCP && sk->sk_socket) {
+		if (sk->sk_socket && (c->flags & CONN_TCP ? both || sk->sk_err : both && has_unread(c, sk))) {
 			if (!c->error)
 				c->error = (u8)sk->sk_err;
 			return 0;
@@ -75,6 +77,7 @@ int BPF_PROG(tap_state, struct sock *sk, int old, int new)
 		if (has_unread(c, sk))
 			return 0;
 	}
+	catch_up(c, sk);
 	conn_is_over(c, fin_was_next(c, sk, old), sk->sk_err);
 	return 0;
 }
@@ -85,8 +88,10 @@ int BPF_PROG(tap_destroy, struct sock *sk)
 {
 	struct conn *c = bpf_sk_storage_get(&conns, sk, NULL, 0);
 
-	if (c && !(c->flags & (CONN_IGNORED | CONN_CLOSED)))
+	if (c && !(c->flags & (CONN_IGNORED | CONN_CLOSED))) {
+		catch_up(c, sk);
 		conn_is_over(c, fin_was_next(c, sk, TCP_CLOSE), c->error);
+	}
 	return 0;
 }
 
@@ -136,6 +141,21 @@ int tap_unix(struct bpf_iter__task_file *ctx)
 
 	/* The tap knows none without. */
 	if (cookie)
+		bpf_seq_write(ctx->meta->seq, &cookie, sizeof(cookie));
+	return 0;
+}
+
+/* The same over those of the own network namespace: also the ones that no descriptor stands for, as they are passed on. */
+SEC("iter/unix")
+int tap_unix_here(struct bpf_iter__unix *ctx)
+{
+	struct unix_sock *u = ctx->unix_sk;
+
+	if (!u)
+		return 0;
+	u64 cookie = (u64)BPF_CORE_READ((struct sock *)u, __sk_common.skc_cookie.counter);
+
+	if (cookie && BPF_CORE_READ((struct sock *)u, sk_socket))
 		bpf_seq_write(ctx->meta->seq, &cookie, sizeof(cookie));
 	return 0;
 }

@@ -347,8 +347,16 @@ fn a_unix_client_that_ends_its_stream_first_is_told_its_answer() {
 fn a_unix_socket_that_is_closed_under_a_request_ends_it() {
     let Some(agent) = Agent::start("unix sockets closed early", SELF) else { return };
     let (go, may_go) = mpsc::sync_channel::<()>(1);
-    let (socket, server) = serve_unix(40, move |mut s| {
+    let (socket, server) = serve_unix(60, move |mut s| {
         let head = until(&mut s, END);
+        if head.starts_with(b"GET /part") {
+            s.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab").unwrap();
+            may_go.recv().unwrap();
+            if head.starts_with(b"GET /part/eof") {
+                assert_eq!(rest(&mut s), b"");
+            }
+            return;
+        }
         if head.starts_with(b"GET /cut") {
             return s.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").unwrap();
         }
@@ -365,6 +373,14 @@ fn a_unix_socket_that_is_closed_under_a_request_ends_it() {
             s.write_all(&ask(path)).unwrap();
             drop(rest(&mut s));
         }
+        // The server meets the end by reading, or not at all.
+        for path in ["/part/eof", "/part"] {
+            let mut s = socket.connect();
+            s.write_all(&ask(path)).unwrap();
+            until(&mut s, b"ab");
+            drop(s);
+            go.send(()).unwrap();
+        }
         // The server meets that by writing, or not at all.
         for path in ["/given-up", "/left"] {
             let mut s = socket.connect();
@@ -380,10 +396,120 @@ fn a_unix_socket_that_is_closed_under_a_request_ends_it() {
         "C GET /closed - - connection_closed",
         "S GET /cut 200 3 cancelled",
         "C GET /cut 200 3 connection_closed",
+        "S GET /part/eof 200 2 connection_closed",
+        "C GET /part/eof 200 2 cancelled",
+        "S GET /part 200 2 cancelled",
+        "C GET /part 200 2 cancelled",
         "S GET /given-up - - connection_closed",
         "C GET /given-up - - cancelled",
         "S GET /left - - cancelled",
         "C GET /left - - cancelled",
     ];
-    check(agent, 0, expect.iter().cycle().take(80).map(|l| (*l).to_owned()).collect());
+    check(agent, 0, expect.iter().cycle().take(120).map(|l| (*l).to_owned()).collect());
+}
+
+#[test]
+fn a_socket_that_only_a_message_holds_is_not_closed() {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+    use std::io::IoSlice;
+    use std::os::fd::AsFd;
+    let Some(agent) = Agent::start("unix sockets under way", SELF) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+    let mut client = UnixStream::connect(dir.path().join("s")).unwrap();
+    client.write_all(&ask("/passed")).unwrap();
+    let mut server = listener.accept().unwrap().0;
+    until(&mut server, END);
+    let (out, back) = UnixStream::pair().unwrap();
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let passed = [server.as_fd()];
+    assert!(control.push(SendAncillaryMessage::ScmRights(&passed)));
+    rustix::net::sendmsg(&out, &[IoSlice::new(b"x")], &mut control, SendFlags::empty()).unwrap();
+    drop(server);
+    // Longer than it takes to look twice.
+    thread::sleep(Duration::from_millis(4500));
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = rustix::net::RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let mut into = [std::io::IoSliceMut::new(&mut byte)];
+    rustix::net::recvmsg(&back, &mut into, &mut control, rustix::net::RecvFlags::empty()).unwrap();
+    let mut got = control.drain().filter_map(|m| match m {
+        rustix::net::RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    let mut server = UnixStream::from(got.next().unwrap());
+    server.write_all(OK).unwrap();
+    until(&mut client, b"ok");
+    check(agent, 0, both(&["GET /passed 200 2 -"]));
+}
+
+#[test]
+fn what_a_client_does_to_its_own_end_is_its_own_doing() {
+    let Some(agent) = Agent::start("own ends", SELF) else { return };
+    let (go, may_go) = mpsc::sync_channel::<()>(1);
+    let (port, server) = serve(20, move |mut s| {
+        let head = until(&mut s, END);
+        may_go.recv().unwrap();
+        if head.starts_with(b"GET /left") {
+            s.read(&mut [0; 100]).unwrap_err();
+            return;
+        }
+        s.write_all(OK).unwrap();
+        assert_eq!(rest(&mut s), b"");
+    });
+    for _ in 0..10 {
+        // A read that its own end makes empty is no end of the server's.
+        let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        s.write_all(&ask("/half")).unwrap();
+        s.shutdown(Shutdown::Read).unwrap();
+        assert_eq!(s.read(&mut [0; 100]).unwrap(), 0);
+        go.send(()).unwrap();
+        thread::sleep(A_WHILE);
+        until(&mut s, b"ok");
+        drop(s);
+        // Taken off its connection, which the next read says is reset.
+        let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        s.write_all(&ask("/left")).unwrap();
+        rustix::net::connect_unspec(&s).unwrap();
+        s.read(&mut [0; 100]).unwrap_err();
+        go.send(()).unwrap();
+    }
+    server.join().unwrap();
+    let mut expect = both(&["GET /half 200 2 -"; 10]);
+    for _ in 0..10 {
+        expect.extend(["S GET /left - - connection_reset", "C GET /left - - cancelled"].map(str::to_owned));
+    }
+    check(agent, port, expect);
+}
+
+#[test]
+fn a_body_that_is_spliced_away_is_whole() {
+    use rustix::pipe::{SpliceFlags, pipe, splice};
+    let Some(agent) = Agent::start("spliced bodies", SELF) else { return };
+    let (port, server) = serve(10, |mut s| {
+        until(&mut s, END);
+        s.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n").unwrap();
+        thread::sleep(A_WHILE);
+        s.write_all(&[b'x'; 3000]).unwrap();
+        // It waits for the client's end.
+        let _ended = s.read(&mut [0; 100]);
+    });
+    let (from, to) = pipe().unwrap();
+    for i in 0..10 {
+        let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        s.write_all(&ask("/spliced")).unwrap();
+        until(&mut s, END);
+        let mut left = 3000;
+        while left > 0 {
+            left -= splice(&s, None, &to, None, left, SpliceFlags::empty()).unwrap();
+            rustix::io::read(&from, &mut [0; 4096]).unwrap();
+        }
+        if i % 2 == 0 {
+            s.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(rest(&mut s), b"");
+        }
+    }
+    server.join().unwrap();
+    check(agent, port, both(&["GET /spliced 200 3000 -"; 10]));
 }

@@ -105,9 +105,12 @@ impl Tap {
         self.tap.links.tap_scan.as_ref().map_or(Ok(Vec::new()), pass)
     }
 
-    /// Another such pass: cookies of the unix sockets that processes hold.
+    /// Cookies of the unix sockets that are there: those that processes hold, by another such pass, and those of the own
+    /// network namespace, as one may be held by a call or a message alone.
     pub fn unix_sockets(&self) -> Result<Vec<u64>, Error> {
-        self.tap.links.tap_unix.as_ref().map_or(Ok(Vec::new()), pass)
+        let mut found = self.tap.links.tap_unix.as_ref().map_or(Ok(Vec::new()), pass)?;
+        found.append(&mut self.tap.links.tap_unix_here.as_ref().map_or(Ok(Vec::new()), pass)?);
+        Ok(found)
     }
 
     /// Detaches from the sockets: for measuring what being attached costs.

@@ -158,21 +158,31 @@ pub(crate) struct Conns {
     all: SlotMap<ConnId, Conn>,
     /// Those of them that are unix sockets.
     unix: HashSet<ConnId, RandomState>,
+    /// In the order they came, some of them gone: who makes room first, unless it is read.
+    came: VecDeque<ConnId>,
     /// Those that remember, the next that may have to forget in front; some may be gone.
     remembering: VecDeque<ConnId>,
 }
 
 impl Conns {
-    /// The connection with a cookie, made where it is not known; nothing when it would be one beyond `max`.
+    /// The connection with a cookie, made where it is not known; nothing when it would be one beyond `max`. Where it would,
+    /// the oldest that is not read makes room: those that only count bytes may be many, and short.
     pub(crate) fn enter(&mut self, cookie: u64, now: u64, max: usize) -> Option<ConnId> {
         if let Some(id) = self.by_cookie.get(&cookie) {
             return Some(*id);
         }
-        if self.all.len() >= max {
-            return None;
+        while self.all.len() >= max {
+            let first = self.came.pop_front()?;
+            if self.all.get(first).is_some_and(|c| c.http.is_none() && c.last_head.is_none()) {
+                self.remove(first);
+            }
         }
         let id = self.all.insert(Conn::new(cookie, now));
         self.by_cookie.insert(cookie, id);
+        if self.came.len() > 2 * self.all.len() + 1024 {
+            self.came.retain(|id| self.all.contains_key(*id));
+        }
+        self.came.push_back(id);
         Some(id)
     }
 
@@ -249,6 +259,7 @@ impl Conns {
         self.by_cookie.clear();
         self.all.clear();
         self.unix.clear();
+        self.came.clear();
         self.remembering.clear();
     }
 }
@@ -451,10 +462,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_last_is_forgotten_by_the_idle_and_not_kept_by_too_many() {
+    fn what_was_asked_last_is_forgotten_by_the_idle() {
         let mut conns = Conns::default();
         let ids = [10, 20].map(|at| conns.enter(at, at, 2).unwrap());
-        assert_eq!((conns.enter(30, 30, 2), conns.find(10), conns.find(30)), (None, Some(ids[0]), None));
+        assert_eq!((conns.find(10), conns.find(30)), (Some(ids[0]), None));
         for id in ids {
             conns.get_mut(id).unwrap().shape = Some(Arc::new(shape()));
         }
@@ -462,6 +473,38 @@ mod tests {
         assert_eq!(ids.map(|id| conns.get_mut(id).unwrap().shape.is_some()), [false, true]);
         conns.remove(ids[0]);
         assert_eq!((conns.find(10), conns.get_mut(ids[0]).is_none(), conns.len()), (None, true, 1));
+    }
+
+    #[test]
+    fn one_that_is_not_read_makes_room_and_one_that_is_does_not() {
+        let mut conns = Conns::default();
+        let enter = |conns: &mut Conns, cookie| conns.enter(cookie, 0, 3);
+        let read = enter(&mut conns, 1).unwrap();
+        let http = http1::Connection::new(http1::Limits::default(), true, Vec::new().into());
+        conns.get_mut(read).unwrap().http = Some(Box::new(http));
+        let (old, new) = (enter(&mut conns, 2), enter(&mut conns, 3));
+        assert_eq!((enter(&mut conns, 4).is_some(), conns.find(2), conns.find(3)), (true, None, new));
+        assert!(enter(&mut conns, 5).is_some() && old.is_some_and(|old| conns.get_mut(old).is_none()));
+        assert_eq!((conns.find(1), conns.find(3), conns.len()), (Some(read), None, 3));
+        // The one that is read was passed over for good; where there is no other nothing makes room.
+        for cookie in [4, 5] {
+            let id = conns.find(cookie).unwrap();
+            let http = http1::Connection::new(http1::Limits::default(), true, Vec::new().into());
+            conns.get_mut(id).unwrap().http = Some(Box::new(http));
+        }
+        assert_eq!((enter(&mut conns, 6), conns.len()), (None, 3));
+        conns.remove(read);
+        assert!(enter(&mut conns, 7).is_some());
+    }
+
+    #[test]
+    fn who_came_is_forgotten_with_the_connections() {
+        let mut conns = Conns::default();
+        for cookie in 1..10_000 {
+            let id = conns.enter(cookie, 0, 10).unwrap();
+            conns.remove(id);
+        }
+        assert!(conns.came.len() <= 1026, "{}", conns.came.len());
     }
 
     #[test]

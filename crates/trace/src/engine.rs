@@ -717,6 +717,15 @@ impl Engine {
         }
     }
 
+    /// The same at the very last, when everything that was told has been taken.
+    pub fn last_unix_sockets(&mut self, there: &[u64], now: u64) {
+        let there: HashSet<u64, RandomState> = there.iter().copied().collect();
+        let gone = self.conns.unix().filter(|(_, c)| !there.contains(&c.cookie)).map(|(id, _)| id);
+        for id in gone.collect::<Vec<_>>() {
+            self.drop_conn(id, End::OwnClose, now);
+        }
+    }
+
     fn drop_conn(&mut self, id: ConnId, how: End, ts: u64) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         if let Some(http) = conn.http.as_mut() {

@@ -314,7 +314,12 @@ fn turn(tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (ties
     if let Err(error) = pump.drain() {
         tracing::error!(%error, "reading the rings");
     }
-    engine.borrow_mut().finish(monotonic_ns());
+    let mut engine = engine.borrow_mut();
+    match tap.unix_sockets() {
+        Ok(there) => engine.last_unix_sockets(&there, monotonic_ns()),
+        Err(error) => tracing::debug!(%error, "looking for unix sockets"),
+    }
+    engine.finish(monotonic_ns());
 }
 
 /// The kernel half's own counters as Telegen's metrics.

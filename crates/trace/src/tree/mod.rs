@@ -655,10 +655,15 @@ impl Trees {
         let Some(last) = self.threads.get(&node.served.exec) else { return false };
         let parent =
             last.last.iter().copied().find(|p| self.nodes.get(*p).is_some_and(|p| p.token == caller));
-        if let Some(parent) = parent {
+        let Some(parent) = parent else { return false };
+        // It was answered before: so they do not wait for one another, over ever more requests of the same thread.
+        let answered = self.nodes[parent].served.answer.is_some_and(|a| a.end < self.nodes[id].start);
+        if answered {
+            self.unlinked(id, Reason::NoRequestOnThread);
+        } else {
             self.adopt(id, parent, Link::Candidate(parent));
         }
-        parent.is_some()
+        true
     }
 
     /// Looks for the other end of a request that was read; `true` when there is nothing more to look for.
@@ -720,16 +725,16 @@ impl Trees {
         }
     }
 
-    /// The root of a node's tree as far as it is known. A parent that is gone is none.
+    /// The root of a node's tree as far as it is known. A parent that is gone is none, nor is one too far up.
     fn root(&mut self, id: Id) -> Id {
         let mut at = id;
-        for _ in 0..DEPTH_MAX {
+        for depth in 0..=DEPTH_MAX {
             let Some(node) = self.nodes.get(at) else { break };
             if node.decision.is_some() {
                 break;
             }
             let Some(parent) = node.link.parent() else { break };
-            if !self.nodes.contains_key(parent) {
+            if depth == DEPTH_MAX || !self.nodes.contains_key(parent) {
                 match node.link {
                     Link::Candidate(_) => self.unlinked(at, Reason::Late),
                     _ => {

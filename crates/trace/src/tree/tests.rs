@@ -383,6 +383,48 @@ fn a_request_that_was_answered_before_is_not_the_one_that_is_read() {
 }
 
 #[test]
+fn what_a_thread_had_answered_before_does_not_hold_its_next_call() {
+    // A thread that plays both ends: each call comes behind the answer to the request before.
+    let names: Vec<[&'static str; 2]> =
+        (0..60).map(|i| [&*format!("c{i:03}").leak(), &*format!("s{i:03}").leak()]).collect();
+    let mut h = Host::new(EVERYTHING);
+    for (i, [client, server]) in (0u32..).zip(&names) {
+        let (at, before) = (100 * u64::from(i), i.checked_sub(1).map_or("-", |b| names[b as usize][1]));
+        h.open(Req { start: at + 20, ..call(client, 1, before, i) });
+        h.open(Req { start: at + 30, ..served(server, 1, i) });
+        h.end_at(server, 1, false, at + 40);
+    }
+    // Each pair leaves once it has ended, whatever the others do.
+    for i in (0..names.len()).rev() {
+        h.end_at(names[i][0], 1, false, 100 * i as u64 + 50).turns(4);
+        assert_eq!(h.left.spans.len(), 2 * (names.len() - i), "{i}");
+    }
+}
+
+#[test]
+fn a_chain_that_is_too_long_is_cut_and_says_so() {
+    let names: Vec<&'static str> = (0..100).map(|i| &*format!("n{i:03}").leak()).collect();
+    let mut h = Host::new(EVERYTHING);
+    // Each request is read, on a thread of its own, and calls the next while it is open.
+    for (i, name) in (0u32..).zip(&names) {
+        let before = i.checked_sub(1).map_or("-", |b| names[b as usize]);
+        let exec = u64::from(i.div_ceil(2));
+        h.open(if i % 2 == 0 { call(name, exec, before, i / 2) } else { served(name, exec, i / 2) });
+    }
+    // The first is answered last.
+    for i in (1..names.len()).chain([0]) {
+        h.end(names[i], i.div_ceil(2) as u64, false).turns(3);
+    }
+    h.turns(200);
+    // Whoever says that it was joined has a parent.
+    for kept in &h.left.spans {
+        let joined = matches!(kept.found, Found::By(..));
+        assert_eq!(joined, kept.head.parent_id != SpanId([0; 8]), "{}", kept.shape.name);
+    }
+    assert_eq!(h.left.spans.len(), 100);
+}
+
+#[test]
 fn the_same_again_on_a_unix_socket_is_told_apart_by_its_byte() {
     // Both ends saw the connection from its begin, or bytes were under way when one of them was first seen.
     for ahead in [0, 7] {
