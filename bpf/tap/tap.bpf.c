@@ -56,7 +56,8 @@ int BPF_PROG(tap_state, struct sock *sk, int old, int new)
 	if (c->held.ts)
 		release_held(c);
 	if (new == TCP_CLOSE) {
-		bool both = old == TCP_FIN_WAIT2 || old == TCP_CLOSING || old == TCP_LAST_ACK;
+		/* MPTCP tells of it more than once. */
+		bool both = old == TCP_FIN_WAIT2 || old == TCP_CLOSING || old == TCP_LAST_ACK || old == TCP_CLOSE;
 
 		/*
 		 * The peer ended it, perhaps in the middle of a call, while what it sent before waits to be read: its

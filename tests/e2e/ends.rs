@@ -513,3 +513,38 @@ fn a_body_that_is_spliced_away_is_whole() {
     server.join().unwrap();
     check(agent, port, both(&["GET /spliced 200 3000 -"; 10]));
 }
+
+#[test]
+fn an_mptcp_client_that_ends_its_stream_first_is_told_its_answer() {
+    use rustix::net::{AddressFamily, Protocol, SocketType};
+    let Some(agent) = Agent::start("half-closed MPTCP clients", SELF) else { return };
+    let mptcp = || {
+        let protocol = Protocol::from_raw(std::num::NonZeroU32::new(262).unwrap());
+        rustix::net::socket(AddressFamily::INET, SocketType::STREAM, Some(protocol)).unwrap()
+    };
+    let any = std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 0);
+    let listener = mptcp();
+    rustix::net::bind(&listener, &any).unwrap();
+    rustix::net::listen(&listener, 16).unwrap();
+    let listener = TcpListener::from(listener);
+    let to = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        for _ in 0..10 {
+            let mut s = listener.accept().unwrap().0;
+            until(&mut s, END);
+            s.write_all(OK).unwrap();
+        }
+    });
+    for _ in 0..10 {
+        let s = mptcp();
+        rustix::net::connect(&s, &to).unwrap();
+        let mut s = TcpStream::from(s);
+        s.write_all(&ask("/half")).unwrap();
+        s.shutdown(Shutdown::Write).unwrap();
+        thread::sleep(2 * A_WHILE);
+        assert_eq!(rest(&mut s), OK);
+    }
+    server.join().unwrap();
+    assert!(known(&agent, 4) <= 4, "connections stay known: {}", known(&agent, 4));
+    check(agent, to.port(), both(&["GET /half 200 2 -"; 10]));
+}
