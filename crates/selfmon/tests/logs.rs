@@ -45,7 +45,7 @@ fn one_line_tells_that_start_up_is_complete_and_no_earlier_one_has_its_word() {
     assert_eq!(
         text.iter().map(|l| untimed(l)).collect::<Vec<_>>(),
         [
-            "ERROR logs: alrea-dy there, Rea-dy or not",
+            "ERROR logs: there, Rea-dy or not",
             "INFO telegen: ready event=ready listen=127.0.0.1:19090",
             "ERROR logs: already"
         ]

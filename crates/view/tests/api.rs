@@ -203,7 +203,10 @@ async fn features_and_the_ledger_are_those_of_the_program() {
     page.monitor.features.off("traces", "CAP_BPF is missing", "run as root");
     page.monitor.ledger.produced(Signal::Traces, "tap", 3);
     let (_, features) = page.get("/api/v1/features").await;
-    let off = json!([{"name": "traces", "enabled": false, "reason": "CAP_BPF is missing", "remedy": "run as root"}]);
+    let off = json!([{
+        "feature": "traces", "name": "traces", "enabled": false,
+        "reason": "CAP_BPF is missing", "remedy": "run as root",
+    }]);
     assert_eq!(features, off);
     let (_, ledger) = page.get("/api/v1/ledger").await;
     assert_eq!(ledger["traces"]["produced"], json!(3));
