@@ -112,7 +112,7 @@ static __noinline int on_end(struct conn *c, struct sock *sk, u32 dir, int ret)
 	tell_cut_response(c, DIR_RX);
 	if (error)
 		tell_cut_response(c, DIR_TX);
-	if (sk->__sk_common.skc_family == AF_UNIX && unix_peer_is_gone(sk))
+	if (c->flags & CONN_UNIX && unix_peer_is_gone(sk))
 		flags |= END_PEER_GONE;
 	tell_end(c, error ? END_ERROR : END_EOF, flags, error);
 	return 0;

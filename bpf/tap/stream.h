@@ -472,8 +472,11 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 			release_held(c);
 		conn_owner(c, task, generation);
 	}
-	if (c->flags & (CONN_IGNORED | CONN_CLOSED))
+	if (c->flags & (CONN_IGNORED | CONN_CLOSED)) {
+		if (ret > 0 && !(c->flags & CONN_IGNORED))
+			count(COUNT_AFTER_END);
 		return 0;
+	}
 	if (c->held.ts && (dir == DIR_RX || ret <= 0))
 		release_held(c);
 	if (c->flags & CONN_UDP) {

@@ -12,7 +12,7 @@ use crate::harness::{Agent, Span, Told, same};
 pub const SELF: &str = "agent: { discovery: { include: [ { exe: \"*/deps/e2e-*\" } ] } }\n";
 
 /// A listener whose connections are handled one after the other by `handle`, `n` of them.
-fn serve(n: usize, handle: impl Fn(TcpStream) + Send + 'static) -> (u16, thread::JoinHandle<()>) {
+pub fn serve(n: usize, handle: impl Fn(TcpStream) + Send + 'static) -> (u16, thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let thread = thread::spawn(move || {

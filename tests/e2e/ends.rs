@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::edges::{END, OK, SELF, both, line, until};
+use crate::edges::{END, OK, SELF, both, line, serve, until};
 use crate::harness::{Agent, same};
 use crate::load::sum;
 
@@ -23,21 +23,13 @@ fn reset(s: TcpStream) {
     rustix::net::sockopt::set_socket_linger(&s, Some(Duration::ZERO)).unwrap();
 }
 
-/// A server that hands each connection to `handle`, `n` of them.
-fn serve(n: usize, handle: impl Fn(TcpStream) + Send + 'static) -> (u16, thread::JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let thread = thread::spawn(move || (0..n).for_each(|_| handle(listener.accept().unwrap().0)));
-    (port, thread)
-}
-
 fn rest(s: &mut impl Read) -> Vec<u8> {
     let mut all = Vec::new();
     s.read_to_end(&mut all).unwrap();
     all
 }
 
-/// The same over a unix socket.
+/// As [`serve`], over a unix socket.
 fn serve_unix(n: usize, handle: impl Fn(UnixStream) + Send + 'static) -> (Socket, thread::JoinHandle<()>) {
     let dir = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(dir.path().join("s")).unwrap();

@@ -595,6 +595,8 @@ pub enum Counter {
     ControlFull,
     /// Bytes over UDP.
     UdpBytes,
+    /// Calls that moved bytes of a connection whose end was told.
+    AfterEnd,
 }
 
 impl Counter {

@@ -1,6 +1,7 @@
 use std::io::Read;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Iter, Link, MapHandle, OpenObject};
@@ -54,7 +55,12 @@ pub struct Tap {
     common: Common,
     tap: skel::TapSkel<'static>,
     process: process_skel::ProcessSkel<'static>,
+    /// The descriptors of all processes of the host are within reach.
+    sees_all: bool,
 }
+
+/// Inode of the pid namespace of the host (include/linux/proc_ns.h, PROC_PID_INIT_INO).
+const HOST_PIDS: u64 = 0xEFFF_FFFC;
 
 impl Tap {
     /// Loads the common object, then the tap and the process probes, and attaches them.
@@ -97,7 +103,8 @@ impl Tap {
         }
         let mut tap = open.load().context("loading the socket tap")?;
         tap.attach().context("attaching the socket tap")?;
-        Ok(Tap { common, tap, process })
+        let sees_all = std::fs::metadata("/proc/self/ns/pid").is_ok_and(|m| m.ino() == HOST_PIDS);
+        Ok(Tap { common, tap, process, sees_all })
     }
 
     /// One pass over every open descriptor of the host: the listening sockets with their owners.
@@ -106,11 +113,18 @@ impl Tap {
     }
 
     /// Cookies of the unix sockets that are there: those that processes hold, by another such pass, and those of the own
-    /// network namespace, as one may be held by a call or a message alone.
-    pub fn unix_sockets(&self) -> Result<Vec<u64>, Error> {
-        let mut found = self.tap.links.tap_unix.as_ref().map_or(Ok(Vec::new()), pass)?;
-        found.append(&mut self.tap.links.tap_unix_here.as_ref().map_or(Ok(Vec::new()), pass)?);
-        Ok(found)
+    /// network namespace, as one may be held by a call or a message alone. Nothing where not all processes of the host
+    /// can be seen: then one that is not found may be there.
+    pub fn unix_sockets(&self) -> Result<Option<Vec<u64>>, Error> {
+        let (Some(held), Some(here)) = (&self.tap.links.tap_unix, &self.tap.links.tap_unix_here) else {
+            return Ok(None);
+        };
+        if !self.sees_all {
+            return Ok(None);
+        }
+        let mut found = pass(held)?;
+        found.append(&mut pass(here)?);
+        Ok(Some(found))
     }
 
     /// Detaches from the sockets: for measuring what being attached costs.

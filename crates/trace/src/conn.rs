@@ -160,6 +160,8 @@ pub(crate) struct Conns {
     unix: HashSet<ConnId, RandomState>,
     /// In the order they came, some of them gone: who makes room first, unless it is read.
     came: VecDeque<ConnId>,
+    /// How many made room, since that was last taken.
+    made_room: u64,
     /// Those that remember, the next that may have to forget in front; some may be gone.
     remembering: VecDeque<ConnId>,
 }
@@ -175,6 +177,7 @@ impl Conns {
             let first = self.came.pop_front()?;
             if self.all.get(first).is_some_and(|c| c.http.is_none() && c.last_head.is_none()) {
                 self.remove(first);
+                self.made_room += 1;
             }
         }
         let id = self.all.insert(Conn::new(cookie, now));
@@ -184,6 +187,11 @@ impl Conns {
         }
         self.came.push_back(id);
         Some(id)
+    }
+
+    /// How many made room for another, since this was last asked.
+    pub(crate) fn take_made_room(&mut self) -> u64 {
+        std::mem::take(&mut self.made_room)
     }
 
     pub(crate) fn find(&self, cookie: u64) -> Option<ConnId> {
@@ -486,6 +494,7 @@ mod tests {
         assert_eq!((enter(&mut conns, 4).is_some(), conns.find(2), conns.find(3)), (true, None, new));
         assert!(enter(&mut conns, 5).is_some() && old.is_some_and(|old| conns.get_mut(old).is_none()));
         assert_eq!((conns.find(1), conns.find(3), conns.len()), (Some(read), None, 3));
+        assert_eq!((conns.take_made_room(), conns.take_made_room()), (2, 0));
         // The one that is read was passed over for good; where there is no other nothing makes room.
         for cookie in [4, 5] {
             let id = conns.find(cookie).unwrap();
@@ -507,6 +516,11 @@ mod tests {
         assert!(conns.came.len() <= 1026, "{}", conns.came.len());
     }
 
+    /// Of each connection that is there, whether it remembers, and whether it has what it would.
+    fn remembers(conns: &mut Conns, ids: &[ConnId]) -> Vec<Option<(bool, bool)>> {
+        ids.iter().map(|id| conns.get_mut(*id).map(|c| (c.remembers(), c.shape.is_some()))).collect()
+    }
+
     #[test]
     fn of_too_many_those_that_are_asked_the_same_remember() {
         let mut conns = Conns::default();
@@ -524,24 +538,14 @@ mod tests {
         conns.remove(first[2]);
         conns.remember(first[0], shape.clone());
         conns.remember(more[0], shape.clone());
-        let mut remembers = |ids: &[ConnId]| {
-            ids.iter()
-                .map(|id| conns.get_mut(*id).map(|c| (c.remembers(), c.shape.is_some())))
-                .collect::<Vec<_>>()
-        };
         let (yes, no) = (Some((true, true)), Some((false, false)));
-        assert_eq!(remembers(&first[..4]), [yes, no, None, yes]);
-        assert_eq!(remembers(more), [yes, no, no]);
+        assert_eq!(remembers(&mut conns, &first[..4]), [yes, no, None, yes]);
+        assert_eq!(remembers(&mut conns, more), [yes, no, no]);
         // The place of the one that is gone, then that of the fourth.
         conns.remember(more[1], shape.clone());
         conns.remember(more[2], shape.clone());
-        let mut remembers = |ids: &[ConnId]| {
-            ids.iter()
-                .map(|id| conns.get_mut(*id).map(|c| (c.remembers(), c.shape.is_some())))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(remembers(&first[..4]), [yes, no, None, no]);
-        assert_eq!(remembers(more), [yes, yes, yes]);
+        assert_eq!(remembers(&mut conns, &first[..4]), [yes, no, None, no]);
+        assert_eq!(remembers(&mut conns, more), [yes, yes, yes]);
         assert_eq!(conns.remembering.len(), REMEMBERING_MAX);
         // Where all are asked again one forgets nevertheless.
         ids.iter().for_each(|id| {

@@ -317,6 +317,7 @@ impl Engine {
             self.silent = true;
             self.account(now);
             self.meters.conns.set(self.conns.len() as i64);
+            self.meters.conns_refused.add(self.conns.take_made_room());
             self.meters.requests.set(self.trees.len() as i64);
             self.meters.lapsed(self.trees.lapses, self.routes.overflows);
         }

@@ -305,7 +305,8 @@ fn turn(tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (ties
         let now = monotonic_ns();
         if engine.wants_unix_sockets(now) {
             match tap.unix_sockets() {
-                Ok(there) => engine.unix_sockets(&there, now, monotonic_ns() - now),
+                Ok(Some(there)) => engine.unix_sockets(&there, now, monotonic_ns() - now),
+                Ok(None) => {}
                 Err(error) => tracing::debug!(%error, "looking for unix sockets"),
             }
         }
@@ -316,7 +317,8 @@ fn turn(tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (ties
     }
     let mut engine = engine.borrow_mut();
     match tap.unix_sockets() {
-        Ok(there) => engine.last_unix_sockets(&there, monotonic_ns()),
+        Ok(Some(there)) => engine.last_unix_sockets(&there, monotonic_ns()),
+        Ok(None) => {}
         Err(error) => tracing::debug!(%error, "looking for unix sockets"),
     }
     engine.finish(monotonic_ns());
@@ -340,6 +342,7 @@ fn kernel_counters(tap: &Tap, mon: &SelfMon) -> anyhow::Result<()> {
         (Counter::Fault, "payload_faults"),
         (Counter::Conns, "connections"),
         (Counter::ControlFull, "process_records_lost"),
+        (Counter::AfterEnd, "operations_after_end"),
     ] {
         let counters = counters.clone();
         mon.counter_fn(
