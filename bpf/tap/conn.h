@@ -17,6 +17,17 @@ enum framing {
 	FRAMING_CHUNKED,
 };
 
+/* The next byte of a chunked body's framing. */
+enum line {
+	LINE_SIZE = 0,
+	LINE_EXTENSION,
+	LINE_SIZE_END, /* '\n' */
+	LINE_TRAILERS, /* begin of a trailer, or the empty line */
+	LINE_TRAILER,
+	LINE_LAST, /* the last '\n' */
+	LINE_ENDED,
+};
+
 #define CONN_IGNORED 0x01     /* its process is excluded */
 #define CONN_ANNOUNCED 0x02   /* its REC_CONN is in the ring */
 #define CONN_TCP 0x04         /* tcp_sock fields may be read */
@@ -59,9 +70,11 @@ struct dir_state {
 	u64 tail;
 	u64 body; /* FRAMING_CHUNKED: sum of the chunk sizes so far */
 	u32 head_len;
-	u8 last_chunk; /* FRAMING_CHUNKED: the chunk of size 0 was seen */
+	u32 chunk; /* FRAMING_CHUNKED: a size under way */
+	u8 digits; /* ... and how many digits of it were seen */
+	u8 line;   /* enum line */
 	u8 prefix_len;
-	u8 pad[10];
+	u8 pad[5];
 	u8 prefix[PREFIX_MAX];
 };
 

@@ -27,7 +27,9 @@ __noinline int look_at_header(struct dir_state *d, const struct scratch *s, u64 
 			d->framing = FRAMING_CHUNKED;
 			d->left = 0;
 			d->body = 0;
-			d->last_chunk = 0;
+			d->chunk = 0;
+			d->digits = 0;
+			d->line = LINE_SIZE;
 		}
 	} else if (name == EIGHT('c', 'o', 'n', 't', 'e', 'n', 't', '-') && d->framing != FRAMING_CHUNKED) {
 		u64 rest = *(const u64 *)(p + 8) | LOWER;
@@ -121,68 +123,119 @@ __noinline int scan_head(struct dir_state *d, struct scratch *s, u32 got)
 	return 0;
 }
 
-#define CHUNKS_A_CALL 32
+/* Steps of the walk through one call: a byte of framing each, with the data before it. */
+#define CHUNK_STEPS_MAX 16384
+#define CHUNK_WINDOW 256 /* bytes of framing read at a time, a power of two */
+
+/* Where the walk through a call's chunks stands. */
+struct walk {
+	struct dir_state *d;
+	struct scratch *s;
+	const struct source *src;
+	u32 off; /* of the next byte, and how many are left from there on */
+	u32 len;
+	u32 window; /* offset of the bytes that were read, and how many they are */
+	u32 filled;
+	u32 lost; /* the place within the framing */
+};
+
+/* Takes a byte of framing (RFC 9112 7.1): false where it is none. Bare line ends are left to user space. */
+static __always_inline bool step_line(struct dir_state *d, u8 c)
+{
+	u8 low = c | 0x20;
+
+	switch (d->line) {
+	case LINE_SIZE:
+		if (c == '\r')
+			d->line = LINE_SIZE_END;
+		else if (c == ';' || c == ' ' || c == '\t')
+			d->line = LINE_EXTENSION;
+		else if (d->digits == 8)
+			return false;
+		else if (c >= '0' && c <= '9')
+			d->chunk = d->chunk << 4 | (c - '0'), d->digits++;
+		else if (low >= 'a' && low <= 'f')
+			d->chunk = d->chunk << 4 | (low - 'a' + 10), d->digits++;
+		else
+			return false;
+		return d->digits;
+	case LINE_EXTENSION:
+		if (c == '\r')
+			d->line = LINE_SIZE_END;
+		return c != '\n';
+	case LINE_SIZE_END:
+		d->body += d->chunk;
+		d->left = d->chunk ? (u64)d->chunk + 2 : 0;
+		d->line = d->chunk ? LINE_SIZE : LINE_TRAILERS;
+		d->chunk = 0;
+		d->digits = 0;
+		return c == '\n';
+	case LINE_TRAILERS:
+		d->line = c == '\r' ? LINE_LAST : LINE_TRAILER;
+		return c != '\n';
+	case LINE_TRAILER:
+		if (c == '\n')
+			d->line = LINE_TRAILERS;
+		return true;
+	case LINE_LAST:
+		d->line = LINE_ENDED;
+		return c == '\n';
+	}
+	/* More behind the end. */
+	return false;
+}
+
+static long walk_step(u32 i, void *context)
+{
+	struct walk *w = context;
+	struct dir_state *d = w->d;
+	struct scratch *s = w->s;
+	u64 take = d->left < w->len ? d->left : w->len;
+
+	d->left -= take;
+	w->off += (u32)take;
+	w->len -= (u32)take;
+	if (!w->len)
+		return 1;
+	u64 at = w->off - w->window;
+
+	if (at >= w->filled) {
+		u32 n = w->len < CHUNK_WINDOW ? w->len : CHUNK_WINDOW;
+
+		at = 0;
+		w->window = w->off;
+		w->filled = n;
+		if (copy_bytes(w->src, s, TAIL_ROOM, w->off, n) != n) {
+			w->lost = 1;
+			return 1;
+		}
+	}
+	keep(at);
+	at &= CHUNK_WINDOW - 1;
+	if (!step_line(d, s->payload[TAIL_ROOM + at])) {
+		w->lost = 1;
+		return 1;
+	}
+	w->off++;
+	w->len--;
+	return 0;
+}
 
 /*
- * Walks the chunks of `len` bytes from offset `off` of the call: sizes are added to `body`. Chunk lines that do not lie
- * whole in one call, and trailers, end the counting: from there user space goes by the tails.
+ * Walks the chunks of `len` bytes from offset `off` of the call: sizes are added to `body`. Gives whether the message
+ * ends with the call. What is no framing, and calls of very many chunks, end the counting: from there user space goes
+ * by the tails.
  */
 __noinline int walk_chunks(struct dir_state *d, struct scratch *s, const struct source *src, u32 off, u32 len)
 {
 	if (!d || !s || !src)
 		return 0;
-	for (u32 i = 0; i < CHUNKS_A_CALL; i++) {
-		if (d->left) {
-			u64 take = d->left < len ? d->left : len;
+	struct walk w = { .d = d, .s = s, .src = src, .off = off, .len = len };
 
-			d->left -= take;
-			off += (u32)take;
-			len -= (u32)take;
-		}
-		if (!len)
-			return d->last_chunk && !d->left;
-		if (d->last_chunk)
-			break; /* more behind the end: a message, or trailers that were taken for it */
-		u32 n = len < 16 ? len : 16;
-		u64 *room = (u64 *)(s->payload + TAIL_ROOM);
-
-		room[0] = room[1] = 0;
-		if (copy_bytes(src, s, TAIL_ROOM, off, n) != n)
-			break;
-		u64 size = 0;
-		u32 at = 0;
-
-		for (; at < 9; at++) {
-			u8 c = s->payload[TAIL_ROOM + at];
-			u8 low = c | 0x20;
-
-			if (c >= '0' && c <= '9')
-				size = size << 4 | (c - '0');
-			else if (low >= 'a' && low <= 'f')
-				size = size << 4 | (low - 'a' + 10);
-			else
-				break;
-		}
-		if (!at || at > 8)
-			break;
-		u8 cr = s->payload[TAIL_ROOM + at], lf = s->payload[TAIL_ROOM + at + 1];
-
-		if (cr != '\r' || lf != '\n')
-			break;
-		at += 2;
-		off += at;
-		len -= at;
-		d->body += size;
-		d->left = size + 2;
-		if (!size) {
-			/* An empty line ends the message; anything else there is a trailer. */
-			if (len >= 2 && (s->payload[TAIL_ROOM + at] != '\r' || s->payload[TAIL_ROOM + at + 1] != '\n'))
-				break;
-			d->last_chunk = 1;
-		}
-	}
-	d->framing = FRAMING_UNKNOWN;
-	return 0;
+	bpf_loop(CHUNK_STEPS_MAX, walk_step, &w, 0);
+	if (w.lost || w.len)
+		d->framing = FRAMING_UNKNOWN;
+	return d->line == LINE_ENDED;
 }
 
 /* Counts body bytes of a call: whether the call needs to be told, and its flags. */
@@ -206,6 +259,12 @@ static __always_inline void count_body(struct dir_state *d, struct scratch *s, c
 		d->left -= len;
 		out->told = d->left == 0;
 	} else if (d->framing == FRAMING_CHUNKED) {
+		if (len <= d->left) {
+			d->left -= len;
+			out->flags = DATA_CHUNKS;
+			out->told = 0;
+			return;
+		}
 		if (!k->have) {
 			d->framing = FRAMING_UNKNOWN;
 			return;

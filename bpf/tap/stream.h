@@ -522,8 +522,8 @@ static __always_inline int on_data(struct sock *sk, u32 dir, int ret, int msg_fl
 	s->busy = 1;
 	struct dir_state *d = &c->dir[dir & 1];
 
-	/* Inside a body of known length nothing is looked at. */
-	if (!(msg_flags & MSG_TRUNC) && !(d->phase == PHASE_BODY && d->framing == FRAMING_LENGTH && (u64)ret <= d->left))
+	/* Inside a body of known length, or a chunk, nothing is looked at. */
+	if (!(msg_flags & MSG_TRUNC) && !(d->phase == PHASE_BODY && d->framing && (u64)ret <= d->left))
 		k.have = find_source(task, sk, dir == DIR_TX, (u32)ret, &k.src, s);
 	if (c->protocol > PROTO_HTTP1)
 		pass_unread(c, s, &k);

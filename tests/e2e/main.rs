@@ -14,6 +14,7 @@
 )]
 
 mod calls;
+mod chunks;
 mod config;
 mod edges;
 mod ends;
