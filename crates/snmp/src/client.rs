@@ -24,23 +24,37 @@ pub struct Address {
     pub host_port: String,
 }
 
+/// What is no address of an agent.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}: expected HOST, HOST:PORT or [IPV6]:PORT, with a port from 1 to 65535")]
+pub struct NoAddress(String);
+
 impl Address {
     /// From `HOST`, `HOST:PORT`, `[IPV6]:PORT`, with `udp:` or `tcp:` (or `://`) before it. The port is `port` unless
     /// given.
-    pub fn parse(text: &str, port: u16) -> Address {
+    ///
+    /// # Errors
+    /// Where there is no host, or a port that is none.
+    pub fn parse(text: &str, port: u16) -> Result<Address, NoAddress> {
         let (tcp, rest) = match text.split_once(':') {
             Some(("tcp", rest)) => (true, rest.trim_start_matches("//")),
             Some(("udp", rest)) => (false, rest.trim_start_matches("//")),
             _ => (false, text),
         };
-        let bare_v6 = rest.parse::<std::net::Ipv6Addr>().is_ok();
-        let has_port = !bare_v6 && rest.rsplit_once(':').is_some_and(|(_, p)| p.parse::<u16>().is_ok());
-        let host_port = match (bare_v6, has_port) {
-            (true, _) => format!("[{rest}]:{port}"),
-            (_, true) => rest.to_owned(),
-            _ => format!("{rest}:{port}"),
+        if rest.parse::<std::net::Ipv6Addr>().is_ok() {
+            return Ok(Address { tcp, host_port: format!("[{rest}]:{port}") });
+        }
+        let (host, given) = match rest.rsplit_once(':') {
+            // The colons of an address that stands in brackets.
+            Some(_) if rest.ends_with(']') => (rest, None),
+            Some((host, given)) => (host, Some(given)),
+            None => (rest, None),
         };
-        Address { tcp, host_port }
+        let port = given.map_or(Some(port), |given| given.parse().ok().filter(|port| *port != 0));
+        match port {
+            Some(port) if !host.is_empty() => Ok(Address { tcp, host_port: format!("{host}:{port}") }),
+            _ => Err(NoAddress(text.to_owned())),
+        }
     }
 }
 
@@ -297,5 +311,34 @@ pub fn message_len(stream: &[u8]) -> Option<usize> {
             Some(2 + bytes + head.iter().fold(0usize, |n, b| n << 8 | usize::from(*b)))
         }
         _ => Some(usize::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Address;
+
+    fn parsed(text: &str) -> Option<String> {
+        Address::parse(text, 161).ok().map(|a| format!("{}{}", if a.tcp { "tcp " } else { "" }, a.host_port))
+    }
+
+    #[test]
+    fn an_address_has_a_host_and_may_have_a_port() {
+        for (text, expect) in [
+            ("host", "host:161"),
+            ("host:1161", "host:1161"),
+            ("10.0.0.1", "10.0.0.1:161"),
+            ("tcp:host", "tcp host:161"),
+            ("tcp://host:99", "tcp host:99"),
+            ("udp:host", "host:161"),
+            ("::1", "[::1]:161"),
+            ("[::1]", "[::1]:161"),
+            ("[::1]:99", "[::1]:99"),
+        ] {
+            assert_eq!(parsed(text).as_deref(), Some(expect), "{text}");
+        }
+        for text in ["", ":161", "tcp:", "host:", "host:0", "host:99999", "host:x", "host:-1"] {
+            assert_eq!(parsed(text), None, "{text:?}");
+        }
     }
 }

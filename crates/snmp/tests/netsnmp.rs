@@ -105,7 +105,8 @@ impl Agent {
 
     fn client(&self, access: Access) -> Client {
         let patience = Patience { timeout: Duration::from_secs(2), retries: 1 };
-        Client::connect(&Address::parse(&self.address, 161), Arc::new(access), patience, 1472).unwrap()
+        Client::connect(&Address::parse(&self.address, 161).unwrap(), Arc::new(access), patience, 1472)
+            .unwrap()
     }
 }
 
@@ -235,7 +236,7 @@ fn what_is_wrong_with_a_user_is_named() {
         );
         let patience = Patience { timeout: Duration::from_millis(500), retries: 1 };
         let mut client =
-            Client::connect(&Address::parse(&agent.address, 161), access, patience, 1472).unwrap();
+            Client::connect(&Address::parse(&agent.address, 161).unwrap(), access, patience, 1472).unwrap();
         let fault = client.get(&["1.3.6.1.2.1.1.3.0".parse().unwrap()], |_, _| {}).unwrap_err();
         assert_eq!(fault.to_string(), expected, "{what}, on the command line");
     }

@@ -157,6 +157,19 @@ async fn a_peer_that_is_away_costs_nothing_within_the_queue_and_what_is_beyond_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_at_the_end_is_said() {
+    let sink = OtlpSink::start().await.unwrap();
+    sink.always(Reply::Http { status: 503, retry_after: None });
+    let setup = Setup::new(sink.addr(), "memory", "memory");
+    let telegen = Telegen::start(&setup.config());
+    send(&exporter(setup.otlp), batch(0..500)).await;
+    let (code, said) = telegen.stop_saying();
+    assert_eq!(code, Some(0));
+    let told: Vec<_> = said.lines().filter(|l| l.contains("lost at shutdown: ")).collect();
+    assert!(told.len() == 1 && told[0].contains(": 500 logs (export:otlp, shutdown)"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_stays_on_disk_is_said_at_the_end_and_is_recovered() {
     let sink = OtlpSink::start().await.unwrap();
     sink.always(Reply::Http { status: 503, retry_after: None });

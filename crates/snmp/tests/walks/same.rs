@@ -88,7 +88,8 @@ fn net_snmp_and_our_walk_read_of_the_simulated_device_what_was_recorded() {
             }
             let access = Arc::new(Access::Community { version: 1, community: Secret::new("public") });
             let patience = Patience { timeout: Duration::from_secs(10), retries: 3 };
-            let mut client = Client::connect(&Address::parse(&address, 161), access, patience, 1472).unwrap();
+            let mut client =
+                Client::connect(&Address::parse(&address, 161).unwrap(), access, patience, 1472).unwrap();
             let mut ours = String::with_capacity(expected.len());
             let walked = client.walk(&dotted.parse().unwrap(), |oid, value| {
                 show::net_snmp(&mut ours, oid, value);

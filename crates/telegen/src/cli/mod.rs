@@ -77,6 +77,7 @@ enum Command {
         command: Box<crate::snmp::SnmpCommand>,
     },
     #[cfg(not(feature = "collector"))]
+    /// Not in this build.
     #[command(hide = true)]
     Snmp(NotHere),
     /// Looks into queues on disk.
@@ -84,6 +85,7 @@ enum Command {
         #[command(subcommand)]
         command: queue::QueueCommand,
     },
+    /// Not in this build.
     #[command(hide = true)]
     Profile(NotHere),
 }

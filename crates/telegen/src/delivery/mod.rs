@@ -12,7 +12,7 @@ use anyhow::Context;
 use telegen_model::{Resource, Temporality};
 use telegen_pipeline::{Pipeline, PipelineConfig, Sink, SinkConfig};
 use telegen_receive::{OtlpReceiver, Receiving};
-use telegen_selfmon::{FeatureState, SelfMon};
+use telegen_selfmon::{FeatureState, LedgerSnapshot, SelfMon};
 use telegen_sys::Host;
 use telegen_trace::settings::TemporalityPreference;
 use tokio::time::Instant;
@@ -127,8 +127,29 @@ impl Delivery {
         let started = Instant::now();
         // Those who wait for an acknowledgement need the pipeline for it.
         self.stop_receiving(started + timeout / 4).await;
+        let before = self.mon.ledger.snapshot();
         self.pipeline.shutdown(timeout.saturating_sub(started.elapsed())).await;
+        for loss in losses(&before, &self.mon.ledger.snapshot()) {
+            tracing::warn!("lost at shutdown: {loss}");
+        }
     }
+}
+
+/// What was lost from one snapshot to the next, a line for each signal, stage and reason.
+fn losses(before: &LedgerSnapshot, after: &LedgerSnapshot) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (signal, now) in &after.0 {
+        for (stage, reasons) in &now.lost {
+            for (reason, n) in reasons {
+                let then = before.0.get(signal).and_then(|s| s.lost.get(stage)?.get(reason)).copied();
+                let lost = n - then.unwrap_or(0).min(*n);
+                if lost > 0 {
+                    lines.push(format!("{lost} {signal} ({stage}, {reason})"));
+                }
+            }
+        }
+    }
+    lines
 }
 
 /// What `doctor` says of the receivers.

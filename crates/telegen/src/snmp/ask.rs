@@ -187,7 +187,13 @@ fn run(
     }
     let patience =
         Patience { timeout: Duration::from_secs_f64(args.patience.timeout), retries: args.patience.retries };
-    let address = Address::parse(&args.address, 161);
+    let address = match Address::parse(&args.address, 161) {
+        Ok(address) => address,
+        Err(e) => {
+            complain(&format!("telegen snmp: {e}"));
+            return USAGE;
+        }
+    };
     let outcome = Client::connect(&address, access, patience, args.patience.max_size)
         .map_err(anyhow::Error::from)
         .and_then(|mut client| ask(&mut client, oids, out));

@@ -32,12 +32,13 @@ pub(crate) struct TrapArgs {
 
 /// Sends it.
 pub(crate) fn run(args: &TrapArgs) -> u8 {
-    match message(args) {
+    let address = Address::parse(&args.address, 162).map_err(|e| e.to_string());
+    match address.and_then(|address| Ok((address, message(args)?))) {
         Err(what) => {
             complain(&format!("telegen snmp trap: {what}"));
             USAGE
         }
-        Ok((bytes, id)) => match send(args, &bytes, id) {
+        Ok((address, (bytes, id))) => match send(args, &address, &bytes, id) {
             Ok(()) => DONE,
             Err(e) => {
                 complain(&format!("telegen snmp trap: {}: {e}", args.address));
@@ -119,8 +120,7 @@ fn message(args: &TrapArgs) -> Result<(Vec<u8>, i32), String> {
     Ok((out.written().to_vec(), id))
 }
 
-fn send(args: &TrapArgs, bytes: &[u8], id: i32) -> anyhow::Result<()> {
-    let address = Address::parse(&args.address, 162);
+fn send(args: &TrapArgs, address: &Address, bytes: &[u8], id: i32) -> anyhow::Result<()> {
     let Some(to) = address.host_port.to_socket_addrs()?.next() else { anyhow::bail!("no address") };
     let any: SocketAddr = if to.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
     let socket = UdpSocket::bind(any)?;
