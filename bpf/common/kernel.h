@@ -53,8 +53,14 @@ struct sock_common {
 	} skc_cookie;
 };
 
+struct inode {
+	unsigned short i_mode;
+};
+
 struct file {
 	unsigned int f_flags;
+	struct inode *f_inode;
+	void *private_data;
 };
 
 struct socket {
@@ -217,6 +223,8 @@ struct user_message {
 #define SEND_SHUTDOWN 2
 
 #define O_NONBLOCK 04000
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
 
 #define MSG_PEEK 0x2
 #define MSG_TRUNC 0x20

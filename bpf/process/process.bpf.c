@@ -19,6 +19,41 @@ static __always_inline void emit_control(void *record, u64 size)
 		count(COUNT_CONTROL_FULL);
 }
 
+#define HANDED_ON 16 /* descriptors looked at: supervisors hand on sockets in the lowest ones */
+
+/* Sockets that listen already: systemd, inetd and servers that replace themselves hand them on over an exec. */
+static __always_inline void tell_handed_on(struct task_struct *task, const struct record_exec *exec)
+{
+	struct fdtable *table = task->files->fdt;
+	struct file **slots = table->fd;
+	u32 most = table->max_fds;
+
+	for (u32 fd = 0; fd < HANDED_ON && fd < most; fd++) {
+		struct file *file = NULL;
+
+		if (bpf_probe_read_kernel(&file, sizeof(file), slots + fd) || !file)
+			continue;
+		if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+			continue;
+		struct socket *socket = BPF_CORE_READ(file, private_data);
+		struct sock *sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
+
+		if (!sk || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_LISTEN)
+			continue;
+		struct record_listen r = {
+			.type = REC_LISTEN,
+			.family = (u8)BPF_CORE_READ(sk, __sk_common.skc_family),
+			.port = BPF_CORE_READ(sk, __sk_common.skc_num),
+			.tgid = exec->pid,
+			.start = exec->start,
+			.ts = exec->ts,
+		};
+
+		if (r.family == AF_INET || r.family == AF_INET6)
+			emit_control(&r, sizeof(r));
+	}
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -62,6 +97,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		len = ARGV_MAX;
 	r->argv_len = bpf_probe_read_user(r->argv, len, (void *)from) ? 0 : len;
 	emit_control(r, sizeof(*r));
+	tell_handed_on(task, r);
 	return 0;
 }
 

@@ -212,3 +212,22 @@ fn servers_that_begin_to_listen_while_the_agent_starts_are_known_by_their_port()
     instances.dedup();
     assert_eq!(instances.len(), ports.len());
 }
+
+/// As systemd and inetd start them: the program listens without ever having called listen.
+#[test]
+fn a_server_that_was_handed_its_listening_socket_is_known_by_its_port() {
+    let port = free_port();
+    let config = format!("agent: {{ discovery: {{ include: [ {{ port: \"{port}\" }} ] }} }}\n");
+    let Some(agent) = Agent::start("a handed-on socket", &config) else { return };
+    let serve = "import socket\nlistener = socket.socket(fileno=0)\nfor _ in range(3):\n c, _ = listener.accept()\n c.recv(65536)\n c.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n')\n c.close()";
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let mut server = Command::new("python3");
+    let mut server = server.args(["-c", serve]).stdin(std::os::fd::OwnedFd::from(listener)).spawn().unwrap();
+    for n in 0..3 {
+        assert_eq!(get(port, &format!("/{n}")).0, 200);
+    }
+    assert_eq!(wait(&mut server, Duration::from_secs(10)), Some(0));
+    let told = agent.stop();
+    let of_server = told.spans.iter().filter(|s| s.is_server()).map(|s| s.attr("url.path").to_owned());
+    same("server spans", of_server, ["/0", "/1", "/2"].map(str::to_owned));
+}
