@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 /// What both ends of a request on one connection have in common.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,9 +69,12 @@ pub(crate) fn same_byte(sent: &Side, read: &Side) -> bool {
 /// Requests that were sent and wait for their other end. Bounded by the nodes that own them.
 #[derive(Default)]
 pub(crate) struct Sent<I> {
-    by_seq: HashMap<u32, Vec<I>, RandomState>,
-    by_cookie: HashMap<u64, Vec<I>, RandomState>,
+    by_seq: HashMap<u32, Alike<I>, RandomState>,
+    by_cookie: HashMap<u64, Alike<I>, RandomState>,
 }
+
+/// Nearly always one.
+type Alike<I> = SmallVec<[I; 1]>;
 
 impl<I: Copy + PartialEq> Sent<I> {
     pub(crate) fn new() -> Sent<I> {
@@ -114,11 +118,15 @@ impl<I: Copy + PartialEq> Sent<I> {
             }
             Place::None => None,
         };
-        found.map_or(&[], Vec::as_slice)
+        found.map_or(&[], SmallVec::as_slice)
     }
 }
 
-fn remove<K: std::hash::Hash + Eq, I: PartialEq>(map: &mut HashMap<K, Vec<I>, RandomState>, key: &K, id: I) {
+fn remove<K: std::hash::Hash + Eq, I: PartialEq>(
+    map: &mut HashMap<K, Alike<I>, RandomState>,
+    key: &K,
+    id: I,
+) {
     if let Some(ids) = map.get_mut(key) {
         ids.retain(|i| *i != id);
         if ids.is_empty() {

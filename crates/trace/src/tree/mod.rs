@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use slotmap::{Key, KeyData, SlotMap};
+use smallvec::SmallVec;
 use telegen_model::{Resource, SpanId, Str, TraceId, semconv as s};
 use telegen_otlp::pack::Attributes;
 use telegen_wire::context::TraceContext;
@@ -204,6 +205,9 @@ struct Reader {
     open: [Id; OPEN_MAX],
 }
 
+/// Most requests have one or two, or none.
+type Children = SmallVec<[Id; 2]>;
+
 struct Node {
     side: Side,
     cookie: u64,
@@ -221,7 +225,7 @@ struct Node {
     other: Option<Id>,
     /// What the other end was, when it left first.
     left: Option<Gone>,
-    children: Vec<Id>,
+    children: Children,
     span_id: SpanId,
     header: Option<Arc<TraceContext>>,
     decision: Option<Box<Decision>>,
@@ -325,6 +329,8 @@ pub(crate) struct Trees {
     turn: u64,
     ids: Ids,
     sampling: Sampling,
+    /// Of the tree that leaves: its requests and their parents. Empty between.
+    leaving: (Vec<Id>, Vec<SpanId>),
     pub(crate) lapses: Lapses,
 }
 
@@ -348,6 +354,7 @@ impl Trees {
             turn: 0,
             ids: Ids::new(),
             sampling,
+            leaving: Default::default(),
             lapses: Lapses::default(),
         }
     }
@@ -400,7 +407,7 @@ impl Trees {
             reason: None,
             other: None,
             left: None,
-            children: Vec::new(),
+            children: Children::new(),
             span_id: self.ids.span(),
             header,
             decision: None,
@@ -763,13 +770,13 @@ impl Trees {
     }
 
     fn all_ended(&self, root: Id) -> bool {
-        let mut stack = vec![root];
+        let mut stack = Children::from_slice(&[root]);
         while let Some(id) = stack.pop() {
             let Some(node) = self.nodes.get(id) else { continue };
             if node.done.is_none() || (node.may_be_joined() && self.turn < node.turn + TURNS) {
                 return false;
             }
-            stack.extend(node.children.iter().filter(|c| self.is_child(**c, id)));
+            stack.extend(node.children.iter().copied().filter(|c| self.is_child(*c, id)));
         }
         true
     }
@@ -778,11 +785,9 @@ impl Trees {
         self.nodes.get(id).is_some_and(|n| n.link.parent() == Some(parent))
     }
 
-    /// Decides about the calls of a request, and gives those that are its children for sure.
-    fn children(&mut self, id: Id) -> Vec<Id> {
-        let children = std::mem::take(&mut self.nodes[id].children);
-        let mut sure = Vec::with_capacity(children.len());
-        for child in children {
+    /// Decides about the calls of a request, and adds those that are its children for sure.
+    fn children(&mut self, id: Id, sure: &mut Vec<Id>) {
+        for child in std::mem::take(&mut self.nodes[id].children) {
             if !self.is_child(child, id) {
                 continue;
             }
@@ -801,7 +806,6 @@ impl Trees {
             }
             sure.push(child);
         }
-        sure
     }
 
     /// Lets a tree leave: what has ended is given, what is open learns what was decided.
@@ -812,12 +816,12 @@ impl Trees {
             let keep = self.keep(trace_id, root, &[root]);
             return self.depart(root, trace_id, parent, &keep, out);
         }
+        let (mut all, mut parents) = std::mem::take(&mut self.leaving);
         // Parents come before their children.
-        let mut all = vec![root];
+        all.push(root);
         let mut at = 0;
         while at < all.len() {
-            let more = self.children(all[at]);
-            all.extend(more);
+            self.children(all[at], &mut all);
             at += 1;
         }
         let decided = self.nodes[root].decision.as_deref().cloned();
@@ -828,17 +832,14 @@ impl Trees {
                 (trace_id, parent, self.keep(trace_id, root, &all))
             }
         };
-        let parents: Vec<SpanId> = all
-            .iter()
-            .map(|id| {
-                let parent = self.nodes[*id].link.parent().filter(|_| *id != root);
-                parent.and_then(|p| self.nodes.get(p)).map_or(root_parent, |p| p.span_id)
-            })
-            .collect();
+        parents.extend(all.iter().map(|id| {
+            let parent = self.nodes[*id].link.parent().filter(|_| *id != root);
+            parent.and_then(|p| self.nodes.get(p)).map_or(root_parent, |p| p.span_id)
+        }));
         for id in &all {
             self.order_ends(*id);
         }
-        for (id, parent) in all.into_iter().zip(parents) {
+        for (id, parent) in all.drain(..).zip(parents.drain(..)) {
             if self.nodes[id].done.is_some() {
                 self.depart(id, trace_id, parent, &keep, out);
             } else {
@@ -846,6 +847,7 @@ impl Trees {
                 self.nodes[id].decision = Some(Box::new(decision));
             }
         }
+        self.leaving = (all, parents);
     }
 
     /// Trace and parent of a root.
@@ -958,7 +960,7 @@ impl Node {
             reason: header.is_none().then_some(Reason::NoRoom),
             other: None,
             left: None,
-            children: Vec::new(),
+            children: Children::new(),
             span_id,
             header,
             decision: None,
