@@ -81,7 +81,7 @@ static __always_inline void send(struct conn *c, struct scratch *s, const struct
  */
 static __always_inline bool begin_request(struct conn *c, struct scratch *s, const struct chunk *k, bool same)
 {
-	u32 method = *(const u32 *)s->payload, dir = k->dir;
+	u32 method = *(const u32 *)(s->payload + (s->payload[0] == '\r' ? 2 : 0)), dir = k->dir;
 
 	if (!c->token)
 		c->token = ((u64)bpf_get_prandom_u32() << 32) | bpf_get_prandom_u32();
@@ -187,13 +187,24 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 		}
 		bool more = left > got;
 		bool whole = c->flags & CONN_PIPELINED;
+		bool cut = d->head_len + got >= HEAD_MAX || fault;
+		struct counted body = { .flags = 0, .told = 1 };
 
 		if (end && end < got && message_follows(s, end, got)) {
 			c->flags |= CONN_PIPELINED;
 			whole = true;
 		}
+		if (cut || (response && (c->flags & CONN_HEAD)))
+			d->framing = FRAMING_UNKNOWN;
+		if (end && !whole) {
+			count_body(d, s, k, off + end, &body);
+			if (body.beyond) {
+				c->flags |= CONN_PIPELINED;
+				whole = true;
+			}
+		}
 		u32 piece_flags = flags | DATA_IN_HEAD;
-		bool stop = !more || fault || (end && !whole) || d->head_len + got >= HEAD_MAX;
+		bool stop = !more || cut || (end && !whole);
 
 		if (!stop) {
 			/* The next piece begins with a line, so that no header is cut in two. */
@@ -211,14 +222,11 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 		if (fault)
 			count(COUNT_FAULT);
 		/* The last piece stands for all that is left of the call. */
-		struct counted body = { .flags = 0, .told = 1 };
-
-		if (whole || d->head_len >= HEAD_MAX || fault || (response && (c->flags & CONN_HEAD)))
+		if (whole)
 			d->framing = FRAMING_UNKNOWN;
 		if (end && !whole) {
 			d->phase = PHASE_BODY;
-			count_body(d, s, k, off + end, &body);
-		} else if (d->head_len >= HEAD_MAX || fault) {
+		} else if (cut) {
 			d->phase = PHASE_BODY;
 			piece_flags |= DATA_HEAD_CUT;
 		}
@@ -316,6 +324,8 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 		struct counted body;
 
 		count_body(d, s, k, 0, &body);
+		if (body.beyond)
+			c->flags |= CONN_PIPELINED;
 		if (d->held_ts && (body.told || d->framing == FRAMING_UNKNOWN)) {
 			bool whole = d->framing == FRAMING_LENGTH;
 

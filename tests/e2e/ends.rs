@@ -540,3 +540,26 @@ fn an_mptcp_client_that_ends_its_stream_first_is_told_its_answer() {
     assert!(known(&agent, 4) <= 4, "connections stay known: {}", known(&agent, 4));
     check(agent, to.port(), both(&["GET /half 200 2 -"; 10]));
 }
+
+#[test]
+fn a_server_that_answers_when_its_client_has_gone_took_as_long_as_it_did() {
+    let Some(agent) = Agent::start("clients that do not wait", SELF) else { return };
+    let (port, server) = serve(3, |mut s| {
+        until(&mut s, END);
+        thread::sleep(6 * A_WHILE);
+        s.write_all(OK).unwrap();
+    });
+    for _ in 0..3 {
+        let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        s.write_all(&ask("/late")).unwrap();
+        thread::sleep(A_WHILE);
+    }
+    server.join().unwrap();
+    thread::sleep(Duration::from_millis(1200));
+    let told = agent.stop();
+    let expect = ["S GET /late 200 2 -", "C GET /late - - cancelled"].map(str::to_owned);
+    same("spans", told.spans.iter().map(line), [expect.clone(), expect.clone(), expect].concat());
+    for s in told.spans.iter().filter(|s| s.is_server()) {
+        assert!(s.ms() >= 6.0 * A_WHILE.as_millis() as f64, "{}", s.ms());
+    }
+}

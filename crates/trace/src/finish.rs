@@ -173,6 +173,7 @@ impl Engine {
             response_body: x.response_body_size,
             exemplar: recorded == Some(Recorded::WithExemplar),
             nanos: end - x.request_start,
+            complete: x.outcome == Outcome::Complete,
         };
         if x.head_brief {
             self.table.mark_over_budget(pid, self.clock.wall(x.response_end));
@@ -503,6 +504,7 @@ mod tests {
                         response_body: None,
                         exemplar: false,
                         nanos: 1,
+                        complete: true,
                     },
                     trace_id: telegen_model::TraceId([1; 16]),
                     span_id: telegen_model::SpanId([1; 8]),

@@ -8,14 +8,31 @@ const STATE_MAX: usize = 512;
 /// What a caller's header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
-    /// The trace.
+    /// The trace; all zero where the caller decided without naming one (`b3: 0`).
     pub trace_id: TraceId,
-    /// The caller's span.
+    /// The caller's span; zero with the trace.
     pub span_id: SpanId,
     /// The caller's decision; `None` when it left it open (b3 without a flag).
     pub sampled: Option<bool>,
     /// `tracestate`, or empty.
     pub state: Str,
+}
+
+impl TraceContext {
+    /// What says nothing but whether to sample.
+    fn decision(sampled: bool) -> TraceContext {
+        TraceContext {
+            trace_id: TraceId::ZERO,
+            span_id: SpanId::ZERO,
+            sampled: Some(sampled),
+            state: Str::default(),
+        }
+    }
+
+    /// Whether it names a trace to join.
+    pub fn names_trace(&self) -> bool {
+        self.trace_id != TraceId::ZERO
+    }
 }
 
 /// `traceparent` (W3C Trace Context, section 3.2). Version ff, a wrong length, digits that are not lower-case
@@ -45,8 +62,13 @@ pub fn traceparent(header: &[u8], state: &[u8]) -> Option<TraceContext> {
     })
 }
 
-/// `b3: {trace}-{span}[-{sampled}[-{parent}]]`.
+/// `b3: {trace}-{span}[-{sampled}[-{parent}]]`, or the decision alone.
 pub fn b3_single(header: &[u8]) -> Option<TraceContext> {
+    match header {
+        b"0" => return Some(TraceContext::decision(false)),
+        b"1" | b"d" => return Some(TraceContext::decision(true)),
+        _ => {}
+    }
     let mut parts = header.split(|b| *b == b'-');
     let (trace, span) = (parts.next()?, parts.next()?);
     let sampled = match parts.next() {
@@ -55,6 +77,12 @@ pub fn b3_single(header: &[u8]) -> Option<TraceContext> {
         Some(b"0") => Some(false),
         Some(_) => return None,
     };
+    if let Some(parent) = parts.next() {
+        SpanId::from_hex(parent)?;
+    }
+    if parts.next().is_some() {
+        return None;
+    }
     Some(TraceContext {
         trace_id: b3_trace_id(trace)?,
         span_id: SpanId::from_hex(span)?,
@@ -63,10 +91,10 @@ pub fn b3_single(header: &[u8]) -> Option<TraceContext> {
     })
 }
 
-/// `X-B3-TraceId`, `X-B3-SpanId`, `X-B3-Sampled`, `X-B3-Flags`.
+/// `X-B3-TraceId`, `X-B3-SpanId`, `X-B3-Sampled`, `X-B3-Flags`; without the first two the decision alone.
 pub fn b3_multi(
-    trace: &[u8],
-    span: &[u8],
+    trace: Option<&[u8]>,
+    span: Option<&[u8]>,
     sampled: Option<&[u8]>,
     flags: Option<&[u8]>,
 ) -> Option<TraceContext> {
@@ -74,6 +102,10 @@ pub fn b3_multi(
         (Some(b"1"), _) | (_, Some(b"1" | b"true")) => Some(true),
         (_, Some(b"0" | b"false")) => Some(false),
         _ => None,
+    };
+    let (trace, span) = match (trace, span) {
+        (None, None) => return sampled.map(TraceContext::decision),
+        (trace, span) => (trace?, span?),
     };
     Some(TraceContext {
         trace_id: b3_trace_id(trace)?,
@@ -129,12 +161,27 @@ mod tests {
     fn both_forms_of_b3_are_read() {
         let single = b3_single(format!("{T}-{S}-1-05e3ac9a4f6e3b90").as_bytes()).unwrap();
         assert_eq!((single.trace_id.to_hex(), single.sampled), (T.to_owned(), Some(true)));
-        assert_eq!(b3_single(b"0"), None);
-        let multi = b3_multi(&T.as_bytes()[16..], S.as_bytes(), Some(b"0"), None).unwrap();
+        assert_eq!(b3_single(format!("{T}-{S}-1-zz").as_bytes()), None);
+        assert_eq!(b3_single(format!("{T}-{S}-1-05e3ac9a4f6e3b90-").as_bytes()), None);
+        let (trace, span) = (Some(&T.as_bytes()[16..]), Some(S.as_bytes()));
+        let multi = b3_multi(trace, span, Some(b"0"), None).unwrap();
         assert_eq!(
             (multi.trace_id.to_hex(), multi.sampled),
             (format!("{}{}", "0".repeat(16), &T[16..]), Some(false))
         );
-        assert_eq!(b3_multi(T.as_bytes(), S.as_bytes(), None, Some(b"1")).unwrap().sampled, Some(true));
+        let debug = b3_multi(Some(T.as_bytes()), span, None, Some(b"1"));
+        assert_eq!(debug.map(|c| (c.sampled, c.names_trace())), Some((Some(true), true)));
+        assert_eq!(b3_multi(trace, None, Some(b"0"), None), None);
+    }
+
+    #[test]
+    fn a_decision_may_come_alone() {
+        let said = |c: Option<TraceContext>| c.map(|c| (c.sampled, c.names_trace()));
+        for (header, sampled) in [("0", false), ("1", true), ("d", true)] {
+            assert_eq!(said(b3_single(header.as_bytes())), Some((Some(sampled), false)), "{header}");
+        }
+        assert_eq!(said(b3_multi(None, None, Some(b"0"), None)), Some((Some(false), false)));
+        assert_eq!(b3_multi(None, None, None, None), None);
+        assert_eq!(b3_single(b"2"), None);
     }
 }

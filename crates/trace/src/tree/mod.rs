@@ -7,6 +7,7 @@
 
 mod join;
 mod judge;
+mod link;
 #[cfg(test)]
 mod tests;
 
@@ -16,8 +17,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use slotmap::{Key, KeyData, SlotMap};
 use smallvec::SmallVec;
-use telegen_model::{Resource, SpanId, Str, TraceId, semconv as s};
-use telegen_otlp::pack::Attributes;
+use telegen_model::{Resource, SpanId, Str, TraceId};
 use telegen_wire::context::TraceContext;
 
 use crate::ids::Ids;
@@ -28,6 +28,8 @@ use crate::shape::Shape;
 pub(crate) use join::Place;
 pub(crate) use judge::{Answer, Reason};
 use judge::{Call, Habit, Served, judge};
+pub(crate) use link::Found;
+use link::{Link, names_trace};
 
 /// Requests at most that are open or wait; a new one beyond is a span by itself.
 const NODES_MAX: usize = 65_536;
@@ -82,6 +84,8 @@ pub(crate) struct Finished {
     pub(crate) exemplar: bool,
     /// How long it took as it was measured, ns.
     pub(crate) nanos: u64,
+    /// Its response was seen to the end.
+    pub(crate) complete: bool,
 }
 
 /// A span that leaves.
@@ -94,65 +98,6 @@ pub(crate) struct Ready<'a> {
     pub(crate) flags: u32,
     /// How its parent was found.
     pub(crate) found: Found,
-}
-
-/// How the parent of a span was found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Found {
-    /// It is a root, or the caller's header says it.
-    Root,
-    /// By this method, with this confidence.
-    By(&'static str, f64),
-    /// It was not, though it may have one.
-    Not(Reason),
-}
-
-impl Found {
-    fn of(link: Link, reason: Option<Reason>) -> Found {
-        match link {
-            Link::Seq(_) => Found::By("tcp_seq", 1.0),
-            Link::Unix(_) => Found::By("unix_peer", 0.99),
-            Link::Thread(_, confidence) => Found::By("thread", confidence),
-            Link::Root | Link::Header | Link::Candidate(_) => reason.map_or(Found::Root, Found::Not),
-        }
-    }
-
-    /// Says it on the span.
-    pub(crate) fn write(self, out: &mut Attributes) {
-        match self {
-            Found::Root => {}
-            Found::By(method, confidence) => {
-                out.text(s::TELEGEN_LINK_METHOD, method);
-                out.double(s::TELEGEN_LINK_CONFIDENCE, confidence);
-            }
-            Found::Not(reason) => out.text(s::TELEGEN_LINK_REASON, reason.name()),
-        }
-    }
-}
-
-/// How a node got its parent.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Link {
-    /// It has none.
-    Root,
-    /// The caller's header.
-    Header,
-    /// The same bytes at both ends; the other end's node.
-    Seq(Id),
-    Unix(Id),
-    /// The thread's request, not decided yet.
-    Candidate(Id),
-    /// The thread's request, with confidence.
-    Thread(Id, f64),
-}
-
-impl Link {
-    fn parent(self) -> Option<Id> {
-        match self {
-            Link::Root | Link::Header => None,
-            Link::Seq(id) | Link::Unix(id) | Link::Candidate(id) | Link::Thread(id, _) => Some(id),
-        }
-    }
 }
 
 /// What a tree decided for a node that was still open.
@@ -403,7 +348,7 @@ impl Trees {
             head: o.head,
             token: o.token,
             caller: o.caller,
-            link: if header.is_some() { Link::Header } else { Link::Root },
+            link: Link::of(header.as_deref()),
             reason: None,
             other: None,
             left: None,
@@ -705,7 +650,7 @@ impl Trees {
         self.nodes[id].other = Some(client);
         self.nodes[client].other = Some(id);
         // What the application said of its trace stands alone.
-        if self.nodes[client].header.is_none() {
+        if !names_trace(self.nodes[client].header.as_deref()) {
             self.adopt(id, client, if unix { Link::Unix(client) } else { Link::Seq(client) });
         }
         true
@@ -853,8 +798,8 @@ impl Trees {
     /// Trace and parent of a root.
     fn head_of(&mut self, root: Id) -> (TraceId, SpanId) {
         match &self.nodes[root].header {
-            Some(h) => (h.trace_id, h.span_id),
-            None => (self.ids.trace(), SpanId::ZERO),
+            Some(h) if h.names_trace() => (h.trace_id, h.span_id),
+            _ => (self.ids.trace(), SpanId::ZERO),
         }
     }
 
@@ -883,7 +828,10 @@ impl Trees {
             return;
         }
         sent.start = sent.start.min(read.start);
-        read.end = read.end.min(sent.end).max(read.start);
+        // Who gave up received no end: the server may have gone on.
+        if sent.complete {
+            read.end = read.end.min(sent.end).max(read.start);
+        }
     }
 
     /// One request leaves.
@@ -956,8 +904,8 @@ impl Node {
             head: 0,
             token: 0,
             caller: 0,
-            link: if header.is_some() { Link::Header } else { Link::Root },
-            reason: header.is_none().then_some(Reason::NoRoom),
+            link: Link::of(header.as_deref()),
+            reason: (!names_trace(header.as_deref())).then_some(Reason::NoRoom),
             other: None,
             left: None,
             children: Children::new(),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::tree;
-use telegen_model::{Span, SpanHead, SpanKind, SpanStatus, Value};
+use telegen_model::{Span, SpanHead, SpanKind, SpanStatus, Value, semconv as s};
 use telegen_otlp::pack::{Attributes, Outline, Packer, unpack};
 
 use crate::shape::tests::shape;
@@ -138,8 +138,18 @@ impl Host {
     }
 
     fn end_at(&mut self, name: &'static str, exec: u64, failed: bool, end: u64) -> &mut Host {
+        self.finish(name, Answer { exec, blocking: true, end }, failed, |_| {})
+    }
+
+    fn finish(
+        &mut self,
+        name: &'static str,
+        answer: Answer,
+        failed: bool,
+        with: impl FnOnce(&mut Finished),
+    ) -> &mut Host {
         let shape = Shape { name: name.into(), service: name.into(), peer: "peer".into(), failed, ..shape() };
-        let finished = Finished {
+        let mut finished = Finished {
             shape: Arc::new(shape),
             start: 10,
             end: 100,
@@ -147,8 +157,10 @@ impl Host {
             response_body: None,
             exemplar: false,
             nanos: 90,
+            complete: true,
         };
-        self.trees.finish(self.names[name], None, Answer { exec, blocking: true, end }, finished);
+        with(&mut finished);
+        self.trees.finish(self.names[name], None, answer, finished);
         self
     }
 
@@ -578,6 +590,42 @@ fn a_caller_that_does_not_sample_is_respected_by_the_whole_tree() {
     h.open_with(served("a", 1, 5), Some(&context)).open(call("b", 1, "a", 6));
     h.end("b", 1, true).end("a", 1, true).turns(3);
     assert_eq!(h.left.discarded, ["parent_not_sampled"; 2]);
+}
+
+#[test]
+fn a_decision_that_names_no_trace_decides_about_a_trace_of_its_own() {
+    let alone = |sampled| {
+        Arc::new(TraceContext {
+            trace_id: TraceId::ZERO,
+            span_id: SpanId::ZERO,
+            sampled: Some(sampled),
+            state: Str::default(),
+        })
+    };
+    let mut h = Host::new(EVERYTHING);
+    let (no, yes) = (alone(false), alone(true));
+    for (client, server, context) in [("b", "c", &no), ("d", "e", &yes)] {
+        let seq = if context.sampled == Some(true) { 70 } else { 7 };
+        h.open_with(call(client, 1, "-", seq), Some(context))
+            .open_with(served(server, 2, seq), Some(context));
+        h.end(server, 2, false).end(client, 1, false).turns(3);
+    }
+    assert_eq!(h.left.discarded, ["parent_not_sampled"; 2]);
+    check(&h, &["d<- - no_request_on_thread 0", "e<d tcp_seq - 0"]);
+}
+
+#[test]
+fn a_server_ends_no_later_than_a_client_that_had_its_whole_answer() {
+    for (complete, expect) in [(true, 60), (false, 100)] {
+        let mut h = Host::new(EVERYTHING);
+        h.open(call("a", 1, "-", 7)).open(served("b", 2, 7));
+        h.finish("a", Answer { exec: 1, blocking: true, end: 60 }, !complete, |f| {
+            (f.end, f.complete) = (60, complete);
+        });
+        h.end("b", 2, false).turns(3);
+        let ends: Vec<u64> = h.left.spans.iter().map(|s| read(s).end).collect();
+        assert_eq!(ends, [60, expect], "{complete}");
+    }
 }
 
 #[test]

@@ -291,7 +291,7 @@ impl<'a> Traces<'a> {
             (Some(_), _) => None,
             (None, _) => match self.b3 {
                 Some(single) => context::b3_single(single),
-                None => context::b3_multi(self.b3_trace?, self.b3_span?, self.b3_sampled, self.b3_flags),
+                None => context::b3_multi(self.b3_trace, self.b3_span, self.b3_sampled, self.b3_flags),
             },
         }
     }

@@ -1,0 +1,95 @@
+//! Requests that share a call with the end of the one before, and ones that an empty line stands before.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::edges::{END, OK, SELF, both, check, line, serve, until};
+use crate::harness::Agent;
+
+/// What is sent in one call, and what was asked by it.
+struct Sent {
+    bytes: Vec<u8>,
+    requests: Vec<(String, &'static str)>,
+}
+
+/// A request with a body of 3,000 bytes, and behind it `between` and another one.
+fn two(n: usize, chunked: bool, between: &str) -> Sent {
+    let (data, third) = ("x".repeat(3_000), "x".repeat(1_000));
+    let (framing, body) = if chunked {
+        ("Transfer-Encoding: chunked", format!("3e8\r\n{third}\r\n").repeat(3) + "0\r\n\r\n")
+    } else {
+        ("Content-Length: 3000", data)
+    };
+    let bytes = format!(
+        "POST /{n}/first HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n{body}{between}GET /{n}/second HTTP/1.1\r\nHost: h\r\n\r\n"
+    );
+    let requests = vec![(format!("POST /{n}/first"), "3000"), (format!("GET /{n}/second"), "0")];
+    Sent { bytes: bytes.into_bytes(), requests }
+}
+
+#[test]
+fn a_request_behind_a_body_in_the_same_call_is_told() {
+    let Some(agent) = Agent::start("requests behind bodies", SELF) else { return };
+    let all: Vec<Sent> = (0..12).map(|n| two(n, n % 2 == 1, if n % 3 == 0 { "\r\n" } else { "" })).collect();
+    let lengths: Vec<usize> = all.iter().map(|s| s.bytes.len()).collect();
+    let (port, server) = serve(1, move |mut s| {
+        for (n, &len) in lengths.iter().enumerate() {
+            // In one call, or with both ends of the body within others.
+            let mut got = vec![0; len];
+            let pieces = if n < 6 { len } else { 900 };
+            got.chunks_mut(pieces).for_each(|piece| s.read_exact(piece).unwrap());
+            s.write_all(OK).unwrap();
+            s.write_all(OK).unwrap();
+        }
+        // And the connection is as it was.
+        until(&mut s, END);
+        s.write_all(OK).unwrap();
+    });
+    let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    for sent in &all {
+        assert_eq!(s.write(&sent.bytes).unwrap(), sent.bytes.len(), "one call");
+        s.read_exact(&mut vec![0; 2 * OK.len()]).unwrap();
+    }
+    s.write_all(b"GET /last HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    s.read_exact(&mut vec![0; OK.len()]).unwrap();
+    drop(s);
+    server.join().unwrap();
+    let told = agent.stop();
+    let mut requests: Vec<_> = all.into_iter().flat_map(|s| s.requests).collect();
+    requests.push(("GET /last".to_owned(), "0"));
+    let lines: Vec<String> = requests.iter().map(|(r, _)| format!("{r} 200 2 -")).collect();
+    check(&told, both(&lines.iter().map(String::as_str).collect::<Vec<_>>()));
+    for s in &told.spans {
+        let size = requests.iter().find(|(r, _)| line(s).contains(&format!(" {r} "))).map(|(_, size)| *size);
+        assert_eq!(Some(s.attr("http.request.body.size")), size, "{}", line(s));
+    }
+}
+
+#[test]
+fn an_empty_line_before_a_request_is_no_part_of_it() {
+    let Some(agent) = Agent::start("empty lines", SELF) else { return };
+    let (port, server) = serve(2, |mut s| {
+        for _ in 0..5 {
+            until(&mut s, END);
+            s.write_all(OK).unwrap();
+        }
+    });
+    for path in ["/a", "/b"] {
+        let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        // The same again, which the kernel half knows; then one whose empty line is a call of its own.
+        for cut in [0, 0, 0, 2, 1] {
+            let bytes = format!("\r\nGET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+            let (begin, rest) = bytes.split_at(cut);
+            for part in [begin, rest].into_iter().filter(|p| !p.is_empty()) {
+                s.write_all(part.as_bytes()).unwrap();
+            }
+            s.read_exact(&mut vec![0; OK.len()]).unwrap();
+        }
+    }
+    server.join().unwrap();
+    let told = agent.stop();
+    let expect = [["GET /a 200 2 -"; 5], ["GET /b 200 2 -"; 5]].concat();
+    check(&told, both(&expect));
+    let joined = told.spans.iter().filter(|s| s.is_server() && !s.parent_id.is_empty()).count();
+    assert_eq!(joined, 10, "both ends begin with the same byte");
+}
