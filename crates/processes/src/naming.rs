@@ -272,6 +272,13 @@ fn stem(path: &str) -> Option<String> {
     (!stem.is_empty()).then(|| stem.to_owned())
 }
 
+/// Whether it is a worker that Python's `multiprocessing` started: its command line names the module that takes the
+/// work over from the parent, and nothing of the program.
+pub(crate) fn is_spawned_worker(exe: &Path, argv: &[String]) -> bool {
+    let code = argv.iter().skip_while(|a| *a != "-c").nth(1);
+    kind_of(base(exe)) == Kind::Python && code.is_some_and(|c| c.starts_with("from multiprocessing."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,6 +287,24 @@ mod tests {
         let argv: Vec<String> = command.split(' ').map(str::to_owned).collect();
         let package = |script: &str| script.starts_with("/srv/shop/").then(|| "shop-api".to_owned());
         assert_eq!(runtime_name(Path::new(&argv[0]), &argv, package).as_deref(), expect, "{command}");
+    }
+
+    #[test]
+    fn workers_of_multiprocessing_are_told_by_their_code() {
+        let worker = |argv: &[&str]| {
+            let argv: Vec<String> = argv.iter().map(|a| (*a).to_owned()).collect();
+            is_spawned_worker(Path::new(&argv[0]), &argv)
+        };
+        let code = "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5, pipe_handle=7)";
+        assert!(worker(&["/usr/bin/python3.11", "-B", "-c", code, "--multiprocessing-fork"]));
+        assert!(worker(&[
+            "/usr/bin/python3",
+            "-c",
+            "from multiprocessing.resource_tracker import main;main(4)"
+        ]));
+        assert!(!worker(&["/usr/bin/python3", "-c", "import multiprocessing"]));
+        assert!(!worker(&["/usr/bin/python3", "app.py", code]));
+        assert!(!worker(&["/usr/bin/perl", "-c", code]));
     }
 
     #[test]

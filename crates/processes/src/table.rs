@@ -8,7 +8,9 @@ use telegen_sys::{Cgroup, ProcInfo, cgroup_of, environment, process, read_foreig
 
 use crate::discovery::{Discovery, Subject};
 use crate::identity::{HostIdentity, instance_id, pair, parse_attributes};
-use crate::naming::{NameSource, Named, Runtime, clean, executable_name, runtime_name, runtime_of};
+use crate::naming::{
+    NameSource, Named, Runtime, clean, executable_name, is_spawned_worker, runtime_name, runtime_of,
+};
 
 /// Processes at most; the oldest ended one makes room, else the new one stays unknown and is counted.
 const PROCESSES_MAX: usize = 32_768;
@@ -314,7 +316,15 @@ impl Table {
             // What was started from the same service as Telegen itself is not that service.
             cgroup.unit = None;
         }
-        let service = name_of(&info, env_name, &own, &cgroup, &self.own_unit);
+        let mut service = name_of(&info, env_name, &own, &cgroup, &self.own_unit);
+        if service.source == NameSource::Executable
+            && is_spawned_worker(&info.exe, &info.argv)
+            && let Some(parent) = self.live.get(&info.ppid)
+        {
+            // A master and its workers are one.
+            service = parent.service.clone();
+            ports.clone_from(&parent.ports);
+        }
         let namespace = value_of(&own, s::SERVICE_NAMESPACE).unwrap_or_default();
         let runtime = runtime_of(&info.exe);
         let p = Process {
@@ -527,6 +537,20 @@ mod tests {
         assert_eq!(ports(t.fork(key, 1, Execution { start: 7, id: 1 }, 98)), Some((vec![8080], 1, true)));
         assert_eq!(ports(t.exec(key, &told(2), 99)), Some((vec![8080], 2, true)));
         assert_eq!(ports(t.exec(key, &told(3), 100)), Some((vec![], 3, true)));
+    }
+
+    #[test]
+    fn workers_that_python_spawns_are_the_service_of_their_master() {
+        let mut t = table(Discovery::default());
+        let (master, worker) = (ProcessKey { pid: GONE, start: 77 }, ProcessKey { pid: GONE + 1, start: 78 });
+        t.exec(master, &exec("/usr/bin/python3.11", &["python3.11", "-m", "uvicorn", "shop:app"]), 100);
+        t.listen(master.pid, 8080);
+        let code = "from multiprocessing.spawn import spawn_main; spawn_main(7)";
+        let told = Exec { ppid: GONE, ..exec("/usr/bin/python3.11", &["python3.11", "-c", code]) };
+        let worker = t.exec(worker, &told, 101).map(|p| (p.service.name.clone(), p.instance.clone()));
+        let master = t.get(master.pid).map(|p| (p.service.name.clone(), p.instance.clone()));
+        assert_eq!(worker, master);
+        assert_eq!(worker.map(|w| w.0).as_deref(), Some("shop"));
     }
 
     #[test]

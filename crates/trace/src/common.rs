@@ -84,7 +84,9 @@ impl Common {
         if let Some(e) = c.ends {
             if c.is_server {
                 let proxied = c.proxied.map(|(address, _)| address.as_str());
-                let client = forwarded_for(x).or(proxied).unwrap_or(&e.peer);
+                // The end of a unix socket that connects has no name: the path is the server's.
+                let peer = if e.transport == "unix" { "" } else { &e.peer };
+                let client = forwarded_for(x).or(proxied).unwrap_or(peer);
                 if !client.is_empty() {
                     out.text(s::CLIENT_ADDRESS, client);
                 }
@@ -160,18 +162,17 @@ fn server(x: &Exchange, c: &Context<'_>) -> (Str, u16) {
         Some(e) => (e.peer.clone(), e.peer_port),
         None => (Str::default(), 0),
     };
-    let named = absolute_authority(&x.head.target).unwrap_or(if x.head.method == "CONNECT" {
-        &x.head.target
-    } else {
-        &x.head.host
-    });
+    let absolute = absolute_authority(&x.head.target);
+    let named = absolute.unwrap_or(if x.head.method == "CONNECT" { &x.head.target } else { &x.head.host });
     let named = named.rsplit('@').next().unwrap_or(named);
     let (host, named_port) = split_port(named);
     if host.is_empty() || c.ends.is_some_and(|e| e.transport == "unix" && c.is_server) {
         return (address, port);
     }
-    // Without a port in its name a server of http listens on 80, unless the connection says otherwise.
-    (bounded(host, HOST_MAX), named_port.unwrap_or(if port != 0 { port } else { 80 }))
+    // Without a port in its name a server of http listens on 80, unless the connection says otherwise; that of an
+    // absolute target goes to a proxy.
+    let known = port != 0 && absolute.is_none();
+    (bounded(host, HOST_MAX), named_port.unwrap_or(if known { port } else { 80 }))
 }
 
 /// First address of `X-Forwarded-For`, or of `Forwarded`'s first `for=` (RFC 7239), without port.
@@ -187,7 +188,10 @@ fn forwarded_for(x: &Exchange) -> Option<&str> {
         value.trim_matches('"')
     };
     let (host, _) = split_port(first);
-    (!host.is_empty() && host.len() <= HOST_MAX && !host.eq_ignore_ascii_case("unknown")).then_some(host)
+    // An address, a name or an identifier (RFC 7239 6): anybody may write anything there.
+    let fits = host.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-:".contains(&b));
+    let named = !host.is_empty() && !host.eq_ignore_ascii_case("unknown");
+    (fits && named && host.len() <= HOST_MAX).then_some(host)
 }
 
 #[cfg(test)]
@@ -295,6 +299,30 @@ mod tests {
         let proxied = ("192.0.2.9".into(), 1);
         let prefixed = of((1, 1), &ends, true, Some(&proxied));
         assert!(prefixed.windows(9).any(|w| w == b"192.0.2.9"));
+    }
+
+    #[test]
+    fn an_absolute_target_names_its_server_and_a_forwarded_client_has_a_name() {
+        let (config, ends) = (config(), ends());
+        let context = |is_server| Context { ends: Some(&ends), proxied: None, is_server, config: &config };
+        let mut x = request();
+        Arc::make_mut(&mut x.head).target = "http://far.example/a".into();
+        assert_eq!(server(&x, &context(false)), ("far.example".into(), 80));
+        Arc::make_mut(&mut x.head).target = "http://far.example:81/a".into();
+        assert_eq!(server(&x, &context(false)), ("far.example".into(), 81));
+        Arc::make_mut(&mut x.head).target = "/a".into();
+        Arc::make_mut(&mut x.head).host = "near".into();
+        assert_eq!(server(&x, &context(false)), ("near".into(), 40_000));
+        for (list, client) in [
+            ("192.0.2.1, 10.0.0.1", Some("192.0.2.1")),
+            ("[2001:db8::1]:80", Some("2001:db8::1")),
+            ("_hidden", Some("_hidden")),
+            ("evil<script>, 10.0.0.1", None),
+            ("unknown", None),
+        ] {
+            Arc::make_mut(&mut x.head).forwarded_for = list.into();
+            assert_eq!(forwarded_for(&x), client, "{list}");
+        }
     }
 
     #[test]

@@ -159,6 +159,8 @@ pub(crate) fn attributes(out: &mut Attributes, x: &Exchange, c: &Context<'_>, m:
     out.text(s::URL_SCHEME, "http");
     let path = if x.head.method == "CONNECT" { "" } else { path };
     if !c.is_server {
+        // `OPTIONS *` is about the server itself (RFC 9112 3.2.4).
+        let path = if path == "*" { "" } else { path };
         out.text(s::URL_FULL, &common.full_url(path, query.as_deref()));
     }
     if !path.is_empty() {

@@ -219,7 +219,7 @@ impl<'a> RequestFields<'a> {
         head.user_agent = kept(self.user_agent, limits.text);
         head.forwarded = kept(self.forwarded, FORWARDED_MAX);
         head.forwarded_for = kept(self.forwarded_for, FORWARDED_MAX);
-        head.is_otlp = carries_otlp(&head.method, &head.target, self.content_type, cut);
+        head.is_otlp = self.is_otlp(cut, head);
     }
 
     /// Whether that is what `head` says, of the same method and target.
@@ -229,7 +229,14 @@ impl<'a> RequestFields<'a> {
             && same(self.user_agent, &head.user_agent)
             && same(self.forwarded, &head.forwarded)
             && same(self.forwarded_for, &head.forwarded_for)
-            && head.is_otlp == carries_otlp(&head.method, &head.target, self.content_type, cut)
+            && head.is_otlp == self.is_otlp(cut, head)
+    }
+
+    fn is_otlp(&self, cut: bool, head: &RequestHead) -> bool {
+        // As the specification asks of exporters, and Telegen's own.
+        let exporters: [&[u8]; 2] = [b"OTel-OTLP-Exporter-", b"telegen/"];
+        let by_exporter = self.user_agent.is_some_and(|a| exporters.iter().any(|e| a.starts_with(e)));
+        carries_otlp(&head.method, &head.target, self.content_type, by_exporter, cut)
     }
 
     /// The caller's trace.
@@ -308,8 +315,9 @@ fn all<'a>(head: &'a [u8], name: &[u8]) -> Vec<&'a [u8]> {
 }
 
 /// Whether a request carries OTLP, by path and content type. JSON is posted to paths like `/api/v1/logs` by others too:
-/// with it logs and metrics need a path of the specification's own, or a prefix that speaks of OpenTelemetry.
-fn carries_otlp(method: &str, target: &str, content_type: &[u8], cut: bool) -> bool {
+/// with it logs and metrics need a path of the specification's own, a prefix that speaks of OpenTelemetry, or to come
+/// from an exporter.
+fn carries_otlp(method: &str, target: &str, content_type: &[u8], by_exporter: bool, cut: bool) -> bool {
     if method != "POST" {
         return false;
     }
@@ -322,8 +330,8 @@ fn carries_otlp(method: &str, target: &str, content_type: &[u8], cut: bool) -> b
     else {
         return false;
     };
-    let own =
-        i < 2 || prefix.is_empty() || ["/otlp", "/otel", "/collector"].iter().any(|p| prefix.ends_with(p));
+    let speaks = || ["/otlp", "/otel", "/collector"].iter().any(|p| prefix.ends_with(p));
+    let own = i < 2 || prefix.is_empty() || by_exporter || speaks();
     let kind = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
     is(kind, b"application/x-protobuf")
         || (own && is(kind, b"application/json"))

@@ -181,6 +181,12 @@ fn otlp_is_told_by_path_and_content_type() {
     assert!(otlp("/base/v1/metrics", "application/x-protobuf"));
     assert!(!otlp("/api/v1/logs", "application/json"));
     assert!(!otlp("/api/v1/metrics", "application/json"));
+    let from = |agent: &str| {
+        let head =
+            format!("User-Agent: {agent}\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n");
+        asked(format!("POST /json/v1/metrics HTTP/1.1\r\n{head}").as_bytes()).head.is_otlp
+    };
+    assert!(from("OTel-OTLP-Exporter-Python/1.30") && from("telegen/0.1.0") && !from("curl/8"));
     assert!(otlp(
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
         "application/grpc-web+proto"
