@@ -352,3 +352,47 @@ fn requests_that_do_not_wait_for_one_another_have_no_wrong_parent_and_cost_the_o
     println!("pipelined: {links:?}");
     assert_eq!((links.right, links.wrong, links.none.values().sum()), (pairs, Vec::new(), 2 * pairs));
 }
+
+/// A timer in the loop of a server makes calls that wait, while a request is open: nothing but who runs the loop tells.
+#[test]
+fn a_loop_whose_timer_makes_calls_that_wait_has_no_wrong_parent() {
+    const PROGRAM: &str = "
+import asyncio, http.client, sys
+port, backend = int(sys.argv[1]), int(sys.argv[2])
+async def serve(reader, writer):
+    while await reader.readuntil(b'\\r\\n\\r\\n'):
+        await asyncio.sleep(0.03)
+        writer.write(b'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok')
+async def timer():
+    while True:
+        await asyncio.sleep(0.01)
+        c = http.client.HTTPConnection('127.0.0.1', backend)
+        c.request('GET', '/timer')
+        c.getresponse().read()
+        c.close()
+async def main():
+    server = await asyncio.start_server(serve, '127.0.0.1', port)
+    await asyncio.gather(server.serve_forever(), timer())
+asyncio.run(main())
+";
+    let config = "agent: { discovery: { include: [ { exe: \"*/python3*\" } ] } }\n";
+    let Some(agent) = Agent::start("a loop with a timer", config) else { return };
+    let (port, backend) = (free_port(), backend());
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("python3");
+    command.args(["-c", PROGRAM]).args([port, backend].map(|p| p.to_string()));
+    let server = Server::start(port, dir, &mut command);
+    let mut s = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    for n in 0..40 {
+        s.write_all(format!("GET /up/{n} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = [0; 40];
+        assert!(s.read(&mut answer).unwrap() > 0);
+    }
+    drop(s);
+    drop(server);
+    let told = agent.stop();
+    let of = |path: &str| told.spans.iter().filter(|s| s.attr("url.path").starts_with(path)).count();
+    assert!(of("/up/") == 40 && of("/timer") > 20, "{} and {}", of("/up/"), of("/timer"));
+    let linked = told.spans.iter().filter(|s| s.attr("telegen.link.method") == "thread").count();
+    assert_eq!(linked, 0, "of {}", of("/timer"));
+}

@@ -10,7 +10,8 @@
 //! 5. the thread itself answered it (`handed_off`);
 //! 6. the process has broken neither of these two before (the same reasons): one violation lowers the whole process,
 //!    unless it was the client that did not wait for its answer;
-//! 7. a read of the request, or of the call's own response by this thread, was one that waits (`event_loop`);
+//! 7. the read of the request was one that waits; or that of the call's own response by this thread was, and the
+//!    thread is not the one that runs all of the process's requests: a loop may make calls of its own (`event_loop`);
 //! 8. where the request is not answered yet when a decision is due, the process has a history of requests that hold
 //!    all of this (`late`).
 
@@ -84,6 +85,10 @@ pub(crate) struct Habit {
     /// Requests read by a call that waits, and answered by the same thread.
     pub(crate) proven: u32,
     pub(crate) violation: Option<Reason>,
+    /// The thread that read requests, 0 before the first.
+    pub(crate) reader: u64,
+    /// Others have read requests too.
+    pub(crate) several: bool,
 }
 
 /// Requests that prove the habit of a process.
@@ -93,6 +98,8 @@ impl Habit {
     /// Takes a request that has ended.
     pub(crate) fn learn(&mut self, s: &Served) {
         let Some(answer) = s.answer else { return };
+        self.several |= self.reader != 0 && self.reader != s.exec;
+        self.reader = s.exec;
         if s.overlap.is_some_and(|at| at < answer.end) {
             self.violation.get_or_insert(Reason::TwoOpenRequests);
         } else if answer.exec != 0 && answer.exec != s.exec {
@@ -121,7 +128,10 @@ pub(crate) fn judge(call: &Call, served: &Served, habit: &Habit) -> Result<f64, 
         return Err(reason);
     }
     let own = call.answer.is_some_and(|a| a.blocking && a.exec == call.exec);
-    if !served.blocking && !own {
+    // Loops run in the main thread, and alone.
+    let (pid, thread) = (served.exec >> 32, served.exec & 0xffff_ffff);
+    let may_be_loop = pid == thread && !habit.several;
+    if !served.blocking && (!own || may_be_loop) {
         return Err(Reason::EventLoop);
     }
     // A request that ended without a response, or has not ended, shows nothing of who answers.
@@ -154,7 +164,7 @@ mod tests {
         Call { exec: 1, start: 20, answer: answer(1, true, 50) }
     }
 
-    const FRESH: Habit = Habit { proven: 0, violation: None };
+    const FRESH: Habit = Habit { proven: 0, violation: None, reader: 0, several: false };
 
     #[test]
     fn a_thread_that_waits_for_its_own_call_has_one() {
@@ -217,11 +227,26 @@ mod tests {
     }
 
     #[test]
+    fn a_main_thread_that_reads_all_requests_without_waiting_may_be_a_loop() {
+        let main = 5 << 32 | 5;
+        let served = Served { exec: main, blocking: false, answer: answer(main, false, 100), ..served() };
+        let call = Call { exec: main, answer: answer(main, true, 50), ..call() };
+        let mut habit = FRESH;
+        habit.learn(&served);
+        habit.learn(&served);
+        assert_eq!(judge(&call, &served, &habit), Err(Reason::EventLoop));
+        assert_eq!(judge(&call, &Served { blocking: true, ..served }, &habit), Ok(0.99));
+        let other = 5 << 32 | 6;
+        habit.learn(&Served { exec: other, answer: answer(other, false, 100), ..served });
+        assert_eq!(judge(&call, &served, &habit), Ok(0.95));
+    }
+
+    #[test]
     fn before_the_answer_only_a_history_decides() {
         for answer in [None, answer(0, false, 100)] {
             let open = Served { answer, ..served() };
             assert_eq!(judge(&call(), &open, &FRESH), Err(Reason::Late));
-            let habit = Habit { proven: HISTORY, violation: None };
+            let habit = Habit { proven: HISTORY, ..FRESH };
             assert_eq!(judge(&call(), &open, &habit), Ok(0.99));
         }
     }
