@@ -95,7 +95,7 @@ static __always_inline bool begin_request(struct conn *c, struct scratch *s, con
 		c->flags |= CONN_PIPELINED;
 	c->asked = 1;
 	if (method == FOUR('H', 'E', 'A', 'D'))
-		c->flags |= CONN_HEAD;
+		c->flags |= CONN_HEAD | CONN_HEADS;
 	else if (method == FOUR('C', 'O', 'N', 'N'))
 		c->flags |= CONN_CONNECT;
 	/* Whatever was believed of the last response: a new one is to come. */
@@ -128,6 +128,8 @@ static __always_inline u32 fill_tail(struct scratch *s, const struct chunk *k)
 	return DATA_TAIL;
 }
 
+#define PIECES 8 /* of CHUNK_MAX bytes that are passed of a call, where messages may lie many to one */
+
 /*
  * Passes a call's bytes while a head is under way: `first` bytes, then pieces of CHUNK_MAX until the head ends or
  * HEAD_MAX is reached. `filled` bytes of the first piece are in the scratch already.
@@ -158,7 +160,10 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 
 	if (!d->head_len)
 		d->framing = FRAMING_UNKNOWN;
-	for (int piece = 0; piece < 8; piece++) {
+	/* Whether the piece begins with a head. */
+	bool begins = flags & DATA_HEAD_START;
+
+	for (int piece = 0; piece < PIECES; piece++) {
 		u32 left = k->len - off;
 		u32 n = piece ? CHUNK_MAX : first;
 
@@ -187,7 +192,7 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 		}
 		bool more = left > got;
 		bool whole = c->flags & CONN_PIPELINED;
-		bool cut = d->head_len + got >= HEAD_MAX || fault;
+		bool cut = fault || piece == PIECES - 1 || (!whole && d->head_len + got >= HEAD_MAX);
 		struct counted body = { .flags = 0, .told = 1 };
 
 		if (end && end < got && message_follows(s, end, got)) {
@@ -206,6 +211,21 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 		u32 piece_flags = flags | DATA_IN_HEAD;
 		bool stop = !more || cut || (end && !whole);
 
+		/* Where many lie in one call the length of a long body leads from head to head. */
+		bool leads = begins && end && d->framing == FRAMING_LENGTH &&
+			     !(response && (c->flags & CONN_HEADS || status == 204 || status == 304));
+
+		if (!stop && leads && d->left > got - end && d->left < left - end) {
+			u32 message = end + (u32)d->left;
+
+			send(c, s, k, piece_flags, off, message, got);
+			off += message;
+			flags &= ~(DATA_HEAD_START | DATA_REQUEST);
+			d->framing = FRAMING_UNKNOWN;
+			d->tail = 0;
+			continue;
+		}
+		begins = false;
 		if (!stop) {
 			/* The next piece begins with a line, so that no header is cut in two. */
 			if (s->lines && !whole) {

@@ -93,3 +93,35 @@ fn an_empty_line_before_a_request_is_no_part_of_it() {
     let joined = told.spans.iter().filter(|s| s.is_server() && !s.parent_id.is_empty()).count();
     assert_eq!(joined, 10, "both ends begin with the same byte");
 }
+
+#[test]
+fn answers_that_are_read_in_one_call_are_told_one_by_one() {
+    let Some(agent) = Agent::start("answers in one call", SELF) else { return };
+    let sizes = [[612; 40].as_slice(), &[30_000; 5], &[100; 20]];
+    let (port, server) = serve(sizes.len(), move |mut s| {
+        let requests = until(&mut s, b"GET /last HTTP/1.1\r\nHost: h\r\n\r\n");
+        let text = String::from_utf8(requests).unwrap();
+        for line in text.lines().filter_map(|l| l.strip_prefix("GET /")) {
+            let size = line.split(['/', ' ']).next().and_then(|n| n.parse().ok()).unwrap_or(1);
+            let body = "x".repeat(size);
+            write!(s, "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: {size}\r\n\r\n{body}").unwrap();
+        }
+    });
+    let mut lines = Vec::new();
+    for sizes in sizes {
+        let mut s = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        rustix::net::sockopt::set_socket_recv_buffer_size(&s, 1 << 20).unwrap();
+        let one = |path: String| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+        let paths: Vec<String> = sizes.iter().enumerate().map(|(n, size)| format!("/{size}/{n}")).collect();
+        let all: String = paths.iter().cloned().chain(["/last".to_owned()]).map(one).collect();
+        s.write_all(all.as_bytes()).unwrap();
+        lines.extend(std::iter::zip(sizes, paths).map(|(size, path)| format!("GET {path} 200 {size} -")));
+        lines.push("GET /last 200 1 -".to_owned());
+        // All of them have come before anything is read.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let mut buffer = vec![0; 1 << 20];
+        while s.read(&mut buffer).unwrap() > 0 {}
+    }
+    server.join().unwrap();
+    check(&agent.stop(), both(&lines.iter().map(String::as_str).collect::<Vec<_>>()));
+}
