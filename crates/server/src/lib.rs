@@ -6,6 +6,7 @@
 //! (`Origin`); an answer says by itself that it is not to be cached, sniffed, framed or run.
 
 mod auth;
+mod connections;
 mod error;
 mod guard;
 mod health;

@@ -7,21 +7,23 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, middleware::Next};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use telegen_selfmon::{Gauge, SelfMon};
+use telegen_selfmon::{Counter, Gauge, SelfMon};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::ServerError;
 use crate::auth::Token;
+use crate::connections::{Connections, Place};
 use crate::guard::{self, Guard, LocalAddress};
 use crate::listen::{Listener, Stream};
 use crate::settings::ServerSettings;
 
-/// Connections at one time; further ones wait in the kernel's queue.
+/// Connections at one time; beyond it the one that has been idle for longest makes room.
 const MAX_CONNECTIONS: usize = 256;
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 32 << 10;
@@ -33,6 +35,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest time for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is looked for a connection that makes room, while all are being answered.
+const ROOM_PAUSE: Duration = Duration::from_millis(50);
 /// Wait after the system had no resources for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -81,7 +85,11 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let what = "Connections to the server.";
         let open = monitor.gauge("telegen.server.connections", "{connection}", what, &[]);
-        let task = tokio::spawn(accept(listener, Arc::new(Front { router, tls, open }), stopped));
+        let what = "Connections that were closed to make room for others.";
+        let crowded_out =
+            monitor.counter("telegen.server.connections.crowded_out", "{connection}", what, &[]);
+        let front = Front { router, tls, open, crowded_out };
+        let task = tokio::spawn(accept(listener, Arc::new(front), stopped));
         Ok(Some(Running { address, stop, task }))
     }
 }
@@ -132,14 +140,13 @@ struct Front {
     router: Router,
     tls: Option<TlsAcceptor>,
     open: Gauge,
+    crowded_out: Counter,
 }
 
 async fn accept(listener: Listener, front: Arc<Front>, mut stopped: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
+    let (open, mut connections) = (Arc::new(Connections::default()), JoinSet::new());
     loop {
-        // The semaphore is never closed.
-        let Ok(slot) = slots.clone().acquire_owned().await else { break };
         let accepted = tokio::select! {
             _ = stopped.wait_for(|s| *s) => break,
             accepted = listener.accept() => accepted,
@@ -147,10 +154,17 @@ async fn accept(listener: Listener, front: Arc<Front>, mut stopped: watch::Recei
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, local)) => {
-                let (front, stopped) = (front.clone(), stopped.clone());
+                let slot = tokio::select! {
+                    _ = stopped.wait_for(|s| *s) => break,
+                    slot = slot(&slots, &open) => slot,
+                };
+                let (front, stopped, place) = (front.clone(), stopped.clone(), Arc::new(open.open()));
                 connections.spawn(async move {
                     front.open.add(1);
-                    connection(&front, stream, local, stopped).await;
+                    tokio::select! {
+                        () = connection(&front, stream, local, &place, stopped) => {}
+                        () = place.needed() => front.crowded_out.inc(),
+                    }
                     front.open.add(-1);
                     drop(slot);
                 });
@@ -166,27 +180,53 @@ async fn accept(listener: Listener, front: Arc<Front>, mut stopped: watch::Recei
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(front: &Front, stream: Stream, local: Option<IpAddr>, stopped: watch::Receiver<bool>) {
+/// A slot for one more connection, for which an idle one makes room if need be.
+async fn slot(slots: &Arc<Semaphore>, open: &Connections) -> Option<OwnedSemaphorePermit> {
+    if let Ok(slot) = slots.clone().try_acquire_owned() {
+        return Some(slot);
+    }
+    // What came before may have sent its request already: it is looked at first, and is then not idle.
+    tokio::task::yield_now().await;
+    while !open.make_room(ANSWER_TIMEOUT) {
+        if let Ok(slot) = tokio::time::timeout(ROOM_PAUSE, slots.clone().acquire_owned()).await {
+            return slot.ok();
+        }
+    }
+    slots.clone().acquire_owned().await.ok()
+}
+
+async fn connection(
+    front: &Front,
+    stream: Stream,
+    local: Option<IpAddr>,
+    place: &Arc<Place>,
+    stopped: watch::Receiver<bool>,
+) {
+    let router = front.router.clone().layer(axum::Extension(LocalAddress(local)));
     let Some(tls) = &front.tls else {
-        return http(front, stream, local, stopped).await;
+        return http(router, stream, place, stopped).await;
     };
     // Who gives up a handshake is not worth a line.
     if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-        http(front, stream, local, stopped).await;
+        http(router, stream, place, stopped).await;
     }
 }
 
-async fn http<S>(front: &Front, stream: S, local: Option<IpAddr>, mut stopped: watch::Receiver<bool>)
+async fn http<S>(router: Router, stream: S, place: &Arc<Place>, mut stopped: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let router = front.router.clone().layer(axum::Extension(LocalAddress(local)));
+    let (router, place) = (TowerToHyperService::new(router), place.clone());
+    let service = service_fn(move |request| {
+        let (under_way, answer) = (place.answering(), router.call(request));
+        async move { answer.await.map(|response| response.map(|body| under_way.until_sent(body))) }
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         // A peer that goes away or sends nonsense ends its connection, nothing else.

@@ -206,6 +206,32 @@ async fn a_port_that_is_taken_is_named() {
 }
 
 #[tokio::test]
+async fn idle_connections_and_half_sent_heads_make_room_for_a_request() {
+    for begin in
+        ["", "GET /healthz HTTP/1.1\r\nhost: local", "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"]
+    {
+        let (server, monitor) = start(settings("127.0.0.1:0")).await.unwrap();
+        let mut slow = TcpStream::connect(server.address()).await.unwrap();
+        slow.write_all(b"GET /slow HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut held = Vec::new();
+        for _ in 0..300 {
+            let mut stream = TcpStream::connect(server.address()).await.unwrap();
+            // The oldest are closed by now.
+            stream.write_all(begin.as_bytes()).await.unwrap();
+            held.push(stream);
+        }
+        let asked = ask(&server, "GET", "/healthz", "host: localhost\r\n");
+        let answer = tokio::time::timeout(Duration::from_secs(20), asked).await.expect("no room was made");
+        assert_eq!(status(&answer), "200", "{begin}");
+        let mut answer = String::new();
+        slow.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("late"), "an answer under way was cut off: {answer}");
+        let closed = monitor.counter("telegen.server.connections.crowded_out", "{connection}", "", &[]);
+        assert!(closed.get() >= 300 + 2 - 256, "{}", closed.get());
+    }
+}
+
+#[tokio::test]
 async fn an_empty_address_switches_the_server_off() {
     let monitor = SelfMon::new(BuildInfo::default());
     assert!(Server::new(settings(""), &monitor).start().await.unwrap().is_none());
