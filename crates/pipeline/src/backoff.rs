@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use crate::RetryConfig;
 
-/// A peer's own wish is honoured up to this: beyond it the number is a fault, not a wish.
-const LONGEST_WISH: Duration = Duration::from_secs(3600);
+/// A peer's own wish is honoured up to this, or up to `retry.max` where that is longer: beyond it the number is a
+/// fault, not a wish.
+pub const LONGEST_WISH: Duration = Duration::from_secs(300);
 
 /// Waits between tries: exponential, spread so that a fleet does not come back as one.
 #[derive(Debug, Default)]
@@ -23,8 +24,9 @@ impl Backoff {
         self.tries = self.tries.saturating_add(1);
         let spread = fastrand::f64();
         let own = own.mul_f64(0.8 + 0.4 * spread);
+        let longest = LONGEST_WISH.max(config.max);
         match wish {
-            Some(wish) => own.max(wish.min(LONGEST_WISH).mul_f64(1.0 + 0.1 * spread)),
+            Some(wish) => own.max(wish.min(longest).mul_f64(1.0 + 0.1 * spread)),
             None => own,
         }
     }
@@ -58,7 +60,11 @@ mod tests {
         let mut b = Backoff::default();
         let wait = b.next(&config(), Some(Duration::from_secs(60)));
         assert!((60.0..66.1).contains(&wait.as_secs_f64()), "{wait:?}");
-        assert!(b.next(&config(), Some(Duration::MAX)) <= LONGEST_WISH.mul_f64(1.1));
+        let absurd = b.next(&config(), Some(Duration::MAX)).as_secs_f64();
+        assert!((300.0..330.1).contains(&absurd), "{absurd}");
+        let patient = RetryConfig { max: Duration::from_secs(3600), ..config() };
+        let wait = b.next(&patient, Some(Duration::MAX)).as_secs_f64();
+        assert!((3600.0..3960.1).contains(&wait), "{wait}");
         let short = b.next(&config(), Some(Duration::ZERO));
         assert!(short >= Duration::from_millis(3200), "own wait still counts: {short:?}");
     }

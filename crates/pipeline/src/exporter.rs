@@ -407,9 +407,18 @@ impl Exporter {
             Outcome::Retry { after } => {
                 let retry = self.config().retry;
                 let wait = backoff.next(&retry, after);
-                if retry.max_elapsed.is_zero() || first_try.elapsed() + wait <= retry.max_elapsed {
+                let left = match retry.max_elapsed.is_zero() {
+                    true => Duration::MAX,
+                    false => retry.max_elapsed.saturating_sub(first_try.elapsed()),
+                };
+                if !left.is_zero() {
+                    // A wait that passes the end would lose what one more try may still deliver.
+                    let wait = wait.min(left);
                     self.stats.retried.inc();
                     self.queue.put_back(signal, id);
+                    let when = format!("{:.1} s", wait.as_secs_f64());
+                    let (exporter, signal) = (self.name.as_str(), signal.name());
+                    tracing::warn!(exporter, signal, items, "the request will be sent again in {when}");
                     return Some(wait);
                 }
                 (0, items, "retry_expired".into())

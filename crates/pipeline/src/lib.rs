@@ -24,6 +24,7 @@ mod sink;
 
 pub use ack::{Ack, AckLevel, Acked, Hold};
 pub use admit::{Refused, Reservation};
+pub use backoff::LONGEST_WISH;
 pub use batch::Batch;
 pub use config::{
     BatchConfig, DiskConfig, PipelineConfig, QueueConfig, RetryConfig, Role, SinkConfig, WhenFull,

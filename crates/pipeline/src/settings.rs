@@ -40,11 +40,12 @@ impl BatchSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetrySettings {
-    /// Wait before the second attempt; it doubles, with jitter, up to `max`. What the peer asks for wins.
+    /// Wait before the second attempt; it doubles, with jitter, up to `max`. What the peer asks for
+    /// (`Retry-After`, `RetryInfo`) wins, up to 5m, or up to `max` where that is longer.
     pub initial: Duration,
     /// Longest wait between two attempts.
     pub max: Duration,
-    /// After this the batch is lost (`retry_expired`). 0s: never, the queue is the bound.
+    /// After this, and a last try, the batch is lost (`retry_expired`). 0s: never, the queue is the bound.
     pub max_elapsed: DurationOrZero,
 }
 

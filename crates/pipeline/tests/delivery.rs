@@ -130,7 +130,20 @@ async fn a_batch_is_given_up_after_its_time_and_counted() {
     assert_eq!(rig.lost("a", "retry_expired"), 3);
     let calls = sink.calls();
     let tried = calls[calls.len() - 1].at - calls[0].at;
-    assert!(tried <= Duration::from_secs(10) && calls.len() >= 3, "{tried:?}");
+    assert!(tried.as_secs() == 10 && calls.len() >= 3, "{tried:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_beyond_the_time_of_a_batch_ends_with_it_and_a_last_try() {
+    let wish = Outcome::Retry { after: Some(Duration::from_secs(86_400)) };
+    let sink = Arc::new(Script::new("a").answering([wish]));
+    let retry = RetryConfig { max_elapsed: Duration::from_secs(10), ..RetryConfig::default() };
+    let rig = Rig::new(vec![(sink.clone(), SinkConfig { retry, ..batches_of(3) })]);
+    rig.push(0..3);
+    rig.settled().await;
+    assert_eq!((rig.delivered("a"), rig.lost("a", "retry_expired")), (3, 0));
+    let calls = sink.calls();
+    assert_eq!((calls[1].at - calls[0].at).as_secs(), 10);
 }
 
 #[tokio::test(start_paused = true)]

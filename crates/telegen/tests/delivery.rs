@@ -170,6 +170,20 @@ async fn what_is_lost_at_the_end_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn when_a_request_is_sent_again_is_said_and_an_absurd_wish_is_bounded() {
+    let sink = OtlpSink::start().await.unwrap();
+    sink.always(Reply::Grpc { code: 14, message: String::new(), retry_info: Some(Duration::MAX) });
+    let setup = Setup::new(sink.addr(), "memory", "memory");
+    let telegen = Telegen::start(&setup.config());
+    send(&exporter(setup.otlp), batch(0..5)).await;
+    telegen.wait_said("the request will be sent again in ");
+    let said = telegen.said();
+    let (_, wait) = said.split_once("the request will be sent again in ").unwrap();
+    let seconds: f64 = wait.split(' ').next().unwrap().parse().unwrap();
+    assert!((300.0..331.0).contains(&seconds), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_stays_on_disk_is_said_at_the_end_and_is_recovered() {
     let sink = OtlpSink::start().await.unwrap();
     sink.always(Reply::Http { status: 503, retry_after: None });

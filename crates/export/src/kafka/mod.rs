@@ -104,7 +104,7 @@ impl KafkaSink {
         let (exporter, signal) = (self.config.name.as_str(), batch.signal.name());
         match failed {
             Failed::Later(why) => {
-                tracing::warn!(exporter, topic, signal, why, "the messages will be sent again");
+                tracing::warn!(exporter, topic, signal, why, "the broker did not take the messages");
                 line.client.forget();
                 Outcome::Retry { after: None }
             }

@@ -99,7 +99,7 @@ impl OtlpSink {
                 );
             }
             Verdict::Retry { why, .. } => {
-                tracing::warn!(exporter, endpoint, signal, why, "the request will be sent again");
+                tracing::warn!(exporter, endpoint, signal, why, "the peer did not take a request");
             }
             Verdict::TooLarge { why } => {
                 tracing::info!(exporter, endpoint, signal, why, "the request is too large and will be split");

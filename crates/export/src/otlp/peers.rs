@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use telegen_pipeline::LONGEST_WISH;
 use tokio::time::Instant;
 
 use super::target::Target;
@@ -11,7 +12,7 @@ use crate::{ExportError, OtlpTarget, Spread};
 
 /// The first time that a peer is left alone after it failed; it doubles up to [`LONGEST`].
 const FIRST: Duration = Duration::from_secs(1);
-/// The longest time that a peer is left alone, unless it asks for more.
+/// The longest time that a peer is left alone, unless it asks for more, which is heard up to [`LONGEST_WISH`].
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// The peers that take the same.
@@ -78,7 +79,7 @@ impl Peer {
         let mut away = self.away();
         let wait = LONGEST.min(FIRST.saturating_mul(1 << away.tries.min(10)));
         away.tries = away.tries.saturating_add(1);
-        away.until = Some(now + after.unwrap_or(wait));
+        away.until = Some(now + after.map_or(wait, |wish| wish.min(LONGEST_WISH)));
     }
 
     /// It answered.
@@ -132,6 +133,14 @@ mod tests {
             peers.peers[at].failed(now, Some(Duration::from_secs(seconds)));
         }
         assert_eq!(order(&peers, now), "b");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_asks_for_an_absurd_wait_is_asked_again_after_five_minutes() {
+        let (peers, now) = (peers(Spread::Failover), Instant::now());
+        peers.peers[0].failed(now, Some(Duration::MAX));
+        assert_eq!(order(&peers, now + Duration::from_secs(299)), "bc");
+        assert_eq!(order(&peers, now + Duration::from_secs(300)), "abc");
     }
 
     #[tokio::test]

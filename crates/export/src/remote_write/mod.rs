@@ -135,7 +135,7 @@ impl RemoteWriteSink {
 
     fn again(&self, after: Option<Duration>, why: &str) -> Outcome {
         let (exporter, endpoint) = (self.name.as_str(), self.shown.as_str());
-        tracing::warn!(exporter, endpoint, why, "the request will be sent again");
+        tracing::warn!(exporter, endpoint, why, "the peer did not take a request");
         Outcome::Retry { after }
     }
 }
