@@ -54,7 +54,7 @@ fn is_identity(key: &str) -> bool {
 /// how many attributes were overruled.
 pub(crate) fn resolved(said: &Resource, sender: &Sender, signal: Signal) -> (Resource, u64) {
     let known = if signal == Signal::Metrics { &sender.instance } else { &sender.resource };
-    let names_itself = said.get("service.name").is_some();
+    let names_itself = said.get("service.name").is_some_and(|name| known.get("service.name") != Some(name));
     let mut overruled = 0;
     let mut attrs: Vec<KeyValue> = Vec::with_capacity(said.attrs().len() + known.attrs().len());
     for kv in known.attrs() {
@@ -64,8 +64,8 @@ pub(crate) fn resolved(said: &Resource, sender: &Sender, signal: Signal) -> (Res
                 attrs.push(kv.clone());
             }
             Some(_) => {}
-            // A service that names itself is not an instance of the one that Telegen would have named.
-            None if names_itself && kv.key == "service.namespace" => {}
+            // A service of another name is not an instance of the one that Telegen names.
+            None if names_itself && kv.key.starts_with("service.") => {}
             None => attrs.push(kv.clone()),
         }
     }
@@ -88,6 +88,8 @@ mod tests {
             ("container.id", "c1"),
             ("service.name", "found"),
             ("service.namespace", "ns"),
+            ("service.instance.id", "i1"),
+            ("service.version", "1"),
             ("k8s.pod.uid", "p"),
             ("os.type", "linux"),
         ]);
@@ -106,6 +108,10 @@ mod tests {
         ];
         assert_eq!(out, resource(&want));
         assert_eq!(overruled, 1);
+        for name in [&[("service.name", "found")][..], &[]] {
+            let (same, _) = resolved(&resource(name), &sender, Signal::Traces);
+            assert_eq!(same, *sender.resource, "{name:?}");
+        }
         let (metrics, _) = resolved(&resource(&[]), &sender, Signal::Metrics);
         assert_eq!(metrics, resource(&[("host.id", "h1")]));
     }
