@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Longest wait for the last sync of a queue on disk.
-const CLOSE: Duration = Duration::from_secs(2);
+const CLOSE: Duration = Duration::from_secs(1);
 
 /// How far an exporter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! The agent, assembled: the kernel half on its own thread, everything behind it on a small runtime.
 
+mod ending;
 mod page;
 #[cfg(feature = "agent")]
 mod tap;
@@ -11,7 +12,6 @@ use anyhow::Context;
 use telegen_model::{KeyValue, Resource, Scope, Str, semconv as s};
 use telegen_selfmon::{BuildInfo, FeatureState, SelfMon, logs};
 use telegen_sys::Host;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::delivery::{self, Delivery};
 use crate::settings::{Load, Mode, Settings, Unbuilt, unbuilt};
@@ -54,8 +54,8 @@ pub(crate) fn run(load: &Load) -> anyhow::Result<()> {
         .context("starting the runtime")?;
     let outcome = runtime.block_on(serve(load, mon));
     // A write to a file system that hangs does not hold up the end.
-    runtime.shutdown_timeout(Duration::from_millis(500));
-    outcome
+    runtime.shutdown_timeout(*outcome.as_ref().unwrap_or(&Duration::ZERO));
+    outcome.map(drop)
 }
 
 /// Memory, which holds secrets, is not written out when the program ends badly; and as many files as are allowed may
@@ -71,10 +71,11 @@ fn harden() {
     let _as_before = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
 }
 
-async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
+/// Runs to the end; gives the time that is left for it.
+async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<Duration> {
     let settings = &load.loaded.settings;
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    // First of all: a start that is held up can be ended too.
+    let mut stopping = ending::Stopping::watch(settings.shutdown.timeout.get())?;
     let host = Host::read();
     let own = own_resource(settings, &host);
     let page = page::Page::new(load, &host, &mon);
@@ -108,15 +109,24 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
     #[cfg(not(feature = "collector"))]
     let extra = no_devices();
 
-    let server = page.serve(settings, &pipeline, own, &mon, extra).await?;
-    delivery.receive().await?;
-    mon.health.started();
-    logs::ready(server.address());
+    let mut server = None;
+    let opening = async {
+        server = Some(page.serve(settings, &pipeline, own, &mon, extra).await?);
+        delivery.receive().await
+    };
+    let opened = tokio::select! {
+        biased;
+        _ = stopping.came() => false,
+        opened = opening => opened.map(|()| true)?,
+    };
+    if let Some(server) = server.as_ref().filter(|_| opened) {
+        mon.health.started();
+        logs::ready(server.address());
+    }
 
-    loop {
+    let ending = loop {
         tokio::select! {
-            _ = terminate.recv() => break tracing::info!("SIGTERM: stopping"),
-            _ = interrupt.recv() => break tracing::info!("SIGINT: stopping"),
+            ending = stopping.came() => break ending,
             why = watch.due() => {
                 let new = reload(load, &mut delivery, &mut watch, why).await;
                 #[cfg(feature = "collector")]
@@ -129,29 +139,29 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<()> {
                 drop(new);
             }
         }
-    }
+    };
     mon.health.stopping();
     #[cfg(feature = "agent")]
     stop.set();
-    let timeout = settings.shutdown.timeout.get();
-    let started = std::time::Instant::now();
     if let Some(watcher) = watcher {
         // The thread ends within a turn; it is joined off the runtime's threads.
         let joined = tokio::task::spawn_blocking(move || watcher.join());
-        if tokio::time::timeout(timeout, joined).await.is_err() {
+        if tokio::time::timeout(ending.left(), joined).await.is_err() {
             tracing::warn!("the tap did not end in time");
         }
     }
     #[cfg(feature = "collector")]
     if let Some(collector) = collector
-        && tokio::time::timeout(timeout, collector.stop()).await.is_err()
+        && tokio::time::timeout(ending.left(), collector.stop()).await.is_err()
     {
         tracing::warn!("the collector did not end in time");
     }
     drop(pipeline);
-    delivery.stop(timeout.saturating_sub(started.elapsed()).max(Duration::from_millis(200))).await;
-    server.stop().await;
-    Ok(())
+    delivery.stop(ending.for_flush()).await;
+    if let Some(server) = server {
+        server.stop(ending.for_rest()).await;
+    }
+    Ok(ending.for_rest())
 }
 
 /// An agent polls no devices.

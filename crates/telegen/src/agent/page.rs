@@ -191,10 +191,10 @@ impl Served {
         self.running.as_ref().map_or("nowhere", Running::address)
     }
 
-    /// Finishes the answers under way.
-    pub(crate) async fn stop(self) {
+    /// Finishes the answers under way, within `longest`.
+    pub(crate) async fn stop(self, longest: Duration) {
         if let Some(running) = self.running {
-            running.stop(Duration::from_millis(500)).await;
+            running.stop(longest).await;
         }
     }
 }

@@ -35,6 +35,12 @@ impl Said {
         Said { text, reader }
     }
 
+    /// All that was said, once the other side has ended.
+    pub(crate) fn to_the_end(self) -> String {
+        self.reader.join().unwrap();
+        self.text.lock().unwrap().clone()
+    }
+
     pub(crate) fn text(&self) -> String {
         self.text.lock().unwrap().clone()
     }
