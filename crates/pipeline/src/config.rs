@@ -97,6 +97,9 @@ pub enum Role {
     View,
     /// Never counts: the console.
     Uncounted,
+    /// Never counts, and is given only what comes by itself: a scrape reads metric sources and Telegen's own metrics when
+    /// it comes.
+    Scrape,
 }
 
 /// How batches reach one sink.

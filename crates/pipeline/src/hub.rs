@@ -34,6 +34,8 @@ pub(crate) struct Taker {
     pub(crate) needs_records: bool,
     /// Whether its room matters to sources that can wait: the view and the console hold up nobody.
     pub(crate) asked: bool,
+    /// Whether it is a scrape, which reads metric sources itself. All takers of a hub are, or none.
+    pub(crate) scrape: bool,
 }
 
 impl Taker {
@@ -97,8 +99,9 @@ impl Hub {
         }
     }
 
-    pub(crate) fn wants(&self, signal: Signal, own: bool) -> bool {
-        self.takers.iter().any(|t| t.wants(signal, own))
+    /// Whether anyone here takes it; `read`: it comes from a metric source that was read for exporters.
+    pub(crate) fn wants(&self, signal: Signal, own: bool, read: bool) -> bool {
+        self.takers.iter().any(|t| t.wants(signal, own) && !(read && t.scrape))
     }
 
     /// The exporters that take a signal and count, or refuse.
@@ -232,7 +235,7 @@ impl Hub {
             for t in takers().filter(|t| t.needs_records) {
                 // Reading costs more than passing on, and records that were read are many times as large: the page is
                 // shown a part, when it is not what counts.
-                if raw && !t.asked && !t.counts(signal, own) {
+                if raw && !t.asked && !t.scrape && !t.counts(signal, own) {
                     if let Some(part) = part.get_or_insert_with(|| self.shown(&typed)) {
                         t.exporter.offer(part.clone(), ack.map(Ack::hold), false);
                     }

@@ -71,6 +71,17 @@ struct Shared {
     processors: RwLock<Arc<Processors>>,
 }
 
+/// How records came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Someone pushed them.
+    Itself,
+    /// The same, with room that was asked for.
+    Reserved,
+    /// A metric source was read for exporters.
+    Source,
+}
+
 #[derive(Default)]
 struct Routes {
     exporters: BTreeMap<String, Arc<Exporter>>,
@@ -175,7 +186,7 @@ impl Pipeline {
 impl Input {
     /// Hands records on to every exporter that takes their signal. The source has counted them as produced.
     pub fn push(&self, group: ResourceGroup) {
-        self.shared.push(group, None, false);
+        self.shared.push(group, None, Origin::Itself);
     }
 
     /// Asks for room for so many encoded bytes, before a source that can wait takes them in. What it stands for is
@@ -192,17 +203,17 @@ impl Input {
     /// [`Input::push_acked`] with room that was asked for: it is let go when the records are in the queues.
     pub fn push_reserved(&self, group: ResourceGroup, reservation: Reservation, ack: Option<Ack>) {
         let queued = Ack::new(AckLevel::Memory, move |_| drop(reservation));
-        self.shared.push(group, Ack::join(ack.into_iter().chain([queued])), true);
+        self.shared.push(group, Ack::join(ack.into_iter().chain([queued])), Origin::Reserved);
     }
 
     /// [`Input::push`] for a source that can send again: `ack` tells it how far the records came.
     pub fn push_acked(&self, group: ResourceGroup, ack: Ack) {
-        self.shared.push(group, Some(ack), false);
+        self.shared.push(group, Some(ack), Origin::Itself);
     }
 }
 
 impl Shared {
-    fn push(&self, group: ResourceGroup, ack: Option<Ack>, reserved: bool) {
+    fn push(&self, group: ResourceGroup, ack: Option<Ack>, from: Origin) {
         let (signal, items) = (group.records.signal(), group.records.items() as u64);
         if items == 0 {
             return;
@@ -210,7 +221,7 @@ impl Shared {
         let group = self.processors().apply(group);
         let own = group.scope.name == SELF_SCOPE;
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        let mut hubs = routes.hubs.iter().filter(|h| h.wants(signal, own)).peekable();
+        let mut hubs = routes.hubs.iter().filter(|h| h.wants(signal, own, from == Origin::Source)).peekable();
         if hubs.peek().is_none() && !own {
             match routes.ended {
                 true => {
@@ -229,7 +240,7 @@ impl Shared {
                 rest = Some((group.clone(), ack.as_ref().map(Ack::share)));
             }
             // Hubs are closed only when they are no longer in the routes, under the write lock.
-            if hub.push(group, size, Wish { ack, own, reserved }).is_err() && !own {
+            if hub.push(group, size, Wish { ack, own, reserved: from == Origin::Reserved }).is_err() && !own {
                 self.mon.ledger.lost(signal, "pipeline", "shutdown", items);
             }
         }
@@ -308,7 +319,7 @@ impl Shared {
             sinks.iter().any(|(sink, c)| role(c.role) && sink.signals().contains(s))
         };
         let exported = Signal::ALL.map(|s| taken(s, |r| r == Role::Exporter));
-        routes.reads_metrics = taken(Signal::Metrics, |r| r != Role::View);
+        routes.reads_metrics = taken(Signal::Metrics, |r| !matches!(r, Role::View | Role::Scrape));
         routes.counts_metrics = exported[Signal::Metrics.index()];
         let mut out: Vec<(BatchConfig, Vec<Taker>)> = Vec::new();
         for (sink, config) in sinks {
@@ -318,7 +329,7 @@ impl Shared {
                     && match config.role {
                         Role::Exporter => true,
                         Role::View => !exported[s.index()] && s != Signal::Metrics,
-                        Role::Uncounted => false,
+                        Role::Uncounted | Role::Scrape => false,
                     }
             });
             for s in Signal::ALL.into_iter().filter(|s| counted[s.index()]) {
@@ -333,14 +344,16 @@ impl Shared {
                 exporter,
                 takes,
                 counted,
-                takes_own: role != Role::View,
+                takes_own: matches!(role, Role::Exporter | Role::Uncounted),
                 needs_records,
                 asked: role == Role::Exporter,
+                scrape: role == Role::Scrape,
             };
             // A batch larger than its queue could never be sent.
             let max_bytes = batch.max_bytes.min(longest).max(1);
             let bounds = BatchConfig { max_bytes, ..batch };
-            match out.iter_mut().find(|(b, _)| *b == bounds) {
+            let alike = |takers: &[Taker]| takers.iter().all(|t| t.scrape == taker.scrape);
+            match out.iter_mut().find(|(b, takers)| *b == bounds && alike(takers)) {
                 Some((_, takers)) => takers.push(taker),
                 None => out.push((bounds, vec![taker])),
             }
@@ -395,14 +408,14 @@ impl Shared {
                 let source = group.scope.name.strip_prefix("telegen/").unwrap_or(&group.scope.name);
                 self.mon.ledger.produced(Signal::Metrics, source, group.records.items() as u64);
             }
-            self.push(group, None, false);
+            self.push(group, None, Origin::Source);
         }
         if let Some(resource) = &self.config.self_resource {
             let mut own = self.mon.group(resource, now);
             if self.config.temporality == Temporality::Delta {
                 own = lock(&self.own).of(own, now);
             }
-            self.push(own, None, false);
+            self.push(own, None, Origin::Source);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use support::{Rig, Script, as_sinks, batches_of};
-use telegen_model::{Records, ResourceGroup, Signal, Temporality};
+use telegen_model::{Records, ResourceGroup, Scope, Signal, Temporality};
 use telegen_otlp::{RawGroup, raw_groups};
 use telegen_pipeline::{
     MetricSource, Outcome, Pipeline, PipelineConfig, PipelineError, Reader, Role, Sink, SinkConfig,
@@ -170,6 +170,47 @@ async fn metrics_are_not_read_when_only_the_view_would_take_them() {
     assert_eq!(rig.pipeline.peek_metrics(1).len(), 1);
     assert_eq!(*source.0.lock().unwrap(), [Reader::Peek]);
     assert_eq!(rig.mon.ledger.snapshot().signal(Signal::Metrics).produced, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scrape_is_given_what_comes_by_itself_and_not_what_it_reads_itself() {
+    let scrape = Arc::new(Script::new("scrape").taking(&[Signal::Metrics]));
+    let as_scrape = SinkConfig { role: Role::Scrape, ..batches_of(100_000) };
+    let given = |scrape: &Script| {
+        let names = scrape.calls().into_iter().flat_map(|c| c.batch.groups.clone());
+        names.map(|g| g.scope.name.to_string()).collect::<Vec<_>>()
+    };
+    let (config, exporter) = (
+        PipelineConfig { self_resource: Some(records::resource("telegen")), ..PipelineConfig::default() },
+        Arc::new(Script::new("a")),
+    );
+    for sinks in [
+        vec![(scrape.clone(), as_scrape.clone())],
+        vec![(scrape.clone(), as_scrape), (exporter.clone(), batches_of(100_000))],
+    ] {
+        let alone = sinks.len() == 1;
+        let rig = Rig::with(config.clone(), sinks);
+        let source = Arc::new(Source::default());
+        rig.pipeline.add_metric_source(source.clone());
+        let pushed = ResourceGroup {
+            scope: Scope { name: "telegen/snmp".into(), version: "".into() },
+            ..source.collect(Reader::Peek, 1).remove(0)
+        };
+        rig.mon.ledger.produced(Signal::Metrics, "snmp", pushed.records.items() as u64);
+        rig.input.push(pushed);
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        rig.pipeline.shutdown(Duration::from_secs(5)).await;
+        assert_eq!(given(&scrape).len(), if alone { 1 } else { 2 });
+        assert!(given(&scrape).iter().all(|scope| scope == "telegen/snmp"));
+        assert_eq!(
+            source.0.lock().unwrap().len(),
+            if alone { 1 } else { 4 },
+            "one peek, and the exporter's reads"
+        );
+        let ledger = rig.mon.ledger.snapshot().signal(Signal::Metrics);
+        assert_eq!((ledger.in_flight, ledger.delivered.contains_key("scrape")), (0, false));
+    }
+    assert_eq!(given(&exporter).iter().filter(|scope| *scope == "telegen/snmp").count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

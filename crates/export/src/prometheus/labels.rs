@@ -9,14 +9,16 @@ use super::names;
 /// Labels that Telegen sets itself: an attribute of that name is called `exported_...`, as Prometheus does.
 const TAKEN: [&str; 3] = ["job", "instance", "le"];
 
-/// `job` and `instance`: what says whose series it is.
+/// `job` and `instance`: what says whose series it is. A network device is no service: it is named by its target.
 pub(crate) fn identity_pairs(resource: &Resource) -> Vec<(String, String)> {
-    let name = resource.text(s::SERVICE_NAME).unwrap_or("unknown_service");
+    let device = resource.text("snmp.target");
+    let nameless = if device.is_some() { "snmp" } else { "unknown_service" };
+    let name = resource.text(s::SERVICE_NAME).unwrap_or(nameless);
     let job = match resource.text(s::SERVICE_NAMESPACE) {
         Some(namespace) if !namespace.is_empty() => Cow::Owned(format!("{namespace}/{name}")),
         _ => Cow::Borrowed(name),
     };
-    let instance = resource.text(s::SERVICE_INSTANCE_ID).unwrap_or_default();
+    let instance = resource.text(s::SERVICE_INSTANCE_ID).or(device).unwrap_or_default();
     vec![("job".to_owned(), job.into_owned()), ("instance".to_owned(), instance.to_owned())]
 }
 

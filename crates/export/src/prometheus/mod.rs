@@ -7,11 +7,13 @@
 
 mod exponential;
 mod families;
+mod kept;
 mod labels;
 mod names;
 mod router;
 mod text;
 
+pub use kept::Kept;
 pub use router::router;
 pub use text::{Format, render};
 

@@ -6,19 +6,17 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::routing::get;
 use axum::{Json, Router};
-#[cfg(feature = "view")]
 use telegen_config::Listen;
+use telegen_export::prometheus::Kept;
 use telegen_model::{Resource, ResourceGroup};
-#[cfg(feature = "view")]
-use telegen_pipeline::{BatchConfig, QueueConfig, Role, WhenFull};
-use telegen_pipeline::{Pipeline, Sink, SinkConfig};
+use telegen_pipeline::{BatchConfig, Pipeline, QueueConfig, Role, Sink, SinkConfig, WhenFull};
 use telegen_selfmon::SelfMon;
 use telegen_server::{Running, Server};
 use telegen_sys::{Host, unix_ns};
 
 #[cfg(feature = "view")]
-use crate::settings::{Budget, Mode};
-use crate::settings::{Load, Settings};
+use crate::settings::Mode;
+use crate::settings::{Budget, Load, Settings};
 
 /// How often the page is given a reading of all metrics.
 #[cfg(feature = "view")]
@@ -31,6 +29,8 @@ pub(crate) struct Page {
     /// Network devices, in collector mode.
     #[cfg(feature = "view")]
     devices: Option<telegen_view::DeviceView>,
+    /// What `/metrics` shows beside what is read for it.
+    scrape: Option<(Kept, QueueConfig)>,
     #[cfg(feature = "view")]
     queue: usize,
 }
@@ -51,12 +51,13 @@ impl Page {
         });
         let devices =
             view.as_ref().filter(|_| settings.mode == Mode::Collector).map(telegen_view::DeviceView::new);
-        Page { view, devices, queue: Budget(settings).page_queue().as_usize() }
+        let scrape = scrape(settings, mon);
+        Page { view, devices, scrape, queue: Budget(settings).page_queue().as_usize() }
     }
 
     #[cfg(not(feature = "view"))]
-    pub(crate) fn new(_load: &Load, _host: &Host, _mon: &SelfMon) -> Page {
-        Page {}
+    pub(crate) fn new(load: &Load, _host: &Host, mon: &SelfMon) -> Page {
+        Page { scrape: scrape(&load.loaded.settings, mon) }
     }
 
     /// The stores of the page as sinks.
@@ -69,12 +70,20 @@ impl Page {
         let config = SinkConfig { role: Role::View, queue, batch, ..SinkConfig::default() };
         let view = self.view.iter().map(|v| Arc::new(v.clone()) as Arc<dyn Sink>);
         let devices = self.devices.iter().map(|d| Arc::new(d.clone()) as Arc<dyn Sink>);
-        view.chain(devices).map(|sink| (sink, config.clone())).collect()
+        view.chain(devices).map(|sink| (sink, config.clone())).chain(self.scrape_sink()).collect()
     }
 
     #[cfg(not(feature = "view"))]
     pub(crate) fn sinks(&self) -> Vec<(Arc<dyn Sink>, SinkConfig)> {
-        Vec::new()
+        self.scrape_sink().collect()
+    }
+
+    fn scrape_sink(&self) -> impl Iterator<Item = (Arc<dyn Sink>, SinkConfig)> {
+        self.scrape.iter().map(|(kept, queue)| {
+            let batch = BatchConfig { timeout: Duration::from_millis(500), ..BatchConfig::default() };
+            let config = SinkConfig { role: Role::Scrape, queue: *queue, batch, ..SinkConfig::default() };
+            (Arc::new(kept.clone()) as Arc<dyn Sink>, config)
+        })
     }
 
     /// Takes the processes that are known to the page.
@@ -103,7 +112,7 @@ impl Page {
         extra: Router,
     ) -> anyhow::Result<Served> {
         let server = Server::new(settings.server.clone(), mon)
-            .merge(metrics(settings, pipeline, own, mon))
+            .merge(metrics(self.scrape.as_ref().map(|(kept, _)| kept), pipeline, own, mon))
             .merge(extra);
         let server = self.add(server, pipeline, mon);
         let running = server.start().await.context("server")?;
@@ -159,14 +168,26 @@ fn watched(process: &telegen_processes::Process) -> telegen_view::Watched {
     }
 }
 
+/// The store behind the scrape, where the settings ask for one, and what waits for it.
+fn scrape(settings: &Settings, mon: &SelfMon) -> Option<(Kept, QueueConfig)> {
+    if !settings.export.scrape() || settings.server.listen == Listen::Off {
+        return None;
+    }
+    let share = Budget(settings).scrape().as_usize();
+    // A quarter is for what waits to be kept: where that finds no room, the next poll or report brings it.
+    let queue = QueueConfig { max_size: share / 4, when_full: WhenFull::DropNewest };
+    Some((Kept::new(share / 4 * 3, mon), queue))
+}
+
 /// `/metrics`: always Telegen's own, with telemetry where the settings ask for it.
-fn metrics(settings: &Settings, pipeline: &Pipeline, own: Arc<Resource>, mon: &SelfMon) -> Router {
-    let (pipeline, mon, telemetry) = (pipeline.clone(), mon.clone(), settings.export.scrape());
+fn metrics(scrape: Option<&Kept>, pipeline: &Pipeline, own: Arc<Resource>, mon: &SelfMon) -> Router {
+    let (pipeline, mon, telemetry) = (pipeline.clone(), mon.clone(), scrape.cloned());
     telegen_export::prometheus::router(move || {
         let now = unix_ns();
         let mut groups: Vec<ResourceGroup> = vec![mon.group(&own, now)];
-        if telemetry {
+        if let Some(kept) = &telemetry {
             groups.extend(pipeline.peek_metrics(now));
+            groups.extend(kept.groups());
         }
         groups
     })

@@ -57,6 +57,11 @@ impl Budget<'_> {
         PAGE_QUEUE.min(self.part(8))
     }
 
+    /// Series that a scrape shows.
+    pub(crate) fn scrape(&self) -> ByteSize {
+        self.part(8)
+    }
+
     /// Largest request of an exporter.
     pub(crate) fn batch(&self, set: ByteSize) -> ByteSize {
         if set == BatchSettings::default().max_bytes { set.min(self.part(32)) } else { set }
@@ -77,6 +82,9 @@ impl Budget<'_> {
             add("receive.otlp", self.receive());
         }
         let export = &settings.export;
+        if export.scrape() && settings.server.listen != Listen::Off {
+            add("export.prometheus", self.scrape());
+        }
         let mut queues: Vec<(String, Option<&QueueSettings>)> = Vec::new();
         queues.extend(keyed(&export.otlp, "export.otlp").map(|(key, e)| (key, Some(&e.queue))));
         queues

@@ -14,6 +14,7 @@ mod names;
 mod notifications;
 #[path = "../common/program.rs"]
 mod program;
+mod scrape;
 mod shards;
 
 use std::net::UdpSocket;
