@@ -47,12 +47,7 @@ pub(crate) fn read<T: de::DeserializeOwned>(
         }
         tree.refuse(&path);
     };
-    // Every round meets the same ones again.
-    for problem in unknown.into_inner() {
-        if !problems.contains(&problem) {
-            problems.push(problem);
-        }
-    }
+    problems.extend(unknown.into_inner());
     value
 }
 
@@ -432,11 +427,18 @@ impl<'a> de::MapAccess<'a> for Entries<'a, '_> {
             if let Some(known) = self.known
                 && !known.contains(&entry.key.as_str())
             {
+                let mut unknown = self.unknown.borrow_mut();
+                if unknown.len() >= MAX_PROBLEMS {
+                    continue;
+                }
                 let key = Path::Key(self.path, &entry.key).segments().join(".");
                 let mut problem = Problem::new(ProblemKind::UnknownKey, key, "unknown key");
                 problem.place = Some(entry.place.clone());
                 problem.nearest = nearest(&entry.key, known.iter().copied()).map(str::to_owned);
-                self.unknown.borrow_mut().push(problem);
+                // Every round meets the same ones again.
+                if !unknown.contains(&problem) {
+                    unknown.push(problem);
+                }
                 continue;
             }
             if entry.value.kind == Kind::Refused {

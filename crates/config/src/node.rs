@@ -1,5 +1,6 @@
 //! The tree a YAML text becomes: every value knows where it was written and whether it is secret.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -191,8 +192,11 @@ impl Node {
     pub fn overlay(&mut self, over: Node) {
         match (&mut self.kind, over.kind) {
             (Kind::Map(mine), Kind::Map(theirs)) => {
+                // No key stands twice in a map: what is added is not looked for again.
+                let present: HashMap<String, usize> =
+                    mine.iter().enumerate().map(|(i, e)| (e.key.clone(), i)).collect();
                 for entry in theirs {
-                    match mine.iter_mut().find(|e| e.key == entry.key) {
+                    match present.get(&entry.key).and_then(|at| mine.get_mut(*at)) {
                         Some(present) => {
                             present.place = entry.place;
                             present.value.overlay(entry.value);

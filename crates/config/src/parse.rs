@@ -3,6 +3,7 @@
 //! Anchors, aliases, tags, directives and a second document are refused: configuration needs none of them,
 //! and an alias is how a small file becomes a large tree.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
@@ -54,8 +55,19 @@ pub fn parse(origin: &str, text: &str, problems: &mut Vec<Problem>) -> Option<No
 
 /// A collection that is being read.
 enum Open {
-    List { node: Node, items: Vec<Node>, path: String },
-    Map { node: Node, entries: Vec<Entry>, key: Option<(String, Place)>, path: String },
+    List {
+        node: Node,
+        items: Vec<Node>,
+        path: String,
+    },
+    Map {
+        node: Node,
+        entries: Vec<Entry>,
+        /// The line of each key so far.
+        lines: HashMap<String, usize>,
+        key: Option<(String, Place)>,
+        path: String,
+    },
 }
 
 struct Builder<'p> {
@@ -114,6 +126,7 @@ impl Builder<'_> {
                 self.open(span, |path| Open::Map {
                     node: Node::map(place),
                     entries: Vec::new(),
+                    lines: HashMap::new(),
                     key: None,
                     path,
                 })
@@ -164,17 +177,18 @@ impl Builder<'_> {
         match self.stack.last_mut() {
             None => self.root = Some(value),
             Some(Open::List { items, .. }) => items.push(value),
-            Some(Open::Map { entries, key, path, .. }) => match (key.take(), value.kind) {
+            Some(Open::Map { entries, lines, key, path, .. }) => match (key.take(), value.kind) {
                 (None, Kind::Scalar(scalar)) => *key = Some((scalar.text, value.place)),
                 (None, _) => return Err(self.refuse(span, "a key must be a text")),
-                (Some((name, place)), kind) => match entries.iter().find(|e| e.key == name) {
+                (Some((name, place)), kind) => match lines.get(&name) {
                     Some(first) => {
-                        let what = format!("duplicate key, first on line {}", first.place.line);
+                        let what = format!("duplicate key, first on line {first}");
                         let problem = Problem::new(ProblemKind::DuplicateKey, join(path, &name), what);
                         self.problems.push(problem.at(place));
                     }
                     None => {
                         let value = Node { place: value.place, kind };
+                        lines.insert(name.clone(), place.line);
                         entries.push(Entry { key: name, place, value });
                     }
                 },

@@ -31,7 +31,7 @@ impl Lookup for System {
     }
 
     fn file(&self, path: &str) -> Result<String, String> {
-        let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+        let file = crate::load::open_regular(std::path::Path::new(path))?;
         let mut text = String::new();
         let read = file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|e| e.to_string())?;
         if read as u64 > MAX_FILE {
