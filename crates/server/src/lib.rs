@@ -19,5 +19,5 @@ mod tls;
 pub use auth::Token;
 pub use error::ServerError;
 pub use guard::API_CSP;
-pub use serve::{Running, Server};
+pub use serve::{Front, Running, Server};
 pub use tls::acceptor;

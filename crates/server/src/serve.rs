@@ -40,8 +40,11 @@ const ROOM_PAUSE: Duration = Duration::from_millis(50);
 /// Wait after the system had no resources for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What is read from files.
+type Secrets = (Option<Token>, Option<TlsAcceptor>);
+
 /// A server that is being put together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Server {
     settings: ServerSettings,
     monitor: SelfMon,
@@ -67,30 +70,47 @@ impl Server {
         self
     }
 
+    /// The same paths by other settings.
+    pub fn by(&self, settings: ServerSettings) -> Server {
+        Server { settings, ..self.clone() }
+    }
+
     /// Listens and answers from now on. `None` when `server.listen` is empty.
     pub async fn start(self) -> Result<Option<Running>, ServerError> {
+        let secrets = self.secrets()?;
+        let Some(listener) = Listener::bind(&self.settings.listen).await? else { return Ok(None) };
+        let port = listener.port();
+        let front = self.front(secrets, port);
+        let address = listener.address();
+        let (stop, stopped) = watch::channel(false);
+        let (fronts, front) = watch::channel(Arc::new(front));
+        let task = tokio::spawn(accept(listener, front, stopped));
+        Ok(Some(Running { address, port, stop, fronts, task }))
+    }
+
+    fn secrets(&self) -> Result<Secrets, ServerError> {
+        let token = self.settings.auth.as_ref().map(|a| Token::read(&a.token_file)).transpose()?;
+        let tls = self.settings.tls.as_ref().map(|t| crate::tls::acceptor(t, &[b"http/1.1"])).transpose()?;
+        Ok((token, tls))
+    }
+
+    fn front(&self, (token, tls): Secrets, port: Option<u16>) -> Front {
         let Server { settings, monitor, data, shell } = self;
-        let token = settings.auth.as_ref().map(|a| Token::read(&a.token_file)).transpose()?;
-        let tls = settings.tls.as_ref().map(|t| crate::tls::acceptor(t, &[b"http/1.1"])).transpose()?;
-        let Some(listener) = Listener::bind(&settings.listen).await? else { return Ok(None) };
-        let guard = Guard::new(&settings.listen, listener.port(), &settings.hosts, token, &monitor);
+        let guard = Guard::new(&settings.listen, port, &settings.hosts, token, monitor);
         let router = data
+            .clone()
             .layer(from_fn_with_state(guard.clone(), guard::token))
-            .merge(shell)
+            .merge(shell.clone())
             .merge(crate::health::router(monitor.health.clone()))
             .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing at this path.\n") })
             .layer(from_fn(in_time))
             .layer(from_fn_with_state(guard, guard::outer));
-        let address = listener.address();
-        let (stop, stopped) = watch::channel(false);
         let what = "Connections to the server.";
         let open = monitor.gauge("telegen.server.connections", "{connection}", what, &[]);
         let what = "Connections that were closed to make room for others.";
         let crowded_out =
             monitor.counter("telegen.server.connections.crowded_out", "{connection}", what, &[]);
-        let front = Front { router, tls, open, crowded_out };
-        let task = tokio::spawn(accept(listener, Arc::new(front), stopped));
-        Ok(Some(Running { address, stop, task }))
+        Front { router, tls, open, crowded_out, over: watch::channel(false).0 }
     }
 }
 
@@ -98,7 +118,9 @@ impl Server {
 #[derive(Debug)]
 pub struct Running {
     address: String,
+    port: Option<u16>,
     stop: watch::Sender<bool>,
+    fronts: watch::Sender<Arc<Front>>,
     task: JoinHandle<()>,
 }
 
@@ -108,10 +130,21 @@ impl Running {
         &self.address
     }
 
+    /// What connections are given by other settings of the same address; nothing changes yet.
+    pub fn front(&self, server: &Server) -> Result<Front, ServerError> {
+        Ok(server.front(server.secrets()?, self.port))
+    }
+
+    /// From now on connections are given this; those that are there end with the answer under way.
+    pub fn replace(&self, front: Front) {
+        self.fronts.send_replace(Arc::new(front)).over.send_replace(true);
+    }
+
     /// Takes no more connections, finishes the answers under way, and ends at the latest after `longest`.
     pub async fn stop(mut self, longest: Duration) {
         // Nobody listens any more when the task has ended by itself.
         let _ = self.stop.send(true);
+        self.fronts.borrow().over.send_replace(true);
         if tokio::time::timeout(longest, &mut self.task).await.is_err() {
             self.task.abort();
         }
@@ -136,14 +169,22 @@ async fn in_time(request: Request, next: Next) -> Response {
 }
 
 /// What every connection needs.
-struct Front {
+pub struct Front {
     router: Router,
     tls: Option<TlsAcceptor>,
     open: Gauge,
     crowded_out: Counter,
+    /// Whether connections shall end.
+    over: watch::Sender<bool>,
 }
 
-async fn accept(listener: Listener, front: Arc<Front>, mut stopped: watch::Receiver<bool>) {
+impl std::fmt::Debug for Front {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Front").finish_non_exhaustive()
+    }
+}
+
+async fn accept(listener: Listener, front: watch::Receiver<Arc<Front>>, mut stopped: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (open, mut connections) = (Arc::new(Connections::default()), JoinSet::new());
     loop {
@@ -158,7 +199,8 @@ async fn accept(listener: Listener, front: Arc<Front>, mut stopped: watch::Recei
                     _ = stopped.wait_for(|s| *s) => break,
                     slot = slot(&slots, &open) => slot,
                 };
-                let (front, stopped, place) = (front.clone(), stopped.clone(), Arc::new(open.open()));
+                let (front, place) = (front.borrow().clone(), Arc::new(open.open()));
+                let stopped = front.over.subscribe();
                 connections.spawn(async move {
                     front.open.add(1);
                     tokio::select! {

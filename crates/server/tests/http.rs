@@ -273,3 +273,52 @@ async fn with_a_certificate_only_https_is_answered() {
     let refused = start(ServerSettings { tls: Some(tls.clone()), ..settings("127.0.0.1:0") }).await;
     assert!(matches!(refused, Err(ServerError::Tls { path, .. }) if path == tls.key));
 }
+
+#[tokio::test]
+async fn other_settings_hold_for_the_next_request_and_answers_under_way_are_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let token_file = folder.path().join("token");
+    std::fs::write(&token_file, "new").unwrap();
+    let monitor = SelfMon::new(BuildInfo::default());
+    let slow = || async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        "late"
+    };
+    let data = Router::new().route("/api/v1/data", get(|| async { "data" })).route("/slow", get(slow));
+    let open = Server::new(settings("127.0.0.1:0"), &monitor).merge(data);
+    let running = open.clone().start().await.unwrap().unwrap();
+    let address = running.address().to_owned();
+    let host = "host: telegen.example\r\n";
+    assert_eq!(status(&ask(&running, "GET", "/api/v1/data", host).await), "403");
+    let mut kept = TcpStream::connect(&address).await.unwrap();
+    kept.write_all(b"GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    while !monitor_says(&monitor, "telegen.server.connections", 1) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let auth = Some(AuthSettings { token_file: token_file.clone() });
+    let closed =
+        open.by(ServerSettings { auth, hosts: vec!["telegen.example".into()], ..settings("127.0.0.1:0") });
+    let front = running.front(&closed).unwrap();
+    // Nothing has changed yet, and what cannot be made changes nothing.
+    assert_eq!(status(&ask(&running, "GET", "/api/v1/data", "host: localhost\r\n").await), "200");
+    std::fs::write(&token_file, "").unwrap();
+    assert!(running.front(&closed).is_err());
+    running.replace(front);
+    assert_eq!(status(&ask(&running, "GET", "/api/v1/data", host).await), "401");
+    let with = format!("{host}authorization: Bearer new\r\n");
+    assert_eq!(status(&ask(&running, "GET", "/api/v1/data", &with).await), "200");
+    // The connection that was there ends with its answer: it knows no token.
+    let mut rest = String::new();
+    kept.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.ends_with("late") && rest.contains("connection: close"), "{rest}");
+    running.stop(Duration::from_secs(5)).await;
+    assert!(TcpStream::connect(&address).await.is_err());
+}
+
+/// Whether a gauge of Telegen's own has this value.
+fn monitor_says(monitor: &SelfMon, name: &str, value: i64) -> bool {
+    monitor.metrics(1).iter().any(|m| {
+        let telegen_model::MetricData::Gauge(points) = &m.data else { return false };
+        m.name == name && points.iter().any(|p| p.value == telegen_model::NumberValue::Int(value))
+    })
+}
