@@ -106,14 +106,7 @@ impl Agent {
         let dir = tempfile::tempdir().unwrap();
         let api = free_port();
         let file = dir.path().join("config.yaml");
-        let out = dir.path().join("out.jsonl");
-        let has_export = config.contains("export:");
-        let mut text = format!("server: {{ listen: \"127.0.0.1:{api}\" }}\n");
-        if !has_export {
-            text += &format!("export: {{ file: {{ path: {} }} }}\n", out.display());
-        }
-        text += &config.replace("$OUT", &out.display().to_string());
-        fs::write(&file, text).unwrap();
+        fs::write(&file, whole(dir.path(), api, config)).unwrap();
         let mut child = Command::new(TELEGEN)
             .arg("agent")
             .arg("--config")
@@ -135,6 +128,38 @@ impl Agent {
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(Agent { child, dir, api, _turn: turn })
+    }
+
+    /// Puts another configuration in the place of the first, sends SIGHUP and waits until it was read; gives what the
+    /// agent said meanwhile.
+    pub fn reload(&self, config: &str) -> String {
+        let said = || fs::read_to_string(self.dir.path().join("stderr")).unwrap();
+        let before = said().len();
+        let new = self.dir.path().join("new.yaml");
+        fs::write(&new, whole(self.dir.path(), self.api, config)).unwrap();
+        fs::rename(new, self.dir.path().join("config.yaml")).unwrap();
+        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let new = said().split_off(before);
+            if new.contains("the configuration was") {
+                return new;
+            }
+            assert!(Instant::now() < end, "the agent does not read it again:\n{new}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until a text was written so many times by the exporter that the harness sets: settling is for those whose
+    /// own questions to the agent are not watched.
+    pub fn wait_written(&self, text: &str, times: usize) {
+        let end = Instant::now() + Duration::from_secs(60);
+        let written = || fs::read_to_string(self.dir.path().join("out.jsonl")).unwrap_or_default();
+        while written().matches(text).count() < times {
+            assert!(Instant::now() < end, "{text} is not written {times} times");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The agent's process id.
@@ -198,6 +223,16 @@ impl Agent {
         spans.retain(|s| s.attr("server.port") != api);
         Told { spans, metrics, stderr, api }
     }
+}
+
+/// A test's configuration with what the harness sets.
+fn whole(dir: &Path, api: u16, config: &str) -> String {
+    let out = dir.join("out.jsonl");
+    let mut text = format!("server: {{ listen: \"127.0.0.1:{api}\" }}\n");
+    if !config.contains("export:") {
+        text += &format!("export: {{ file: {{ path: {} }} }}\n", out.display());
+    }
+    text + &config.replace("$OUT", &out.display().to_string())
 }
 
 /// A point of a histogram, the last of its series that was exported.

@@ -27,5 +27,6 @@ mod opaque;
 mod parents;
 mod pipelined;
 mod programs;
+mod reload;
 mod repeated;
 mod scrape;

@@ -263,6 +263,22 @@ impl Table {
         }
     }
 
+    /// Judges every process by other rules, and gives those about which another verdict came out.
+    pub fn judge_anew(&mut self, discovery: Discovery) -> Vec<u32> {
+        self.discovery = discovery;
+        let mut moved = Vec::new();
+        // Of those that ended records may still be under way.
+        for p in self.live.values_mut().chain(&mut self.ended) {
+            let selection = judge(&self.discovery, self.own_pid, p);
+            if selection.selected != p.selection.selected && p.ended.is_none() {
+                moved.push(p.key.pid);
+            }
+            p.selection = selection;
+        }
+        self.changes += 1;
+        moved
+    }
+
     /// Living processes.
     pub fn iter(&self) -> impl Iterator<Item = &Process> {
         self.live.values()
@@ -352,16 +368,7 @@ impl Table {
 
     /// Fills in what follows from the rest.
     fn complete(&mut self, mut p: Process) -> Process {
-        let exe = p.exe.to_string_lossy();
-        let (selected, rule) = self.discovery.decide(&Subject {
-            ports: &p.ports,
-            exe: &exe,
-            service: &p.service.name,
-            container: p.cgroup.container_id.as_deref(),
-            namespace: &p.namespace,
-        });
-        drop(exe);
-        p.selection = Selection { selected: selected && p.key.pid != self.own_pid, rule };
+        p.selection = judge(&self.discovery, self.own_pid, &p);
         let place = p.cgroup.container_id.as_deref().unwrap_or(&self.host.host_key);
         p.instance = value_of(&p.own, s::SERVICE_INSTANCE_ID)
             .unwrap_or_else(|| instance_id(place, &p.namespace, &p.service.name, &p.ports));
@@ -420,6 +427,18 @@ impl Table {
         self.live.insert(pid, p);
         self.live.get(&pid)
     }
+}
+
+/// Whether a process is traced; Telegen itself never is.
+fn judge(discovery: &Discovery, own_pid: u32, p: &Process) -> Selection {
+    let (selected, rule) = discovery.decide(&Subject {
+        ports: &p.ports,
+        exe: &p.exe.to_string_lossy(),
+        service: &p.service.name,
+        container: p.cgroup.container_id.as_deref(),
+        namespace: &p.namespace,
+    });
+    Selection { selected: selected && p.key.pid != own_pid, rule }
 }
 
 fn value_of(pairs: &[(String, String)], key: &str) -> Option<String> {
@@ -630,6 +649,27 @@ mod tests {
         assert!(!p.selection.selected);
         assert!(t.listen(GONE, 80).unwrap().selection.selected);
         assert!(t.listen(GONE, 80).is_none());
+    }
+
+    #[test]
+    fn other_rules_judge_every_process_anew() {
+        let rule = |service: &str| Rule { service: Some(service.into()), ..Rule::default() };
+        let mut t = table(Discovery::default());
+        for (pid, name) in [(GONE, "a"), (GONE + 1, "b"), (GONE + 2, "b")] {
+            t.exec(ProcessKey { pid, start: 1 }, &exec(&format!("/x/{name}"), &[name]), 0);
+        }
+        t.exit(ProcessKey { pid: GONE + 2, start: 1 }, 1);
+        let before = t.changes();
+        let moved = t.judge_anew(Discovery { include: vec![], exclude: vec![rule("b")] });
+        assert_eq!((moved, t.changes() > before), (vec![GONE + 1], true));
+        let selection = |t: &Table, pid| t.get(pid).unwrap().selection.clone();
+        assert_eq!(selection(&t, GONE), Selection { selected: true, rule: None });
+        for pid in [GONE + 1, GONE + 2] {
+            assert_eq!(selection(&t, pid), Selection { selected: false, rule: Some("exclude[0]".into()) });
+        }
+        // The same verdict by another rule is none that the kernel must be told.
+        assert!(t.judge_anew(Discovery { include: vec![rule("a")], exclude: vec![] }).is_empty());
+        assert_eq!(selection(&t, GONE).rule.as_deref(), Some("include[0]"));
     }
 
     #[test]

@@ -259,6 +259,11 @@ impl Conns {
         self.all.values_mut().filter(|c| c.seen < then).for_each(Conn::forget);
     }
 
+    /// Every connection, to change it.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Conn> {
+        self.all.values_mut()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
         self.all.iter()
     }

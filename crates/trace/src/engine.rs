@@ -11,7 +11,7 @@ use telegen_bpf::abi::{
 use telegen_bpf::{Counters, ProcTable, Record};
 use telegen_model::{ProcessKey, ResourceGroup, Scope, Signal, Str};
 use telegen_otlp::pack::Attributes;
-use telegen_processes::{Exec, Execution, Process, Table};
+use telegen_processes::{Discovery, Exec, Execution, Process, Table};
 use telegen_selfmon::{Counter, Gauge, SelfMon};
 use telegen_sys::{Clock, TICK_NS};
 use telegen_wire::classify;
@@ -238,6 +238,32 @@ impl Engine {
         engine
     }
 
+    /// Takes over other settings: what ends from now on is told by them, and what leaves is kept by them. Of connections
+    /// that are open the headers that were recorded so far are recorded, as far as they are still wanted.
+    pub fn configure(&mut self, config: EngineConfig, discovery: Discovery) {
+        self.trees.set_sampling(config.sampling);
+        self.routes.set_max(config.max_routes);
+        self.headers = config.headers.clone().into();
+        self.config = Arc::new(config);
+        for pid in self.table.judge_anew(discovery) {
+            let told = self.table.get(pid).map(verdict);
+            self.tell_kernel(pid, told);
+        }
+        for conn in self.conns.iter_mut() {
+            // It was made by the settings before.
+            conn.shape = None;
+            if is_excluded(&self.table, conn.owner)
+                && let Some(mut http) = conn.http.take_if(|http| !http.is_tunnel())
+            {
+                // How its open requests end is not told: who waits for them is not held up, and they are none once it is
+                // watched again, when the kernel half may speak of the last head.
+                let open = http.open_requests();
+                http.newest(open).for_each(|x| self.trees.lose(x.id));
+                conn.last_head = http.into_last_head();
+            }
+        }
+    }
+
     /// Takes one record.
     pub fn handle(&mut self, record: Record<'_>) {
         self.silent = false;
@@ -338,7 +364,7 @@ impl Engine {
         }
         self.expire(now.saturating_add(2_000_000_000));
         let mut open = 0;
-        for (_, conn) in self.conns.iter() {
+        for (_, conn) in self.conns.iter().filter(|(_, c)| !is_excluded(&self.table, c.owner)) {
             open += conn.http.as_ref().map_or(0, |h| h.open_requests() as u64);
         }
         if open > 0 {
@@ -851,6 +877,11 @@ fn again(r: &ExchangeRecord) -> Again {
             start: r.ts.saturating_sub(u64::from(r.since)),
         },
     }
+}
+
+/// Whether the rules leave the owner of a connection out; who is not known is not left out.
+fn is_excluded(table: &Table, owner: ProcessKey) -> bool {
+    table.get_exact(owner).is_some_and(|p| !p.selection.selected)
 }
 
 /// What the kernel half is told of a process.

@@ -207,6 +207,11 @@ impl Red {
         Red { state: Arc::new(Mutex::new(state)), scope }
     }
 
+    /// From now on a service instance has this many series at most; those that it has beyond stay until they end.
+    pub fn set_max_series(&self, max: usize) {
+        self.lock().settings.max_series = max;
+    }
+
     /// Requests counted in an overflow series, and requests of instances that found no room.
     pub fn overflowed(&self) -> (u64, u64) {
         let state = self.lock();

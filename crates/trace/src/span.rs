@@ -178,7 +178,9 @@ pub(crate) fn attributes(out: &mut Attributes, x: &Exchange, c: &Context<'_>, m:
     } else if m.failed() {
         out.text(s::ERROR_TYPE, &m.status.to_string());
     }
-    for (name, value) in &x.head.headers {
+    // A connection goes on recording what was wanted when it was first seen.
+    let wanted = |name: &str| c.config.headers.iter().any(|w| w.eq_ignore_ascii_case(name));
+    for (name, value) in x.head.headers.iter().filter(|(name, _)| wanted(name)) {
         let key = format!("http.request.header.{}", name.to_ascii_lowercase());
         out.one_text(&key, cut(value, TEXT_MAX));
     }

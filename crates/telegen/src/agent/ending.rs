@@ -16,7 +16,11 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// Waits for SIGTERM and SIGINT. Clones wait for the same.
 #[derive(Clone)]
-pub(super) struct Stopping(watch::Receiver<Option<Ending>>);
+pub(super) struct Stopping {
+    told: watch::Receiver<Option<Ending>>,
+    /// `shutdown.timeout`, which a reload may change.
+    timeout: watch::Sender<Duration>,
+}
 
 /// When the program is to have ended.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +35,14 @@ impl Stopping {
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
         let (tell, told) = watch::channel(None);
+        let (timeout, within) = watch::channel(timeout);
         // A task of its own: whoever starts or stops may be held up by a file or a disk that hangs.
         tokio::spawn(async move {
             let name = tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
             };
+            let timeout = *within.borrow();
             let ending = Ending { at: Instant::now(), timeout };
             tell.send_replace(Some(ending));
             tracing::info!("{name}: stopping");
@@ -44,12 +50,17 @@ impl Stopping {
             tracing::error!("it did not end within shutdown.timeout: given up");
             std::process::exit(i32::from(crate::cli::FAILED));
         });
-        Ok(Stopping(told))
+        Ok(Stopping { told, timeout })
+    }
+
+    /// How long the end may take from now on.
+    pub(super) fn within(&self, timeout: Duration) {
+        self.timeout.send_replace(timeout);
     }
 
     /// Comes back when the program is to end, at once when that is so already.
     pub(super) async fn came(&mut self) -> Ending {
-        match self.0.wait_for(Option::is_some).await {
+        match self.told.wait_for(Option::is_some).await {
             Ok(ending) => ending.unwrap_or_else(Ending::now),
             // Nobody listens for signals any more.
             Err(_) => Ending::now(),

@@ -1,9 +1,13 @@
 //! The agent, assembled: the kernel half on its own thread, everything behind it on a small runtime.
 
+#[cfg(feature = "agent")]
+mod bell;
 mod ending;
 mod page;
 #[cfg(feature = "agent")]
 mod tap;
+#[cfg(feature = "agent")]
+mod watcher;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +18,7 @@ use telegen_selfmon::{BuildInfo, FeatureState, SelfMon, logs};
 use telegen_sys::Host;
 
 use crate::delivery::{self, Delivery};
-use crate::settings::{Load, Mode, Settings, Unbuilt, unbuilt};
+use crate::settings::{Load, Mode, Settings, Unbuilt, restart, unbuilt};
 
 /// Telegen's version, as it stands in scopes and resources.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -79,25 +83,16 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<Duration> {
     let host = Host::read();
     let own = own_resource(settings, &host);
     let page = page::Page::new(load, &host, &mon);
-    let mut watch = delivery::Watch::new(load).context("SIGHUP")?;
+    let watch = delivery::Watch::new(load).context("SIGHUP")?;
     let mut delivery = Delivery::start(settings, own.clone(), &host, page.sinks(), &mon)?;
     let pipeline = delivery.pipeline.clone();
     #[cfg(feature = "agent")]
-    let stop = Arc::new(tap::Stop::new()?);
-
-    #[cfg(feature = "agent")]
-    let watcher = if settings.mode == Mode::Agent {
-        let exporters = delivery.exporters.clone();
-        let ties = tap::Ties { stop: stop.clone(), tell: page.tell(), exporters };
-        tap::start(settings, &host, &pipeline, &mon, ties)
-    } else {
-        None
-    };
+    let watcher = (settings.mode == Mode::Agent).then(|| {
+        let ties = tap::Ties { tell: page.tell(), exporters: delivery.exporters.clone() };
+        watcher::Watcher::start(tap::Tapping::new(settings, &host, &pipeline, &mon, ties), settings)
+    });
     #[cfg(not(feature = "agent"))]
-    let watcher: Option<std::thread::JoinHandle<()>> = {
-        let _unused = (Mode::Agent, scope());
-        None
-    };
+    let _unused = (Mode::Agent, scope());
 
     #[cfg(feature = "collector")]
     let collector = match settings.mode {
@@ -124,11 +119,24 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<Duration> {
         logs::ready(server.address());
     }
 
+    let mut program = Program {
+        load,
+        watch,
+        delivery,
+        server,
+        in_effect: settings.clone(),
+        #[cfg(feature = "agent")]
+        watcher,
+    };
     let ending = loop {
         tokio::select! {
+            biased;
             ending = stopping.came() => break ending,
-            why = watch.due() => {
-                let new = reload(load, &mut delivery, &mut watch, why).await;
+            why = program.watch.due() => {
+                let new = program.reload(why).await;
+                if let Some(new) = &new {
+                    stopping.within(new.loaded.settings.shutdown.timeout.get());
+                }
                 #[cfg(feature = "collector")]
                 if let (Some(new), Some(collector)) = (&new, &collector)
                     && let Err(error) = collector.reload(&new.loaded.settings)
@@ -142,13 +150,8 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<Duration> {
     };
     mon.health.stopping();
     #[cfg(feature = "agent")]
-    stop.set();
-    if let Some(watcher) = watcher {
-        // The thread ends within a turn; it is joined off the runtime's threads.
-        let joined = tokio::task::spawn_blocking(move || watcher.join());
-        if tokio::time::timeout(ending.left(), joined).await.is_err() {
-            tracing::warn!("the tap did not end in time");
-        }
+    if let Some(watcher) = &mut program.watcher {
+        watcher.end(ending.left()).await;
     }
     #[cfg(feature = "collector")]
     if let Some(collector) = collector
@@ -157,8 +160,8 @@ async fn serve(load: &Load, mon: SelfMon) -> anyhow::Result<Duration> {
         tracing::warn!("the collector did not end in time");
     }
     drop(pipeline);
-    delivery.stop(ending.for_flush()).await;
-    if let Some(server) = server {
+    program.delivery.stop(ending.for_flush()).await;
+    if let Some(server) = program.server {
         server.stop(ending.for_rest()).await;
     }
     Ok(ending.for_rest())
@@ -188,33 +191,67 @@ pub(crate) fn probe(settings: &Settings) -> Vec<FeatureState> {
     states
 }
 
-/// Reads the settings again. What is wrong with them is told, whole, and changes nothing.
-async fn reload(
-    load: &Load,
-    delivery: &mut Delivery,
-    watch: &mut delivery::Watch,
-    why: &str,
-) -> Option<Load> {
-    use telegen_selfmon::logs::NOTICE;
-    let new = match load.source.load() {
-        Ok(new) => new,
-        Err(errors) => {
-            for line in errors.to_string().lines() {
-                tracing::error!(target: NOTICE, why, "the configuration was refused and nothing changed: {line}");
+/// What a reload changes.
+struct Program<'a> {
+    /// As at the start.
+    load: &'a Load,
+    watch: delivery::Watch,
+    delivery: Delivery,
+    /// None where the end came before it was there.
+    server: Option<page::Served>,
+    /// Of what only a start takes over: what it took.
+    in_effect: Settings,
+    #[cfg(feature = "agent")]
+    watcher: Option<watcher::Watcher>,
+}
+
+impl Program<'_> {
+    /// Reads the settings again. What is wrong with them is told, whole, and changes nothing.
+    async fn reload(&mut self, why: &str) -> Option<Load> {
+        use telegen_selfmon::logs::NOTICE;
+        let new = match self.load.source.load() {
+            Ok(new) => new,
+            Err(errors) => {
+                for line in errors.to_string().lines() {
+                    tracing::error!(target: NOTICE, why, "the configuration was refused and nothing changed: {line}");
+                }
+                return None;
             }
+        };
+        if let Err(error) = self.take(&new).await {
+            tracing::error!(target: NOTICE, why, "the configuration was refused and nothing changed: {error:#}");
             return None;
         }
-    };
-    match delivery.reload(&new).await {
-        Ok(()) => {
-            watch.follow(&new);
-            tracing::info!(target: NOTICE, why, "the configuration was read again");
-            Some(new)
+        self.watch.follow(&new);
+        let mut keys = restart::waiting(&self.in_effect, &new.loaded.settings);
+        if self.server.as_ref().is_some_and(|s| s.is_without_its_page(&new.loaded.settings)) {
+            keys.push("view.enabled".to_owned());
+            keys.dedup();
         }
-        Err(error) => {
-            tracing::error!(target: NOTICE, why, "the configuration was refused and nothing changed: {error:#}");
-            None
+        if !keys.is_empty() {
+            tracing::warn!(target: NOTICE, "these changes take effect at the next start: {}", keys.join(", "));
         }
+        tracing::info!(target: NOTICE, why, "the configuration was read again");
+        Some(new)
+    }
+
+    /// Takes over what changed. When this fails, nothing has.
+    async fn take(&mut self, new: &Load) -> anyhow::Result<()> {
+        let settings = &new.loaded.settings;
+        let Some(server) = &mut self.server else { return Ok(()) };
+        let next = server.prepare(&settings.server).await?;
+        self.delivery.reload(new).await?;
+        server.take(next, settings);
+        #[cfg(feature = "agent")]
+        if let Some(watcher) = &mut self.watcher {
+            let loaded = watcher.is_running();
+            watcher.reload(settings).await;
+            // A tap that is not there, or was loaded just now, waits for nothing.
+            if !(loaded && watcher.is_running()) {
+                restart::tap_loaded(&mut self.in_effect, settings);
+            }
+        }
+        Ok(())
     }
 }
 

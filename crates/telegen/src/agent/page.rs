@@ -1,6 +1,7 @@
 //! What is served on `server.listen`: health, `/metrics`, the ledger and features, and with the page its API.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,7 +12,9 @@ use telegen_export::prometheus::Kept;
 use telegen_model::{Resource, ResourceGroup};
 use telegen_pipeline::{BatchConfig, Pipeline, QueueConfig, Role, Sink, SinkConfig, WhenFull};
 use telegen_selfmon::SelfMon;
-use telegen_server::{Running, Server};
+use telegen_selfmon::logs::NOTICE;
+use telegen_server::settings::ServerSettings;
+use telegen_server::{Front, Running, Server, ServerError};
 use telegen_sys::{Host, unix_ns};
 
 #[cfg(feature = "view")]
@@ -21,6 +24,9 @@ use crate::settings::{Budget, Load, Settings};
 /// How often the page is given a reading of all metrics.
 #[cfg(feature = "view")]
 const READING: Duration = Duration::from_secs(2);
+
+/// Longest time for answers under way when the server ends.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// The page before it is served: its sink goes into the pipeline, which it then reads.
 pub(crate) struct Page {
@@ -90,7 +96,7 @@ impl Page {
     #[cfg(all(feature = "agent", feature = "view"))]
     pub(crate) fn tell(&self) -> super::tap::Tell {
         let view = self.view.clone();
-        Box::new(move |processes| {
+        Arc::new(move |processes| {
             if let Some(view) = &view {
                 view.watched(processes.map(watched).collect());
             }
@@ -99,7 +105,7 @@ impl Page {
 
     #[cfg(all(feature = "agent", not(feature = "view")))]
     pub(crate) fn tell(&self) -> super::tap::Tell {
-        Box::new(|_| {})
+        Arc::new(|_| {})
     }
 
     /// Starts to listen; gives where, and the handle to stop it.
@@ -111,12 +117,14 @@ impl Page {
         mon: &SelfMon,
         extra: Router,
     ) -> anyhow::Result<Served> {
+        let telemetry = Arc::new(AtomicBool::new(settings.export.scrape()));
         let server = Server::new(settings.server.clone(), mon)
-            .merge(metrics(self.scrape.as_ref().map(|(kept, _)| kept), pipeline, own, mon))
+            .merge(metrics(self.scrape.as_ref().map(|(kept, _)| kept), telemetry.clone(), pipeline, own, mon))
             .merge(extra);
         let server = self.add(server, pipeline, mon);
-        let running = server.start().await.context("server")?;
-        Ok(Served { running })
+        let running = server.clone().start().await.context("server")?;
+        let began_off = running.is_none();
+        Ok(Served { server, settings: settings.server.clone(), telemetry, running, began_off })
     }
 
     /// Adds the page and its API; without the page only what needs no store.
@@ -180,14 +188,20 @@ fn scrape(settings: &Settings, mon: &SelfMon) -> Option<(Kept, QueueConfig)> {
 }
 
 /// `/metrics`: always Telegen's own, with telemetry where the settings ask for it.
-fn metrics(scrape: Option<&Kept>, pipeline: &Pipeline, own: Arc<Resource>, mon: &SelfMon) -> Router {
-    let (pipeline, mon, telemetry) = (pipeline.clone(), mon.clone(), scrape.cloned());
+fn metrics(
+    scrape: Option<&Kept>,
+    telemetry: Arc<AtomicBool>,
+    pipeline: &Pipeline,
+    own: Arc<Resource>,
+    mon: &SelfMon,
+) -> Router {
+    let (pipeline, mon, kept) = (pipeline.clone(), mon.clone(), scrape.cloned());
     telegen_export::prometheus::router(move || {
         let now = unix_ns();
         let mut groups: Vec<ResourceGroup> = vec![mon.group(&own, now)];
-        if let Some(kept) = &telemetry {
+        if telemetry.load(Ordering::Relaxed) {
             groups.extend(pipeline.peek_metrics(now));
-            groups.extend(kept.groups());
+            groups.extend(kept.iter().flat_map(Kept::groups));
         }
         groups
     })
@@ -203,7 +217,24 @@ fn state(mon: &SelfMon) -> Router {
 
 /// The server at work, when there is one.
 pub(crate) struct Served {
+    /// Its paths.
+    server: Server,
+    settings: ServerSettings,
+    /// Whether `/metrics` has telemetry too.
+    telemetry: Arc<AtomicBool>,
     running: Option<Running>,
+    /// Whether nothing was listened on at the start: the page's memory was not made then.
+    began_off: bool,
+}
+
+/// What a reload makes of the server; until it is taken nothing has changed.
+pub(crate) enum Next {
+    /// It stays as it is.
+    Same,
+    /// It goes on where it is.
+    Here(Front),
+    /// It listens elsewhere, already, or nowhere.
+    Moved(Option<Running>),
 }
 
 impl Served {
@@ -212,10 +243,55 @@ impl Served {
         self.running.as_ref().map_or("nowhere", Running::address)
     }
 
+    /// Whether it listens and has no page, as it was switched off at the start.
+    pub(crate) fn is_without_its_page(&self, settings: &Settings) -> bool {
+        self.began_off && self.running.is_some() && cfg!(feature = "view") && settings.view.enabled
+    }
+
+    /// Makes everything that may fail. The error names the key.
+    pub(crate) async fn prepare(&self, new: &ServerSettings) -> anyhow::Result<Next> {
+        let server = self.server.by(new.clone());
+        match &self.running {
+            Some(running) if new.listen == self.settings.listen => {
+                // What files say may have changed where the settings have not.
+                let same = *new == self.settings && new.auth.is_none() && new.tls.is_none();
+                if same { Ok(Next::Same) } else { running.front(&server).map(Next::Here).map_err(keyed) }
+            }
+            None if new.listen == self.settings.listen => Ok(Next::Same),
+            _ => server.start().await.map(Next::Moved).map_err(keyed),
+        }
+    }
+
+    /// Takes it over.
+    pub(crate) fn take(&mut self, next: Next, new: &Settings) {
+        self.telemetry.store(new.export.scrape(), Ordering::Relaxed);
+        self.settings = new.server.clone();
+        match (next, &self.running) {
+            (Next::Here(front), Some(running)) => running.replace(front),
+            (Next::Moved(running), _) => {
+                if let Some(old) = std::mem::replace(&mut self.running, running) {
+                    // Its last answers hold up nothing else.
+                    tokio::spawn(old.stop(LAST_ANSWERS));
+                }
+                tracing::info!(target: NOTICE, address = self.address(), "server.listen: it moved");
+            }
+            (Next::Same | Next::Here(_), _) => {}
+        }
+    }
+
     /// Finishes the answers under way, within `longest`.
     pub(crate) async fn stop(self, longest: Duration) {
         if let Some(running) = self.running {
             running.stop(longest).await;
         }
     }
+}
+
+fn keyed(error: ServerError) -> anyhow::Error {
+    let key = match &error {
+        ServerError::Listen { .. } | ServerError::Occupied { .. } => "server.listen",
+        ServerError::Token { .. } => "server.auth.token_file",
+        ServerError::Tls { .. } => "server.tls",
+    };
+    anyhow::Error::new(error).context(key)
 }

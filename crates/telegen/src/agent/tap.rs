@@ -1,26 +1,23 @@
 //! The thread that owns the kernel half, the process table and the engine.
 
 use std::cell::RefCell;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use rustix::event::{EventfdFlags, eventfd};
 use telegen_bpf::abi::Counter;
-use telegen_bpf::{Brought, Tap, TapSettings};
-use telegen_pipeline::Pipeline;
+use telegen_bpf::{Brought, Counters, Tap, TapSettings};
+use telegen_pipeline::{Input, Pipeline};
 use telegen_processes::{Discovery, HostIdentity, Process, Table};
 use telegen_selfmon::{FeatureState, Gauge, SelfMon};
 use telegen_sys::{Host, monotonic_ns, unix_ns};
 use telegen_trace::settings::Frontend;
 use telegen_trace::{Engine, EngineConfig, Graph, Outputs, Red, RedSettings, Sampling, Unlinked, Unread};
 
+use super::bell::{Bell, Change};
 use crate::delivery::Exporters;
-use crate::settings::Settings;
+use crate::settings::{AgentSettings, Settings};
 
 /// Rings are read this often; one that fills up is read at once.
 const TURN: Duration = Duration::from_millis(20);
@@ -46,40 +43,90 @@ const TELL: Duration = Duration::from_secs(3);
 const TELL_SAME: Duration = Duration::from_secs(15);
 
 /// Hears of every process that is known.
-pub(crate) type Tell = Box<dyn Fn(&mut dyn Iterator<Item = &Process>) + Send>;
+pub(crate) type Tell = Arc<dyn Fn(&mut dyn Iterator<Item = &Process>) + Send + Sync>;
+
+/// Everything that outlives a thread: requests may be watched, left alone and watched again.
+pub(crate) struct Tapping {
+    host: Host,
+    mon: SelfMon,
+    input: Input,
+    red: Red,
+    unread: Unread,
+    graph: Graph,
+    unlinked: Unlinked,
+    counted: Arc<Mutex<Counted>>,
+    ties: Ties,
+}
 
 /// What binds the thread to the rest of the program.
+#[derive(Clone)]
 pub(crate) struct Ties {
-    /// When it shall end.
-    pub(crate) stop: Arc<Stop>,
     /// Hears of processes every few seconds.
     pub(crate) tell: Tell,
     /// Processes that sent spans of their own to the receiver.
     pub(crate) exporters: Arc<Exporters>,
 }
 
-/// Tells the thread to end, and wakes it for that.
-pub(crate) struct Stop {
-    set: AtomicBool,
-    bell: OwnedFd,
-}
-
-impl Stop {
-    /// Fails when no descriptor is left.
-    pub(crate) fn new() -> anyhow::Result<Stop> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Stop { set: AtomicBool::new(false), bell: eventfd(0, flags).context("eventfd")? })
+impl Tapping {
+    /// Makes the metrics that are kept, and has them read.
+    pub(crate) fn new(
+        settings: &Settings,
+        host: &Host,
+        pipeline: &Pipeline,
+        mon: &SelfMon,
+        ties: Ties,
+    ) -> Tapping {
+        let red = Red::new(
+            RedSettings {
+                exponential: settings.agent.metrics.exponential_histograms,
+                max_series: max_series(&settings.agent),
+            },
+            super::scope(),
+            unix_ns(),
+        );
+        let unread = Unread::new(super::scope());
+        let unlinked = Unlinked::new(super::scope());
+        let graph = Graph::new(super::own_resource(settings, host), super::scope(), unix_ns());
+        pipeline.add_metric_source(Arc::new(red.clone()));
+        pipeline.add_metric_source(Arc::new(unread.clone()));
+        pipeline.add_metric_source(Arc::new(unlinked.clone()));
+        pipeline.add_metric_source(Arc::new(graph.clone()));
+        let counted = Arc::default();
+        let (host, mon, input) = (host.clone(), mon.clone(), pipeline.input());
+        Tapping { host, mon, input, red, unread, graph, unlinked, counted, ties }
     }
 
-    pub(crate) fn set(&self) {
-        self.set.store(true, Ordering::Release);
-        if let Err(error) = rustix::io::write(&self.bell, &1u64.to_ne_bytes()) {
-            tracing::debug!(%error, "the tap ends with its turn");
+    fn outputs(&self) -> Outputs {
+        let input = self.input.clone();
+        Outputs {
+            spans: Box::new(move |group| input.push(group)),
+            red: self.red.clone(),
+            unread: self.unread.clone(),
+            graph: self.graph.clone(),
+            unlinked: self.unlinked.clone(),
         }
     }
+}
 
-    fn is_set(&self) -> bool {
-        self.set.load(Ordering::Acquire)
+fn max_series(agent: &AgentSettings) -> usize {
+    agent.metrics.max_series_per_service.get() as usize
+}
+
+/// How requests become spans, by these settings.
+fn engine_config(agent: &AgentSettings) -> EngineConfig {
+    let (traces, sample) = (&agent.traces, &agent.traces.sample);
+    EngineConfig {
+        sampling: Sampling {
+            ratio: sample.ratio.get(),
+            keep_errors: sample.keep_errors,
+            keep_slower_ns: u64::try_from(sample.keep_slower_than.get().as_nanos()).unwrap_or(u64::MAX),
+        },
+        mask_keys: traces.mask.query_keys.clone(),
+        headers: traces.headers.clone(),
+        spans: true,
+        instrumented: traces.instrumented,
+        max_routes: agent.metrics.max_routes.get() as usize,
+        scope: super::scope(),
     }
 }
 
@@ -104,43 +151,34 @@ pub(crate) fn probe(settings: &Settings) -> FeatureState {
     }
 }
 
-/// Loads the kernel half and starts its thread. What is missing is told; the program goes on without.
-pub(crate) fn start(
-    settings: &Settings,
-    host: &Host,
-    pipeline: &Pipeline,
-    mon: &SelfMon,
-    ties: Ties,
-) -> Option<JoinHandle<()>> {
+/// Says that requests are not watched, where they cannot or shall not be.
+pub(crate) fn tell_off(tapping: &Tapping, settings: &Settings) -> bool {
     let probed = probe(settings);
     if !probed.enabled {
-        mon.features.off(FEATURE, probed.reason.clone(), probed.remedy.clone());
+        tapping.mon.features.off(FEATURE, probed.reason.clone(), probed.remedy.clone());
         tracing::warn!(feature = FEATURE, remedy = probed.remedy, "is off: {}", probed.reason);
+    }
+    !probed.enabled
+}
+
+/// Loads the kernel half and starts its thread. What is missing is told; the program goes on without.
+pub(crate) fn start(tapping: &Tapping, settings: &Settings, bell: Arc<Bell>) -> Option<JoinHandle<()>> {
+    if tell_off(tapping, settings) {
         return None;
     }
-    let red = Red::new(
-        RedSettings {
-            exponential: settings.agent.metrics.exponential_histograms,
-            max_series: settings.agent.metrics.max_series_per_service.get() as usize,
-        },
-        super::scope(),
-        unix_ns(),
-    );
-    let unread = Unread::new(super::scope());
-    let unlinked = Unlinked::new(super::scope());
-    let graph = Graph::new(super::own_resource(settings, host), super::scope(), unix_ns());
-    pipeline.add_metric_source(Arc::new(red.clone()));
-    pipeline.add_metric_source(Arc::new(unread.clone()));
-    pipeline.add_metric_source(Arc::new(unlinked.clone()));
-    pipeline.add_metric_source(Arc::new(graph.clone()));
-    let input = pipeline.input();
-    let out = Outputs { spans: Box::new(move |group| input.push(group)), red, unread, graph, unlinked };
-    let (settings, host) = (settings.clone(), host.clone());
-    let mon = mon.clone();
+    // They outlive a thread, and may have been made by other settings.
+    tapping.red.set_max_series(max_series(&settings.agent));
+    let (ties, red) = (tapping.ties.clone(), tapping.red.clone());
+    let watch = Watch {
+        settings: settings.clone(),
+        host: tapping.host.clone(),
+        mon: tapping.mon.clone(),
+        out: tapping.outputs(),
+        counted: tapping.counted.clone(),
+    };
     let (told, hear) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new().name("telegen-tap".into()).spawn(move || {
-        let watch = Watch { settings, host, mon, out };
-        watch.run(&ties, &|outcome| {
+        watch.run(&(bell, ties, red), &|outcome| {
             // The other side waits for exactly one word.
             let _heard = told.send(outcome);
         });
@@ -156,21 +194,25 @@ pub(crate) fn start(
     if hear.recv().unwrap_or(false) { Some(thread) } else { None }
 }
 
+/// What the thread looks at between turns, and whose bound on series it moves.
+type With = (Arc<Bell>, Ties, Red);
+
 struct Watch {
     settings: Settings,
     host: Host,
     mon: SelfMon,
     out: Outputs,
+    counted: Arc<Mutex<Counted>>,
 }
 
 impl Watch {
-    fn run(self, ties: &Ties, told: &dyn Fn(bool)) {
+    fn run(self, with: &With, told: &dyn Fn(bool)) {
         let mon = self.mon.clone();
         match self.load() {
             Ok((tap, engine, pump)) => {
                 mon.features.on(FEATURE);
                 told(true);
-                turn(&tap, &engine, &pump, (ties, &Fill::new(&mon, &pump)));
+                turn(&tap, &engine, &pump, (with, &Fill::new(&mon, &pump)));
             }
             Err(error) => {
                 let remedy = "see `telegen doctor`; the kernel's own words are in the log";
@@ -198,21 +240,10 @@ impl Watch {
         let now = monotonic_ns();
         let listeners: Vec<(u32, u16)> = tap.listeners()?.iter().map(|l| (l.tgid, l.port)).collect();
         table.scan(&listeners, now);
-        let sample = &traces.sample;
-        let config = EngineConfig {
-            sampling: Sampling {
-                ratio: sample.ratio.get(),
-                keep_errors: sample.keep_errors,
-                keep_slower_ns: u64::try_from(sample.keep_slower_than.get().as_nanos()).unwrap_or(u64::MAX),
-            },
-            mask_keys: traces.mask.query_keys.clone(),
-            headers: traces.headers.clone(),
-            spans: true,
-            instrumented: traces.instrumented,
-            max_routes: self.settings.agent.metrics.max_routes.get() as usize,
-            scope: super::scope(),
-        };
-        kernel_counters(&tap, &self.mon)?;
+        let config = engine_config(&self.settings.agent);
+        let counters = tap.counters()?;
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).loaded(counters);
+        kernel_counters(&self.counted, &self.mon);
         let engine = Engine::new(config, table, (tap.procs()?, tap.counters()?), self.out, self.mon);
         let engine = Rc::new(RefCell::new(engine));
         let handler = engine.clone();
@@ -273,14 +304,15 @@ impl Pace {
     }
 }
 
-fn turn(tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (ties, fill): (&Ties, &Fill)) {
+fn turn(tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (with, fill): (&With, &Fill)) {
+    let (bell, ties, red) = with;
     let mut told: Option<(Instant, u64)> = None;
     let mut filled = Instant::now();
     let mut pace = Pace::new();
-    if let Err(error) = pump.listen(&ties.stop.bell) {
+    if let Err(error) = pump.listen(bell) {
         tracing::debug!(%error, "the tap ends with its turn");
     }
-    while !ties.stop.is_set() {
+    while !bell.is_stopped() {
         let changes = engine.borrow().process_changes();
         let every = |told: u64| if told == changes { TELL_SAME } else { TELL };
         if told.is_none_or(|(at, told)| at.elapsed() >= every(told)) {
@@ -301,6 +333,12 @@ fn turn(tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (ties
         let mut engine = engine.borrow_mut();
         for pid in ties.exporters.take() {
             engine.mark_exporter(pid);
+        }
+        if let Some(Change { settings, done }) = bell.take_change() {
+            engine.configure(engine_config(&settings), Discovery::from(&settings.discovery));
+            red.set_max_series(max_series(&settings));
+            // Who asked may have stopped waiting.
+            let _heard = done.send(());
         }
         let now = monotonic_ns();
         if engine.wants_unix_sockets(now) {
@@ -324,36 +362,58 @@ fn turn(tap: &Tap, engine: &Rc<RefCell<Engine>>, pump: &telegen_bpf::Pump, (ties
     engine.finish(monotonic_ns());
 }
 
-/// The kernel half's own counters as Telegen's metrics.
-fn kernel_counters(tap: &Tap, mon: &SelfMon) -> anyhow::Result<()> {
-    let counters = Arc::new(tap.counters()?);
-    for (which, kind) in [
-        (Counter::Records, "records"),
-        (Counter::RingFull, "records_lost_ring_full"),
-        (Counter::Requests, "requests"),
-        (Counter::RequestsLost, "requests_lost_ring_full"),
-        (Counter::OverBudget, "requests_over_budget"),
-        (Counter::OverSecondBound, "requests_over_second_bound"),
-        (Counter::NoPayloadCall, "no_payload_call"),
-        (Counter::NoPayloadFd, "no_payload_descriptor"),
-        (Counter::NoPayloadKernelTask, "no_payload_kernel_task"),
-        (Counter::NoStorage, "connections_without_memory"),
-        (Counter::Busy, "operations_missed_busy"),
-        (Counter::Fault, "payload_faults"),
-        (Counter::Conns, "connections"),
-        (Counter::ControlFull, "process_records_lost"),
-        (Counter::AfterEnd, "operations_after_end"),
-    ] {
-        let counters = counters.clone();
+/// What the kernel half counts, and as what it is told.
+const KINDS: [(Counter, &str); 15] = [
+    (Counter::Records, "records"),
+    (Counter::RingFull, "records_lost_ring_full"),
+    (Counter::Requests, "requests"),
+    (Counter::RequestsLost, "requests_lost_ring_full"),
+    (Counter::OverBudget, "requests_over_budget"),
+    (Counter::OverSecondBound, "requests_over_second_bound"),
+    (Counter::NoPayloadCall, "no_payload_call"),
+    (Counter::NoPayloadFd, "no_payload_descriptor"),
+    (Counter::NoPayloadKernelTask, "no_payload_kernel_task"),
+    (Counter::NoStorage, "connections_without_memory"),
+    (Counter::Busy, "operations_missed_busy"),
+    (Counter::Fault, "payload_faults"),
+    (Counter::Conns, "connections"),
+    (Counter::ControlFull, "process_records_lost"),
+    (Counter::AfterEnd, "operations_after_end"),
+];
+
+/// The kernel half's own counters, over all times that it was loaded.
+#[derive(Default)]
+struct Counted {
+    before: [u64; KINDS.len()],
+    now: Option<Counters>,
+}
+
+impl Counted {
+    fn get(&self, i: usize) -> u64 {
+        self.before[i] + self.now.as_ref().map_or(0, |now| now.get(KINDS[i].0))
+    }
+
+    fn loaded(&mut self, now: Counters) {
+        self.before = std::array::from_fn(|i| self.get(i));
+        self.now = Some(now);
+    }
+}
+
+/// They as Telegen's metrics.
+fn kernel_counters(counted: &Arc<Mutex<Counted>>, mon: &SelfMon) {
+    for (i, (_, kind)) in KINDS.iter().enumerate() {
+        let counted = counted.clone();
         mon.counter_fn(
             "telegen.tap.events",
             "{event}",
             "What the kernel half counted.",
             &[("kind", kind)],
-            move || i64::try_from(counters.get(which)).unwrap_or(i64::MAX),
+            move || {
+                let counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
+                i64::try_from(counted.get(i)).unwrap_or(i64::MAX)
+            },
         );
     }
-    Ok(())
 }
 
 #[cfg(test)]

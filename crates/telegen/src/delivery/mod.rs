@@ -95,9 +95,6 @@ impl Delivery {
         }
         self.pipeline.process(&new.process);
         telegen_selfmon::logs::set_level(new.log.level);
-        if old.agent != new.agent || old.server != new.server {
-            tracing::warn!("changes of `agent` and `server` take effect at the next start");
-        }
         Ok(())
     }
 

@@ -48,6 +48,8 @@ impl Watch {
         for tls in export.otlp().iter().map(|otlp| &otlp.tls).chain(remote).chain(kafka) {
             files.extend([&tls.ca, &tls.cert, &tls.key].into_iter().flatten().cloned());
         }
+        files.extend(settings.server.tls.iter().flat_map(|t| [t.cert.clone(), t.key.clone()]));
+        files.extend(settings.server.auth.iter().map(|a| a.token_file.clone()));
         if let Some(otlp) = &settings.receive.otlp {
             files.extend(otlp.tls.iter().flat_map(|t| [t.cert.clone(), t.key.clone()]));
             files.extend(otlp.auth.iter().map(|a| a.token_file.clone()));

@@ -4,6 +4,7 @@ mod agent;
 mod budget;
 mod collector;
 mod env;
+pub(crate) mod restart;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,8 @@ pub(crate) fn default_file() -> String {
 
 /// The text that `telegen config docs` prints.
 pub(crate) fn reference() -> String {
-    telegen_config::reference::<Settings>(include_str!("reference.md"))
+    let keys = restart::AT_START.map(|key| format!("`{key}`")).join(", ");
+    telegen_config::reference::<Settings>(&include_str!("reference.md").replace("{{AT_START}}", &keys))
 }
 
 /// Everything that can be set.

@@ -135,3 +135,14 @@ fn a_series_that_was_asked_for_does_not_end_before_it_is_used() {
     red.collect(export, request.now + IDLE_NS);
     assert_eq!(red.record(series, &request), Recorded::Ended);
 }
+
+#[test]
+fn another_bound_on_series_holds_from_the_next_one_on() {
+    let (red, r) = (red(1, false), Arc::new(Resource::default()));
+    let own = |status| red.series(&r, &key(Side::Server, status), 1000).unwrap().1;
+    assert_eq!([200, 404].map(own), [true, false]);
+    red.set_max_series(2);
+    assert_eq!([404, 500].map(own), [true, false]);
+    red.set_max_series(1);
+    assert_eq!([200, 404, 500].map(own), [true, true, false]);
+}

@@ -1,7 +1,7 @@
 //! `http.route` for servers that do not say it: a path's segments, with values replaced by placeholders.
 //!
 //! What is a value is told by its look first; where too many words stand in one place, further ones are `{name}`. A
-//! path's route never changes, except that a path first seen when the service has all its routes is `/*` for good.
+//! path's route never changes, except that a path first seen when the service has all its routes is `/*` until it may have more.
 
 mod segment;
 
@@ -66,6 +66,17 @@ impl Routes {
             overflow: OVERFLOW.into(),
             overflows: Overflows::default(),
         }
+    }
+
+    /// From now on a service has this many routes at most. What it has beyond stays; paths that found no room are asked
+    /// for anew.
+    pub(crate) fn set_max(&mut self, max: usize) {
+        if max > self.max {
+            for service in self.services.values_mut() {
+                service.remembered.retain(|_, route| !Arc::ptr_eq(route, &self.overflow));
+            }
+        }
+        self.max = max;
     }
 
     /// Whether a route stands for all that found no room.
@@ -282,6 +293,17 @@ mod tests {
         // In any order, whatever was told first stands.
         assert_eq!(route(&mut r, "/static/f-00000.css"), "/static/f-00000.css");
         assert_eq!(route(&mut r, "/static/f-01400.css"), OVERFLOW);
+    }
+
+    #[test]
+    fn a_service_that_may_have_more_routes_gives_paths_that_found_no_room_their_own() {
+        let mut r = Routes::new(1);
+        assert_eq!(["/a", "/b"].map(|path| route(&mut r, path)), ["/a", OVERFLOW]);
+        r.set_max(2);
+        assert_eq!(["/b", "/c"].map(|path| route(&mut r, path)), ["/b", OVERFLOW]);
+        // With less it keeps what it has.
+        r.set_max(1);
+        assert_eq!(["/a", "/b", "/d"].map(|path| route(&mut r, path)), ["/a", "/b", OVERFLOW]);
     }
 
     #[test]

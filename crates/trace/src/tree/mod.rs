@@ -304,6 +304,11 @@ impl Trees {
         }
     }
 
+    /// From now on trees that leave are judged by this.
+    pub(crate) fn set_sampling(&mut self, sampling: Sampling) {
+        self.sampling = sampling;
+    }
+
     /// Requests that are open or wait.
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
