@@ -29,7 +29,7 @@ pub fn probe() -> Result<(), Need> {
         .collect();
     if !missing.is_empty() {
         return Err(Need {
-            reason: format!("{} is missing", missing.join(" and ")),
+            reason: reason(&missing),
             remedy: format!("run as root, or give the program {}", missing.join(",").to_lowercase()),
         });
     }
@@ -40,4 +40,19 @@ pub fn probe() -> Result<(), Need> {
         });
     }
     Ok(())
+}
+
+fn reason(missing: &[&str]) -> String {
+    format!("{} {} missing", missing.join(" and "), if missing.len() == 1 { "is" } else { "are" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_said_in_plain_english() {
+        assert_eq!(reason(&["CAP_BPF"]), "CAP_BPF is missing");
+        assert_eq!(reason(&["CAP_BPF", "CAP_PERFMON"]), "CAP_BPF and CAP_PERFMON are missing");
+    }
 }

@@ -1,7 +1,16 @@
 //! The nearest right word to a wrong one.
 
-/// The candidate with the smallest edit distance to `word`; of equals the one that begins alike longest.
+/// The first candidate that begins with the whole of `word` and a sign behind it (`http` of `http/protobuf`), else the one
+/// with the smallest edit distance; of equals the one that begins alike longest.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let begins = |c: &&str| {
+        let rest = c.strip_prefix(word.to_ascii_lowercase().as_str());
+        !word.is_empty() && rest.is_some_and(|r| r.starts_with(|sign: char| !sign.is_ascii_alphanumeric()))
+    };
+    if let Some(first) = candidates.iter().copied().find(|c| begins(c)) {
+        return Some(first);
+    }
     let alike = |c: &str| word.chars().zip(c.chars()).take_while(|(a, b)| a == b).count();
     candidates.into_iter().min_by_key(|c| (distance(word, c), usize::MAX - alike(c)))
 }
@@ -46,6 +55,10 @@ mod tests {
     #[test]
     fn the_nearest_word_wins() {
         assert_eq!(nearest("servr", ["resource", "server", "receive"]), Some("server"));
+        let protocols = ["grpc", "http/protobuf", "http/json"];
+        assert_eq!(nearest("http", protocols), Some("http/protobuf"));
+        assert_eq!(nearest("HTTP", protocols), Some("http/protobuf"));
+        assert_eq!(nearest("htp/json", protocols), Some("http/json"));
         assert_eq!(nearest("2", ["1", "2c", "3"]), Some("2c"));
         assert_eq!(nearest("x", []), None);
     }

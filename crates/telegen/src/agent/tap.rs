@@ -216,8 +216,8 @@ impl Watch {
             }
             Err(error) => {
                 let remedy = "see `telegen doctor`; the kernel's own words are in the log";
-                tracing::error!(feature = FEATURE, "is off: {error:#}");
-                mon.features.off(FEATURE, format!("{error:#}"), remedy);
+                tracing::error!(feature = FEATURE, "is off: {}", crate::cli::told(&error));
+                mon.features.off(FEATURE, crate::cli::told(&error), remedy);
                 told(false);
             }
         }

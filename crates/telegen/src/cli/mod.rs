@@ -172,7 +172,7 @@ fn start(args: SettingsArgs, mode: Option<Mode>) -> u8 {
     match crate::agent::run(&load) {
         Ok(()) => DONE,
         Err(e) => {
-            tracing::error!(target: telegen_selfmon::logs::NOTICE, "{e:#}");
+            tracing::error!(target: telegen_selfmon::logs::NOTICE, "{}", told(&e));
             // Where it is the settings' fault, their line is told.
             load.loaded.judge(crate::delivery::trial).map_or_else(
                 |errors| {
@@ -183,6 +183,18 @@ fn start(args: SettingsArgs, mode: Option<Mode>) -> u8 {
             )
         }
     }
+}
+
+/// An error with its causes. A cause that the text before it ends with already is not said twice.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| {
+        let cause = cause.to_string();
+        match text.as_str() {
+            "" => cause,
+            said if said.ends_with(&cause) => text,
+            said => format!("{said}: {cause}"),
+        }
+    })
 }
 
 /// A message to the user on standard error.
@@ -220,6 +232,17 @@ mod tests {
             assert_eq!(cli.settings.set, ["a=1"]);
             assert!(matches!(cli.command, Some(Command::Agent)));
         }
+    }
+
+    #[test]
+    fn no_cause_is_said_twice() {
+        let source = std::io::Error::from_raw_os_error(98);
+        let listen = "127.0.0.1:1".to_owned();
+        let error =
+            anyhow::Error::from(telegen_server::ServerError::Listen { listen, source }).context("server");
+        let want = "server: cannot listen on 127.0.0.1:1: Address already in use (os error 98)";
+        assert_eq!(told(&error), want);
+        assert_eq!(told(&anyhow::anyhow!("why").context("what")), "what: why");
     }
 
     #[test]

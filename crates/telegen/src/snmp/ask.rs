@@ -206,7 +206,7 @@ fn run(
                 Some(ClientError::Io(..)) => String::new(),
                 _ => format!("{}: ", address.host_port),
             };
-            complain(&format!("telegen snmp: {prefix}{e:#}"));
+            complain(&format!("telegen snmp: {prefix}{}", crate::cli::told(&e)));
             FAILED
         }
     }
