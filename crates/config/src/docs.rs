@@ -37,8 +37,13 @@ fn keys(shape: Shape<'_>, defaults: Option<&Value>, indent: &str, off: bool, out
         let in_list = below.items().filter(|i| i.properties().is_some());
         match (value, below.example(), in_list) {
             _ if below.properties().is_some() => {
+                let mut inner = String::new();
+                keys(below, value, &deeper, off, &mut inner);
+                // A section with nothing in it would be no map: the schema would refuse the file.
+                let empty = inner.lines().all(|l| l.trim_start().starts_with('#'));
+                let mark = if empty { "# " } else { mark };
                 let _ = writeln!(out, "{mark}{indent}{key}:");
-                keys(below, value, &deeper, off, out);
+                out.push_str(&inner);
             }
             (Some(value), ..) if !is_empty(value) => {
                 let _ = writeln!(out, "{mark}{indent}{key}: {}", inline(value));

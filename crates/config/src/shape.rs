@@ -16,8 +16,10 @@ impl<'a> Shape<'a> {
     /// The schema itself and the alternatives in it.
     fn forms(self) -> impl Iterator<Item = &'a Value> {
         let alternatives = ["anyOf", "oneOf"].into_iter().filter_map(|k| self.0.get(k)?.as_array()).flatten();
-        // An optional one-or-many has alternatives within an alternative.
-        let nested = alternatives.clone().filter_map(|a| a.get("anyOf")?.as_array()).flatten();
+        // An optional one-or-many, or choice of words, has alternatives within an alternative.
+        let nested = alternatives
+            .clone()
+            .flat_map(|a| ["anyOf", "oneOf"].into_iter().filter_map(|k| a.get(k)?.as_array()).flatten());
         std::iter::once(self.0).chain(alternatives).chain(nested)
     }
 
@@ -54,6 +56,9 @@ impl<'a> Shape<'a> {
             let list = form.get("enum").and_then(Value::as_array);
             words.extend(list.into_iter().flatten().filter_map(Value::as_str));
         }
+        // A word that may be a number too stands in two forms.
+        let mut seen = std::collections::HashSet::new();
+        words.retain(|word| seen.insert(*word));
         words
     }
 
@@ -156,5 +161,9 @@ fn types(form: &Value) -> impl Iterator<Item = &str> {
 }
 
 fn plural(name: &str) -> String {
-    if name.contains("\\|") { format!("({name})") } else { format!("{name}s") }
+    match name {
+        words if words.contains("\\|") => format!("({words})"),
+        word if word.ends_with('s') => format!("{word}es"),
+        word => format!("{word}s"),
+    }
 }

@@ -62,7 +62,7 @@ fn of_very_many_unknown_keys_the_first_hundred_are_told() {
 
 /// What is said of a file, off this thread: a FIFO that is opened waits for ever.
 fn told(path: PathBuf) -> Vec<String> {
-    let (tell, told) = mpsc::channel();
+    let (tell, told) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
         let loaded = Layers::new().file(&path, &System).load::<Root>(&System);
         let told = loaded.unwrap_err().problems().iter().map(ToString::to_string).collect();

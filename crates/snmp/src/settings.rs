@@ -144,7 +144,7 @@ pub enum Version {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
-    /// Hash.
+    /// Hash: md5, sha1, sha224, sha256, sha384 or sha512; net-snmp's spellings are understood too.
     pub protocol: AuthProtocol,
     /// Password, at least 8 characters; never printed.
     #[schemars(with = "SecretText")]
@@ -155,7 +155,8 @@ pub struct Auth {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Priv {
-    /// Cipher; `c` at the end means the key is extended as Reeder's draft says.
+    /// Cipher: des, aes128, aes192, aes256, aes192c or aes256c, where `c` means that the key is extended as Reeder's draft
+    /// says; net-snmp's spellings are understood too.
     pub protocol: PrivProtocol,
     /// Password, at least 8 characters; never printed.
     #[schemars(with = "SecretText")]

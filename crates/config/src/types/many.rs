@@ -25,6 +25,14 @@ impl<T> OneOrMany<T> {
         }
     }
 
+    /// The objects, to change them.
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
+        match self {
+            OneOrMany::One(one) => std::slice::from_mut(one),
+            OneOrMany::Many(many) => many,
+        }
+    }
+
     /// Each object with its key below `key`: `key` itself, or `key.0`, `key.1`, ...
     pub fn keyed<'a>(&'a self, key: &'a str) -> impl Iterator<Item = (String, &'a T)> {
         let many = matches!(self, OneOrMany::Many(_));

@@ -43,8 +43,9 @@ pub(super) fn run(command: ConfigCommand, args: SettingsArgs) -> u8 {
             }
         }
         ConfigCommand::Show => match load(args, None) {
-            Ok(load) => {
+            Ok(mut load) => {
                 load.ignored.iter().for_each(|line| super::complain(line));
+                load.loaded.settings.fill_in_queues();
                 answer(&load.loaded.show())
             }
             Err(code) => code,

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use telegen_config::{ByteSize, Check, Duration, Report};
 use telegen_export::settings::ExportSettings;
-use telegen_pipeline::settings::ProcessSettings;
+use telegen_pipeline::settings::{ProcessSettings, QueueSettings};
 use telegen_receive::settings::ReceiveSettings;
 use telegen_selfmon::settings::LogSettings;
 use telegen_server::settings::ServerSettings;
@@ -147,6 +147,22 @@ pub(crate) struct ShutdownSettings {
 impl Default for ShutdownSettings {
     fn default() -> ShutdownSettings {
         ShutdownSettings { timeout: Duration::secs(5) }
+    }
+}
+
+impl Settings {
+    /// Writes down what queues do where nothing is set: their bound and what they do when they are full.
+    pub(crate) fn fill_in_queues(&mut self) {
+        let memory = Budget(self).queue();
+        let fill = |queue: &mut QueueSettings| {
+            let max_size = queue.config(memory).max_size as u64;
+            (queue.max_size, queue.when_full) = (Some(ByteSize::bytes(max_size)), Some(queue.when_full()));
+        };
+        let export = &mut self.export;
+        let otlp = export.otlp.iter_mut().flat_map(|e| e.as_mut_slice()).map(|e| &mut e.queue);
+        let remote = export.remote_write.iter_mut().flat_map(|e| e.as_mut_slice()).map(|e| &mut e.queue);
+        let kafka = export.kafka.iter_mut().flat_map(|e| e.as_mut_slice()).map(|e| &mut e.queue);
+        otlp.chain(remote).chain(kafka).for_each(fill);
     }
 }
 

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use telegen_config::{Errors, Layers, Lookup};
+use telegen_pipeline::WhenFull;
 
 use super::{Settings, env, source};
 
@@ -50,6 +51,49 @@ fn the_committed_reference_and_schema_are_fresh() {
 }
 
 #[test]
+fn the_default_file_has_no_section_that_is_no_map() {
+    // Nothing behind a key but keys that are switched off is null to a schema.
+    let text = super::default_file();
+    let active: Vec<&str> =
+        text.lines().filter(|l| !l.trim_start().starts_with('#') && !l.trim().is_empty()).collect();
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    for (at, line) in active.iter().enumerate().filter(|(_, line)| line.ends_with(':')) {
+        assert!(active.get(at + 1).is_some_and(|next| depth(next) > depth(line)), "{line}");
+    }
+    assert!(text.contains("\n# export:\n") && text.contains("\nagent:\n"));
+}
+
+#[test]
+fn the_reference_names_the_words_of_every_choice_once() {
+    let text = super::reference();
+    for row in [
+        "| `export.otlp.queue.when_full` | block \\| drop_oldest \\| drop_newest | not set |",
+        "| `collector.snmp.credentials.NAME.version` | 1 \\| 2c \\| 3 | must be given |",
+        "| `export.kafka.brokers` | list of addresses |",
+    ] {
+        assert!(text.contains(row), "{row}");
+    }
+    for words in
+        ["md5, sha1, sha224, sha256, sha384 or sha512", "des, aes128, aes192, aes256, aes192c or aes256c"]
+    {
+        assert!(text.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn what_is_shown_of_queues_is_what_they_do() {
+    let yaml = "export: { otlp: [ { name: a, endpoint: http://a }, { name: b, endpoint: http://b, queue: { path: /q } } ] }\n";
+    let mut settings = load(yaml).unwrap();
+    settings.fill_in_queues();
+    let queue = |at: usize| {
+        let queue = &settings.export.otlp()[at].queue;
+        (queue.max_size.unwrap().to_string(), queue.when_full.unwrap())
+    };
+    assert_eq!(queue(0), ("16MiB".to_owned(), WhenFull::Block));
+    assert_eq!(queue(1), ("1GiB".to_owned(), WhenFull::DropOldest));
+}
+
+#[test]
 fn the_default_file_reads_as_the_defaults() {
     assert_eq!(load(&super::default_file()), Ok(Settings::default()));
     assert_eq!(load(""), Ok(Settings::default()));
@@ -61,9 +105,9 @@ fn the_default_file_is_right_also_when_every_example_is_switched_on() {
         super::default_file().replace("${KAFKA_PASSWORD}", "p").replace("${file:/etc/telegen/", "${file:");
     let mut on = String::new();
     for line in text.lines() {
-        let uncommented = line
-            .strip_prefix("# ")
-            .filter(|l| l.trim_start_matches("  ").starts_with(' ') || l.starts_with("  "));
+        // A section whose keys are all switched off is one word and a colon.
+        let section = |l: &str| l.ends_with(':') && !l.contains(' ');
+        let uncommented = line.strip_prefix("# ").filter(|l| l.starts_with("  ") || section(l));
         // Keys that are empty by default stand twice: the example wins.
         on.push_str(uncommented.unwrap_or(line));
         on.push('\n');
