@@ -28,7 +28,7 @@ fn ended(config: &str, when: impl Fn(&str) -> bool) -> (Option<i32>, String) {
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
-            return (status.code(), said.to_the_end());
+            return (status.code(), said.into_text());
         }
         if Instant::now() >= end {
             child.kill().unwrap();

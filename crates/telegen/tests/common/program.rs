@@ -36,7 +36,7 @@ impl Said {
     }
 
     /// All that was said, once the other side has ended.
-    pub(crate) fn to_the_end(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         self.reader.join().unwrap();
         self.text.lock().unwrap().clone()
     }
