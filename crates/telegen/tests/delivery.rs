@@ -172,12 +172,8 @@ async fn what_is_lost_at_the_end_is_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn when_a_request_is_sent_again_is_said_and_an_absurd_wish_is_bounded() {
     let sink = OtlpSink::start().await.unwrap();
-    sink.always(Reply::Grpc {
-        code: 14,
-        message: String::new(),
-        retry_info: Some(Duration::MAX),
-        at_once: false,
-    });
+    let retry_info = Some(Duration::MAX);
+    sink.always(Reply::Grpc { code: 14, message: String::new(), retry_info, at_once: true });
     let setup = Setup::new(sink.addr(), "memory", "memory");
     let telegen = Telegen::start(&setup.config());
     send(&exporter(setup.otlp), batch(0..5)).await;
