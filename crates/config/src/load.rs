@@ -241,7 +241,11 @@ pub(crate) fn open_regular(path: &Path) -> Result<std::fs::File, String> {
 
 fn read_bounded(path: &Path) -> Result<String, String> {
     use std::io::Read;
-    let file = open_regular(path)?;
+    // What the shell gives by a descriptor (`<(...)`, standard input) has a writer.
+    let given = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"]
+        .iter()
+        .any(|own| path.to_str().is_some_and(|path| path.starts_with(own)));
+    let file = if given { std::fs::File::open(path).map_err(|e| e.to_string()) } else { open_regular(path) }?;
     let mut bytes = Vec::new();
     file.take(crate::parse::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())

@@ -86,3 +86,15 @@ fn what_is_no_regular_file_is_refused_at_once() {
         assert!(told.len() == 1 && told[0].ends_with(&want), "{told:?}");
     }
 }
+
+#[test]
+fn a_configuration_may_come_by_a_descriptor() {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    let (given, mut writes) = std::io::pipe().unwrap();
+    writes.write_all(b"nothing_such: 1\n").unwrap();
+    drop(writes);
+    let path = PathBuf::from(format!("/dev/fd/{}", given.as_raw_fd()));
+    let said = told(path);
+    assert!(said.len() == 1 && said[0].contains("nothing_such: unknown key"), "{said:?}");
+}
