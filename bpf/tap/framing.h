@@ -125,7 +125,6 @@ __noinline int scan_head(struct dir_state *d, struct scratch *s, u32 got)
 
 /* Steps of the walk through one call: a byte of framing each, with the data before it. */
 #define CHUNK_STEPS_MAX 16384
-#define CHUNK_WINDOW 256 /* bytes of framing read at a time, a power of two */
 
 /* Where the walk through a call's chunks stands. */
 struct walk {

@@ -16,6 +16,7 @@
 #define SCRATCH_PAYLOAD (3 * CHUNK_MAX + 64)
 #define OFFSET_MASK (2 * CHUNK_MAX - 1)
 #define TAIL_ROOM (CHUNK_MAX + 8) /* behind the piece being sent: where the tail is read to */
+#define CHUNK_WINDOW 256		  /* bytes of framing read at a time to there, a power of two */
 
 /* Keeps the compiler from undoing a bound that the verifier needs to see. */
 #define keep(v) asm volatile("" : "+r"(v))
@@ -264,7 +265,7 @@ __noinline u32 copy_bytes(const struct source *src, struct scratch *s, u32 at, u
 			take = n - done;
 		u64 where = (u64)at + done;
 
-		if (where > TAIL_ROOM + PREFIX_MAX)
+		if (where > TAIL_ROOM + CHUNK_WINDOW)
 			break;
 		keep(where);
 		keep(take);

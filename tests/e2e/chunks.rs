@@ -88,3 +88,29 @@ fn thousands_of_chunks_in_one_call_are_all_counted() {
     server.join().unwrap();
     check(&agent.stop(), both(&["GET /0 200 12000 -", "GET /1 200 60000 -", "GET /2 200 62000 -"]));
 }
+
+#[test]
+fn chunks_in_many_buffers_of_one_call_are_counted() {
+    let Some(agent) = Agent::start("chunks in many buffers", SELF) else { return };
+    let (port, server) = serve(1, |mut s| {
+        for size in [7, 50, 100, 1_000] {
+            until(&mut s, END);
+            // As Node writes them: size, data and line end in buffers of their own.
+            let (line, data) = (format!("{size:x}\r\n"), "x".repeat(size));
+            let chunk = [line.as_bytes(), data.as_bytes(), b"\r\n"];
+            let parts = [HEAD.as_bytes()].into_iter().chain(chunk.repeat(6)).chain([&b"0\r\n\r\n"[..]]);
+            let parts: Vec<_> = parts.map(std::io::IoSlice::new).collect();
+            let whole: usize = parts.iter().map(|p| p.len()).sum();
+            assert_eq!(s.write_vectored(&parts).unwrap(), whole, "one call");
+        }
+    });
+    let mut s = connect(port);
+    for n in 0..4 {
+        s.write_all(format!("GET /{n} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).unwrap();
+        until(&mut s, b"0\r\n\r\n");
+    }
+    drop(s);
+    server.join().unwrap();
+    let expect = ["GET /0 200 42 -", "GET /1 200 300 -", "GET /2 200 600 -", "GET /3 200 6000 -"];
+    check(&agent.stop(), both(&expect));
+}
