@@ -25,7 +25,6 @@ mod life;
 mod load;
 mod opaque;
 mod parents;
-mod pipelined;
 mod programs;
 mod reload;
 mod repeated;
