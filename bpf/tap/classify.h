@@ -64,6 +64,15 @@ __noinline u32 look_at(const struct prefix *prefix, u32 n)
 	if (!prefix)
 		return LOOK_NO;
 	const u8 *p = prefix->bytes;
+
+	/* An empty line may stand before a request (RFC 9112 2.2). */
+	if (p[0] == '\r' && n < 4)
+		return n < 2 || p[1] == '\n' ? LOOK_MORE : LOOK_NO;
+	if (p[0] == '\r' && p[1] == '\n') {
+		u32 look = look_at_method(p + 2, n - 2);
+
+		return look == LOOK_REQUEST || look == LOOK_MORE ? look : LOOK_NO;
+	}
 	u32 w = *(const u32 *)p;
 
 	if (n >= 4) {

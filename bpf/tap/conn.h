@@ -44,6 +44,7 @@ enum line {
 #define CONN_TUNNEL 0x2000  /* not HTTP any more */
 #define CONN_CONNECT 0x1000 /* ... a CONNECT: after a 2xx the connection is a tunnel */
 #define CONN_UNIX 0x8000    /* no event tells that it is closed */
+#define CONN_HEADS 0x10000  /* it was asked by HEAD: a length may stand for no body */
 
 #define SAME_MIN 16
 #define SAME_INTERVAL 30000000000ull /* ns after which a head is passed again: user space forgets after a minute */

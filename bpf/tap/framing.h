@@ -241,6 +241,7 @@ __noinline int walk_chunks(struct dir_state *d, struct scratch *s, const struct 
 struct counted {
 	u32 flags;
 	u32 told;
+	u32 beyond; /* another message begins behind the body */
 };
 
 static __always_inline void count_body(struct dir_state *d, struct scratch *s, const struct chunk *k, u32 off,
@@ -250,9 +251,11 @@ static __always_inline void count_body(struct dir_state *d, struct scratch *s, c
 
 	out->flags = 0;
 	out->told = 1;
+	out->beyond = 0;
 	if (d->framing == FRAMING_LENGTH) {
 		if (len > d->left) {
 			d->framing = FRAMING_UNKNOWN;
+			out->beyond = 1;
 			return;
 		}
 		d->left -= len;
@@ -270,8 +273,10 @@ static __always_inline void count_body(struct dir_state *d, struct scratch *s, c
 		}
 		u32 ended = walk_chunks(d, s, &k->src, off, len);
 
-		if (d->framing != FRAMING_CHUNKED)
+		if (d->framing != FRAMING_CHUNKED) {
+			out->beyond = ended;
 			return;
+		}
 		out->flags = DATA_CHUNKS | (ended ? DATA_ENDED : 0);
 		out->told = ended;
 	}

@@ -197,7 +197,7 @@ __noinline int keep_same(struct conn *c, struct scratch *s, const struct chunk *
 	if (r->lost != c->lost)
 		return 0;
 	/* What follows is body or another protocol; a prefix is sent once. */
-	if (d->framing || (c->flags & CONN_CONNECT) || look_at_proxy(s->payload, PREFIX_MAX))
+	if (d->framing || (c->flags & CONN_CONNECT) || s->payload[0] == '\r' || look_at_proxy(s->payload, PREFIX_MAX))
 		return 0;
 	/* Where no two heads are alike, keeping each would cost more than is ever won. */
 	if (same->misses > 4 && (same->misses & 15)) {

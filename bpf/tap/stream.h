@@ -81,7 +81,7 @@ static __always_inline void send(struct conn *c, struct scratch *s, const struct
  */
 static __always_inline bool begin_request(struct conn *c, struct scratch *s, const struct chunk *k, bool same)
 {
-	u32 method = *(const u32 *)s->payload, dir = k->dir;
+	u32 method = *(const u32 *)(s->payload + (s->payload[0] == '\r' ? 2 : 0)), dir = k->dir;
 
 	if (!c->token)
 		c->token = ((u64)bpf_get_prandom_u32() << 32) | bpf_get_prandom_u32();
@@ -95,7 +95,7 @@ static __always_inline bool begin_request(struct conn *c, struct scratch *s, con
 		c->flags |= CONN_PIPELINED;
 	c->asked = 1;
 	if (method == FOUR('H', 'E', 'A', 'D'))
-		c->flags |= CONN_HEAD;
+		c->flags |= CONN_HEAD | CONN_HEADS;
 	else if (method == FOUR('C', 'O', 'N', 'N'))
 		c->flags |= CONN_CONNECT;
 	/* Whatever was believed of the last response: a new one is to come. */
@@ -128,6 +128,8 @@ static __always_inline u32 fill_tail(struct scratch *s, const struct chunk *k)
 	return DATA_TAIL;
 }
 
+#define PIECES 8 /* of CHUNK_MAX bytes that are passed of a call, where messages may lie many to one */
+
 /*
  * Passes a call's bytes while a head is under way: `first` bytes, then pieces of CHUNK_MAX until the head ends or
  * HEAD_MAX is reached. `filled` bytes of the first piece are in the scratch already.
@@ -158,7 +160,10 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 
 	if (!d->head_len)
 		d->framing = FRAMING_UNKNOWN;
-	for (int piece = 0; piece < 8; piece++) {
+	/* Whether the piece begins with a head. */
+	bool begins = flags & DATA_HEAD_START;
+
+	for (int piece = 0; piece < PIECES; piece++) {
 		u32 left = k->len - off;
 		u32 n = piece ? CHUNK_MAX : first;
 
@@ -187,14 +192,40 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 		}
 		bool more = left > got;
 		bool whole = c->flags & CONN_PIPELINED;
+		bool cut = fault || piece == PIECES - 1 || (!whole && d->head_len + got >= HEAD_MAX);
+		struct counted body = { .flags = 0, .told = 1 };
 
 		if (end && end < got && message_follows(s, end, got)) {
 			c->flags |= CONN_PIPELINED;
 			whole = true;
 		}
+		if (cut || (response && (c->flags & CONN_HEAD)))
+			d->framing = FRAMING_UNKNOWN;
+		if (end && !whole) {
+			count_body(d, s, k, off + end, &body);
+			if (body.beyond && !response) {
+				c->flags |= CONN_PIPELINED;
+				whole = true;
+			}
+		}
 		u32 piece_flags = flags | DATA_IN_HEAD;
-		bool stop = !more || fault || (end && !whole) || d->head_len + got >= HEAD_MAX;
+		bool stop = !more || cut || (end && !whole);
 
+		/* Where many lie in one call the length of a long body leads from head to head. */
+		bool leads = begins && end && d->framing == FRAMING_LENGTH &&
+			     !(response && (c->flags & CONN_HEADS || status == 204 || status == 304));
+
+		if (!stop && leads && d->left > got - end && d->left < left - end) {
+			u32 message = end + (u32)d->left;
+
+			send(c, s, k, piece_flags, off, message, got);
+			off += message;
+			flags &= ~(DATA_HEAD_START | DATA_REQUEST);
+			d->framing = FRAMING_UNKNOWN;
+			d->tail = 0;
+			continue;
+		}
+		begins = false;
 		if (!stop) {
 			/* The next piece begins with a line, so that no header is cut in two. */
 			if (s->lines && !whole) {
@@ -211,14 +242,11 @@ __noinline int pass_head(struct conn *c, struct scratch *s, struct chunk *k, u32
 		if (fault)
 			count(COUNT_FAULT);
 		/* The last piece stands for all that is left of the call. */
-		struct counted body = { .flags = 0, .told = 1 };
-
-		if (whole || d->head_len >= HEAD_MAX || fault || (response && (c->flags & CONN_HEAD)))
+		if (whole)
 			d->framing = FRAMING_UNKNOWN;
 		if (end && !whole) {
 			d->phase = PHASE_BODY;
-			count_body(d, s, k, off + end, &body);
-		} else if (d->head_len >= HEAD_MAX || fault) {
+		} else if (cut) {
 			d->phase = PHASE_BODY;
 			piece_flags |= DATA_HEAD_CUT;
 		}
@@ -314,8 +342,12 @@ __noinline int pass_chunk(struct conn *c, struct scratch *s, struct chunk *k)
 
 	if (d->phase == PHASE_BODY && d->framing != FRAMING_UNKNOWN) {
 		struct counted body;
+		/* A body that was all there with its head, or of length 0, has nothing behind it. */
+		bool open = d->framing == FRAMING_CHUNKED ? d->line != LINE_ENDED : d->left > 0;
 
 		count_body(d, s, k, 0, &body);
+		if (body.beyond && open && (c->role == ROLE_SERVER) == (k->dir == DIR_RX))
+			c->flags |= CONN_PIPELINED;
 		if (d->held_ts && (body.told || d->framing == FRAMING_UNKNOWN)) {
 			bool whole = d->framing == FRAMING_LENGTH;
 

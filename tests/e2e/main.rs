@@ -25,6 +25,7 @@ mod life;
 mod load;
 mod opaque;
 mod parents;
+mod pipelined;
 mod programs;
 mod reload;
 mod repeated;
