@@ -32,6 +32,6 @@ pub use edit::{AnyBytes, Edit, edit_raw};
 pub use proto::encode_request;
 pub use raw::{RawGroup, raw_groups, raw_memory};
 pub use response::{Answer, Refusal, decode_response, decode_status, encode_status};
-pub use size::{Size, measure};
+pub use size::{Size, measure, memory_of};
 pub use split::{Limits, split};
 pub use walk::Malformed;

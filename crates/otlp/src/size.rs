@@ -62,6 +62,13 @@ pub fn measure(group: &ResourceGroup) -> Size {
     Size { items, memory, wire: field(resource + field(scope + records)) }
 }
 
+/// Memory that attributes hold, estimated: what a group's size leaves to the many that share them.
+pub fn memory_of(attrs: &[KeyValue]) -> usize {
+    let mut memory = 0;
+    attributes(attrs, &mut memory);
+    memory
+}
+
 /// Bytes of a group beside its records, at most.
 pub(crate) fn around(group: &ResourceGroup) -> usize {
     let scope = field(text(&group.scope.name, &mut 0) + text(&group.scope.version, &mut 0));

@@ -19,8 +19,10 @@ use super::labels;
 const IDLE: Duration = Duration::from_secs(600);
 /// How often ended series are looked for.
 const LOOK: Duration = Duration::from_secs(60);
-/// What a series takes beside its labels and buckets.
+/// What a series takes beside its attributes and buckets.
 const A_SERIES: usize = 320;
+/// What a metric or a target takes beside its texts.
+const A_PLACE: usize = 160;
 
 /// Keeps what a scrape shows beside the sources. Clones share it.
 #[derive(Clone, Debug)]
@@ -34,6 +36,7 @@ pub struct Kept {
 #[derive(Debug, Default)]
 struct Store {
     targets: HashMap<Arc<Resource>, HashMap<Str, OfMetric>>,
+    /// What is held: targets, metrics and series.
     bytes: usize,
     looked: Option<Instant>,
 }
@@ -44,6 +47,8 @@ struct OfMetric {
     description: Str,
     unit: Str,
     kind: Kind,
+    /// What it takes itself.
+    place: usize,
     /// By their labels.
     series: HashMap<String, Series>,
 }
@@ -145,36 +150,38 @@ impl Store {
         (most, now): (usize, Instant),
     ) -> bool {
         let labels = labels::series("", point.attrs().iter());
-        let bytes =
-            A_SERIES + 3 * labels.len() + point.buckets() * 8 + point.exemplars() * size_of::<Exemplar>();
-        let room = most.saturating_sub(self.bytes) >= bytes;
-        let metrics = match self.targets.get_mut(resource) {
-            Some(metrics) => metrics,
-            None if !room => return false,
-            None => self.targets.entry(resource.clone()).or_default(),
+        let bytes = A_SERIES
+            + labels.len()
+            + telegen_otlp::memory_of(point.attrs())
+            + point.buckets() * 8
+            + point.exemplars() * size_of::<Exemplar>();
+        let of_metric = self.targets.get(resource).and_then(|metrics| metrics.get(&metric.name));
+        let of_metric = of_metric.filter(|m| m.kind == kind);
+        let series = of_metric.and_then(|m| m.series.get(&labels));
+        // What was under way for longer is older.
+        if series.is_some_and(|s| s.point.time() > point.time()) {
+            return true;
+        }
+        let (mut needed, mut freed) = (bytes, series.map_or(0, |s| s.bytes));
+        match (self.targets.get(resource), of_metric) {
+            (_, Some(_)) => {}
+            (Some(metrics), None) => {
+                needed += place_of(metric);
+                // It is another kind of metric now.
+                freed += metrics.get(&metric.name).map_or(0, OfMetric::held);
+            }
+            (None, None) => needed += place_of(metric) + target(resource),
+        }
+        let Some(bytes_then) = (self.bytes - freed).checked_add(needed).filter(|then| *then <= most) else {
+            return false;
         };
-        let of_metric = match metrics.get_mut(&metric.name) {
-            Some(of_metric) => of_metric,
-            None if !room => return false,
-            None => metrics.entry(metric.name.clone()).or_insert_with(|| OfMetric::new(metric, kind)),
-        };
+        self.bytes = bytes_then;
+        let metrics = self.targets.entry(resource.clone()).or_default();
+        let of_metric = metrics.entry(metric.name.clone()).or_insert_with(|| OfMetric::new(metric, kind));
         if of_metric.kind != kind {
-            self.bytes -= of_metric.bytes();
             *of_metric = OfMetric::new(metric, kind);
         }
-        match of_metric.series.get_mut(&labels) {
-            // What was under way for longer is older.
-            Some(series) if series.point.time() > point.time() => {}
-            Some(series) => {
-                self.bytes = self.bytes - series.bytes + bytes;
-                *series = Series { point, bytes, seen: now };
-            }
-            None if !room => return false,
-            None => {
-                self.bytes += bytes;
-                of_metric.series.insert(labels, Series { point, bytes, seen: now });
-            }
-        }
+        of_metric.series.insert(labels, Series { point, bytes, seen: now });
         true
     }
 
@@ -182,15 +189,17 @@ impl Store {
     fn forget(&mut self, now: Instant) {
         self.looked = Some(now);
         let mut freed = 0;
-        self.targets.retain(|_, metrics| {
+        self.targets.retain(|resource, metrics| {
             metrics.retain(|_, of_metric| {
                 of_metric.series.retain(|_, series| {
                     let stays = now < series.seen + IDLE;
                     freed += if stays { 0 } else { series.bytes };
                     stays
                 });
+                freed += if of_metric.series.is_empty() { of_metric.place } else { 0 };
                 !of_metric.series.is_empty()
             });
+            freed += if metrics.is_empty() { target(resource) } else { 0 };
             !metrics.is_empty()
         });
         self.bytes -= freed;
@@ -200,11 +209,12 @@ impl Store {
 impl OfMetric {
     fn new(metric: &Metric, kind: Kind) -> OfMetric {
         let (description, unit) = (metric.description.clone(), metric.unit.clone());
-        OfMetric { description, unit, kind, series: HashMap::new() }
+        OfMetric { description, unit, kind, place: place_of(metric), series: HashMap::new() }
     }
 
-    fn bytes(&self) -> usize {
-        self.series.values().map(|s| s.bytes).sum()
+    /// What it takes with its series.
+    fn held(&self) -> usize {
+        self.place + self.series.values().map(|s| s.bytes).sum::<usize>()
     }
 
     fn metric(&self, name: &Str) -> Metric {
@@ -263,6 +273,14 @@ impl Point {
             Point::Exponential(p) => p.exemplars.len(),
         }
     }
+}
+
+fn place_of(metric: &Metric) -> usize {
+    A_PLACE + metric.name.len() + metric.description.len() + metric.unit.len()
+}
+
+fn target(resource: &Resource) -> usize {
+    A_PLACE + telegen_otlp::memory_of(resource.attrs())
 }
 
 /// The points of a metric, unless they count deltas: an exposition is cumulative.
@@ -358,12 +376,52 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_shown_is_counted() {
         let mon = SelfMon::new(BuildInfo::default());
-        let kept = Kept::new(2 * A_SERIES, &mon);
+        // A target, its metric, and one series.
+        let kept = Kept::new(2 * A_PLACE + A_SERIES + 300, &mon);
         kept.take(&group("a", gauge, &[("1", 10, 5), ("2", 10, 6)]));
         kept.take(&group("b", gauge, &[("1", 10, 7)]));
         kept.take(&group("a", gauge, &[("1", 11, 6)]));
         assert_eq!(shown(&kept), ["m{job=\"snmp\",instance=\"a\",port=\"1\"} 6"]);
         kept.take(&group("a", |p| sum(Temporality::Delta, p), &[("1", 12, 7), ("2", 12, 7), ("3", 12, 7)]));
         assert_eq!((kept.no_room.get(), kept.delta.get()), (2, 3));
+    }
+
+    #[tokio::test]
+    async fn what_holds_memory_counts_however_it_is_sent() {
+        let kept = Kept::new(64 << 10, &SelfMon::new(BuildInfo::default()));
+        let large = "x".repeat(20_000);
+        // A resource, a name and an attribute that is no label.
+        for n in 0..10 {
+            kept.take(&group(&format!("{n}{large}"), gauge, &[("1", 10, 5)]));
+        }
+        let held = kept.store().targets.len();
+        assert!(held > 0 && kept.store().bytes <= 64 << 10 && kept.store().bytes > held * 20_000);
+        assert_eq!(kept.no_room.get(), 10 - held as u64);
+        // A series that is there and grows.
+        let kept = Kept::new(64 << 10, &SelfMon::new(BuildInfo::default()));
+        let histogram = |buckets: usize, time| {
+            let point = HistogramPoint {
+                attrs: Attrs::default(),
+                start: 0,
+                time,
+                count: 1,
+                sum: 1.0,
+                min: None,
+                max: None,
+                bounds: vec![1.0; buckets].into(),
+                counts: vec![1; buckets + 1],
+                exemplars: Vec::new(),
+            };
+            let data = MetricData::Histogram { temporality: Temporality::Cumulative, points: vec![point] };
+            let metric = Metric { name: "m".into(), description: "".into(), unit: "".into(), data };
+            let records = Records::Metrics(vec![metric]);
+            ResourceGroup { records, ..group("a", gauge, &[]) }
+        };
+        kept.take(&histogram(10, 1));
+        let before = kept.store().bytes;
+        kept.take(&histogram(10_000, 2));
+        assert_eq!((kept.store().bytes, kept.no_room.get()), (before, 1));
+        kept.take(&histogram(10, 3));
+        assert_eq!((kept.store().bytes, kept.no_room.get()), (before, 1));
     }
 }
