@@ -3,18 +3,12 @@
 use std::io::Write;
 use std::net::TcpStream;
 
-use crate::edges::{END, OK, SELF, both, check, line, serve, until};
+use crate::edges::{END, OK, SELF, both, check, connect, line, serve, until};
 use crate::harness::Agent;
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 /// 31 bytes of data, an extension, a trailer.
 const BODY: &str = "1A;x=\"y\"\r\nabcdefghijklmnopqrstuvwxyz\r\n005 \r\nhello\r\n0\r\nT: v\r\n\r\n";
-
-fn connect(port: u16) -> TcpStream {
-    let s = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    s.set_nodelay(true).unwrap();
-    s
-}
 
 /// Where the `n`th message is cut: in two at each place in turn, at last between any two bytes.
 fn cut(s: &mut TcpStream, head: &str, n: usize) {

@@ -123,6 +123,9 @@ fn what_waits_for_the_next_start_is_named_and_nothing_else() {
     let said = setup.reload(&telegen, &format!("{base}{more}"));
     assert!(said.contains("at the next start: limits.memory, log.format, resource.attributes.a\n"), "{said}");
     assert!(!setup.reload(&telegen, &base).contains("next start"));
+    // What comes by itself is kept from the start on, or not.
+    let said = setup.reload(&telegen, &format!("{base}export: {{ prometheus: {{}} }}\n"));
+    assert!(said.contains("at the next start: export.prometheus "), "{said}");
     assert_eq!(telegen.stop(), Some(0));
     // The page of a server that was off has no memory to show.
     let (setup, telegen) = Setup::start("server: { listen: \"\" }\n");

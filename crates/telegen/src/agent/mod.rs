@@ -224,10 +224,8 @@ impl Program<'_> {
         }
         self.watch.follow(&new);
         let mut keys = restart::waiting(&self.in_effect, &new.loaded.settings);
-        if self.server.as_ref().is_some_and(|s| s.is_without_its_page(&new.loaded.settings)) {
-            keys.push("view.enabled".to_owned());
-            keys.dedup();
-        }
+        keys.extend(self.server.iter().flat_map(|s| s.waits(&new.loaded.settings)));
+        keys.dedup();
         if !keys.is_empty() {
             tracing::warn!(target: NOTICE, "these changes take effect at the next start: {}", keys.join(", "));
         }

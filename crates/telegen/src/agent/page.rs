@@ -118,13 +118,14 @@ impl Page {
         extra: Router,
     ) -> anyhow::Result<Served> {
         let telemetry = Arc::new(AtomicBool::new(settings.export.scrape()));
+        let keeps = self.scrape.is_some();
         let server = Server::new(settings.server.clone(), mon)
             .merge(metrics(self.scrape.as_ref().map(|(kept, _)| kept), telemetry.clone(), pipeline, own, mon))
             .merge(extra);
         let server = self.add(server, pipeline, mon);
         let running = server.clone().start().await.context("server")?;
         let began_off = running.is_none();
-        Ok(Served { server, settings: settings.server.clone(), telemetry, running, began_off })
+        Ok(Served { server, settings: settings.server.clone(), telemetry, keeps, running, began_off })
     }
 
     /// Adds the page and its API; without the page only what needs no store.
@@ -222,6 +223,8 @@ pub(crate) struct Served {
     settings: ServerSettings,
     /// Whether `/metrics` has telemetry too.
     telemetry: Arc<AtomicBool>,
+    /// Whether what comes by itself is kept for it.
+    keeps: bool,
     running: Option<Running>,
     /// Whether nothing was listened on at the start: the page's memory was not made then.
     began_off: bool,
@@ -243,9 +246,16 @@ impl Served {
         self.running.as_ref().map_or("nowhere", Running::address)
     }
 
-    /// Whether it listens and has no page, as it was switched off at the start.
-    pub(crate) fn is_without_its_page(&self, settings: &Settings) -> bool {
-        self.began_off && self.running.is_some() && cfg!(feature = "view") && settings.view.enabled
+    /// What it listens without, as its memory was not made at the start.
+    pub(crate) fn waits(&self, settings: &Settings) -> Vec<String> {
+        let mut keys = Vec::new();
+        if self.began_off && self.running.is_some() && cfg!(feature = "view") && settings.view.enabled {
+            keys.push("view.enabled".to_owned());
+        }
+        if !self.keeps && self.running.is_some() && settings.export.scrape() {
+            keys.push("export.prometheus (what comes from devices and over OTLP)".to_owned());
+        }
+        keys
     }
 
     /// Makes everything that may fail. The error names the key.
