@@ -123,7 +123,7 @@ pub struct SinkConfig {
 /// Settings of the whole pipeline.
 #[derive(Clone, Debug)]
 pub struct PipelineConfig {
-    /// How often metric sources are read for exporters.
+    /// How often metric sources are read for exporters, until [`crate::Pipeline::read_metrics_every`] says otherwise.
     pub metrics_interval: Duration,
     /// How the sums and histograms they give count.
     pub temporality: Temporality,

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use telegen_model::{ResourceGroup, Signal, Temporality};
 use telegen_selfmon::{SELF_SCOPE, SelfMon};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
@@ -63,6 +64,8 @@ struct Shared {
     config: PipelineConfig,
     routes: RwLock<Routes>,
     sources: RwLock<Vec<Arc<dyn MetricSource>>>,
+    /// How often they are read for exporters.
+    interval: watch::Sender<Duration>,
     /// One task a hub.
     tasks: Mutex<JoinSet<()>>,
     reader: Mutex<JoinSet<()>>,
@@ -108,9 +111,11 @@ impl Pipeline {
         mon: &SelfMon,
     ) -> Result<Pipeline, PipelineError> {
         tokio::runtime::Handle::try_current().map_err(|_| PipelineError::NoRuntime)?;
+        let interval = watch::Sender::new(config.metrics_interval);
         let shared = Arc::new(Shared {
             mon: mon.clone(),
             config,
+            interval,
             routes: RwLock::default(),
             sources: RwLock::default(),
             tasks: Mutex::default(),
@@ -133,6 +138,11 @@ impl Pipeline {
     /// Adds something that has metrics; read from the next interval on.
     pub fn add_metric_source(&self, source: Arc<dyn MetricSource>) {
         self.shared.sources.write().unwrap_or_else(PoisonError::into_inner).push(source);
+    }
+
+    /// Reads metric sources for exporters this often, counted anew from now on where it is another interval than before.
+    pub fn read_metrics_every(&self, interval: Duration) {
+        self.shared.interval.send_if_modified(|now| std::mem::replace(now, interval) != interval);
     }
 
     /// Replaces the sinks while the program runs. What waits for an exporter whose name stays goes to the new
@@ -384,13 +394,17 @@ impl Shared {
     }
 
     async fn read_metrics(&self) {
-        let mut ticks = tokio::time::interval(self.config.metrics_interval.max(Duration::from_millis(1)));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick comes at once: there is nothing to report yet.
-        ticks.tick().await;
+        let mut changes = self.interval.subscribe();
         loop {
+            let interval = (*changes.borrow_and_update()).max(Duration::from_millis(1));
+            let mut ticks = tokio::time::interval(interval);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            // The first tick comes at once: there is nothing to report yet.
             ticks.tick().await;
-            self.export_metrics();
+            // The sender lives as long as `self`, so that `changed` does not fail.
+            while tokio::select! { _ = changes.changed() => false, _ = ticks.tick() => true } {
+                self.export_metrics();
+            }
         }
     }
 

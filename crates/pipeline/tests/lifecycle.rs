@@ -160,6 +160,23 @@ async fn metrics_are_read_at_each_interval_and_once_more_at_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_interval_counts_from_when_it_is_set_and_the_same_changes_nothing() {
+    let seconds = Duration::from_secs_f64;
+    let rig = Rig::with(delta(), vec![(Arc::new(Script::new("a")), batches_of(1000))]);
+    let source = Arc::new(Source::default());
+    rig.pipeline.add_metric_source(source.clone());
+    let reads = || source.0.lock().unwrap().len();
+    let mut seen = Vec::new();
+    for (sets, waits) in [(10.0, 25.0), (2.0, 5.0), (2.0, 1.5), (60.0, 59.0), (60.0, 2.0)] {
+        rig.pipeline.read_metrics_every(seconds(sets));
+        tokio::time::sleep(seconds(waits)).await;
+        seen.push(reads());
+    }
+    assert_eq!(seen, [2, 4, 5, 5, 6]);
+    rig.pipeline.shutdown(seconds(5.0)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn metrics_are_not_read_when_only_the_view_would_take_them() {
     let view = SinkConfig { role: Role::View, ..batches_of(1) };
     let rig = Rig::new(vec![(Arc::new(Script::new("view")), view)]);

@@ -133,3 +133,21 @@ fn what_waits_for_the_next_start_is_named_and_nothing_else() {
     assert!(said.contains("at the next start: view.enabled\n"), "{said}");
     assert_eq!(telegen.stop(), Some(0));
 }
+
+#[test]
+fn metrics_leave_at_the_interval_that_a_reload_sets() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.jsonl");
+    let every = |interval: &str| {
+        format!(
+            "server: {{ listen: \"127.0.0.1:{}\" }}\nexport: {{ file: {{ path: {} }} }}\nagent: {{ metrics: {{ interval: {interval} }} }}\n",
+            port(),
+            out.display()
+        )
+    };
+    let (setup, telegen) = Setup::start(&every("30d"));
+    let exports = || std::fs::read_to_string(&out).unwrap_or_default().matches("telegen.build_info").count();
+    assert!(!setup.reload(&telegen, &every("100ms")).contains("next start"));
+    wait("metrics leave", || exports() > 1);
+    assert_eq!(telegen.stop(), Some(0));
+}

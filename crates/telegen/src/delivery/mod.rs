@@ -94,6 +94,7 @@ impl Delivery {
             return Err(error);
         }
         self.pipeline.process(&new.process);
+        self.pipeline.read_metrics_every(new.agent.metrics.interval.get());
         telegen_selfmon::logs::set_level(new.log.level);
         Ok(())
     }

@@ -6,9 +6,8 @@ use super::Settings;
 
 /// Keys that are in effect from the next start on. Those of the kernel half stand in it as constants, and in the size of
 /// its tables; the others are kept by what lives as long as the program.
-pub(crate) const AT_START: [&str; 12] = [
+pub(crate) const AT_START: [&str; 11] = [
     "agent.metrics.exponential_histograms",
-    "agent.metrics.interval",
     "agent.metrics.temporality",
     "agent.ring_size",
     "agent.traces.capture_budget",
@@ -73,11 +72,11 @@ mod tests {
         assert_eq!(
             changed(
                 "agent: { ring_size: 1MiB, discovery: { exclude: [ { exe: x } ] }, traces: { headers: [a], \
-                 mask: { query_keys: [k] }, head: { response: 512 } }, metrics: { max_routes: 7, interval: 3s } }\n\
+                 mask: { query_keys: [k] }, head: { response: 512 } }, metrics: { max_routes: 7, interval: 3s, temporality: delta } }\n\
                  resource: { attributes: { a.b: c } }\nserver: { hosts: [h] }\n"
             ),
             [
-                "agent.metrics.interval",
+                "agent.metrics.temporality",
                 "agent.ring_size",
                 "agent.traces.head.response",
                 "resource.attributes.a.b"
