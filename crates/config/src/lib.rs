@@ -11,6 +11,7 @@
 mod de;
 mod docs;
 mod error;
+mod file;
 mod load;
 mod node;
 mod parse;
@@ -22,6 +23,7 @@ mod types;
 
 pub use docs::{default_file, reference};
 pub use error::{Errors, Problem, ProblemKind};
+pub use file::{read_file, read_text};
 pub use load::{Check, Layers, Loaded, Report};
 pub use node::{Entry, Kind, Node, Place, Scalar};
 pub use parse::{MAX_BYTES, MAX_DEPTH, MAX_NODES, parse};

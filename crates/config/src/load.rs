@@ -231,21 +231,14 @@ fn is_unset(node: &Node) -> bool {
     matches!(&node.kind, Kind::Scalar(s) if s.is_empty() || s.is_null())
 }
 
-/// Opens a file. A FIFO would wait for a writer, and a device may never end.
-pub(crate) fn open_regular(path: &Path) -> Result<std::fs::File, String> {
-    if !std::fs::metadata(path).map_err(|e| e.to_string())?.is_file() {
-        return Err("it is no regular file".to_owned());
-    }
-    std::fs::File::open(path).map_err(|e| e.to_string())
-}
-
 fn read_bounded(path: &Path) -> Result<String, String> {
     use std::io::Read;
     // What the shell gives by a descriptor (`<(...)`, standard input) has a writer.
     let given = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"]
         .iter()
         .any(|own| path.to_str().is_some_and(|path| path.starts_with(own)));
-    let file = if given { std::fs::File::open(path).map_err(|e| e.to_string()) } else { open_regular(path) }?;
+    let file = if given { std::fs::File::open(path) } else { crate::file::open_regular(path) };
+    let file = file.map_err(|e| e.to_string())?;
     let mut bytes = Vec::new();
     file.take(crate::parse::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())

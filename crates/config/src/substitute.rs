@@ -1,7 +1,6 @@
 //! `${NAME}` and `${file:PATH}` in the values of a tree. `$${` stands for a literal `${`.
 
 use std::fmt;
-use std::io::Read;
 
 use crate::error::{Problem, ProblemKind};
 use crate::node::{Kind, Node, Scalar};
@@ -31,13 +30,7 @@ impl Lookup for System {
     }
 
     fn file(&self, path: &str) -> Result<String, String> {
-        let file = crate::load::open_regular(std::path::Path::new(path))?;
-        let mut text = String::new();
-        let read = file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|e| e.to_string())?;
-        if read as u64 > MAX_FILE {
-            return Err(format!("larger than {MAX_FILE} bytes"));
-        }
-        Ok(text)
+        crate::file::read_text(std::path::Path::new(path), MAX_FILE).map_err(|e| e.to_string())
     }
 }
 

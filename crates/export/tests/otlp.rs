@@ -241,6 +241,9 @@ async fn tls_files_that_cannot_be_used_are_named_before_anything_is_sent() {
     let ca = |path: &std::path::Path| TlsConfig { ca: Some(path.to_path_buf()), ..TlsConfig::default() };
     assert!(fails(ca(&missing)).starts_with(&format!("{}: ", missing.display())));
     assert_eq!(fails(ca(&empty)), format!("{}: holds no certificate in PEM form", empty.display()));
+    for path in ["/dev/zero", "/"].map(std::path::Path::new) {
+        assert_eq!(fails(ca(path)), format!("{}: it is no regular file", path.display()));
+    }
     let half = TlsConfig { cert: Some(empty), insecure_skip_verify: true, ..TlsConfig::default() };
     assert_eq!(fails(half), "tls: `cert` and `key` go together");
 }

@@ -17,14 +17,8 @@ pub struct Token(Secret);
 impl Token {
     /// Reads a file; newlines at its end do not belong to the token.
     pub fn read(path: &Path) -> Result<Token, ServerError> {
-        use std::io::Read;
         let wrong = |reason: String| ServerError::Token { path: path.to_owned(), reason };
-        let file = std::fs::File::open(path).map_err(|e| wrong(e.to_string()))?;
-        let mut text = String::new();
-        file.take(MAX_TOKEN + 1).read_to_string(&mut text).map_err(|e| wrong(e.to_string()))?;
-        if text.len() as u64 > MAX_TOKEN {
-            return Err(wrong(format!("longer than {MAX_TOKEN} bytes")));
-        }
+        let text = telegen_config::read_text(path, MAX_TOKEN).map_err(|e| wrong(e.to_string()))?;
         let token = text.trim_end_matches(['\n', '\r']);
         // What cannot stand in a header could never be sent.
         if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
@@ -82,7 +76,11 @@ mod tests {
         for wrong in ["", "\n", "a b", "a\nb", "\u{e9}"] {
             assert!(read(wrong).is_err(), "{wrong:?}");
         }
+        assert_eq!(read(&"x".repeat(4096)).unwrap().len(), 4096);
         assert!(read(&"x".repeat(4097)).is_err());
+        assert!(
+            Token::read(Path::new("/dev/null")).unwrap_err().to_string().ends_with("it is no regular file")
+        );
         assert!(Token::read(&folder.path().join("none")).is_err());
     }
 }

@@ -237,6 +237,21 @@ async fn an_empty_address_switches_the_server_off() {
     assert!(Server::new(settings(""), &monitor).start().await.unwrap().is_none());
 }
 
+#[test]
+fn a_certificate_or_key_that_is_no_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let good = folder.path().join("crt");
+    std::fs::write(&good, made.cert.pem()).unwrap();
+    let zero = std::path::PathBuf::from("/dev/zero");
+    for tls in [TlsSettings { cert: zero.clone(), key: good.clone() }, TlsSettings { cert: good, key: zero }]
+    {
+        let Err(error) = telegen_server::acceptor(&tls, &[]) else { panic!("{tls:?}") };
+        let said = error.to_string();
+        assert!(said.contains("/dev/zero") && said.ends_with("it is no regular file"), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn with_a_certificate_only_https_is_answered() {
     let folder = tempfile::tempdir().unwrap();

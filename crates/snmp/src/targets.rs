@@ -175,11 +175,7 @@ impl TargetSource {
 }
 
 fn read_file(path: &Path) -> Result<Vec<settings::Target>, String> {
-    let meta = fs::metadata(path).map_err(|e| e.to_string())?;
-    if meta.len() > LARGEST {
-        return Err("more than 64 MiB".into());
-    }
-    let text = fs::read_to_string(path).map_err(|e| e.to_string())?;
+    let text = telegen_config::read_text(path, LARGEST).map_err(|e| e.to_string())?;
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }

@@ -16,6 +16,9 @@ fn ended(config: &str, when: impl Fn(&str) -> bool) -> (Option<i32>, String) {
     std::fs::write(&file, config.replace("DIR", dir.path().to_str().unwrap())).unwrap();
     let fifo = Command::new("mkfifo").arg(dir.path().join("fifo")).status().unwrap();
     assert!(fifo.success());
+    let queue = dir.path().join("queue/otlp/traces");
+    std::fs::create_dir_all(&queue).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("fifo"), queue.join("progress")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_telegen"));
     let mut child =
         command.args(["collector", "--config"]).arg(&file).stderr(Stdio::piped()).spawn().unwrap();
@@ -40,10 +43,10 @@ fn ended(config: &str, when: impl Fn(&str) -> bool) -> (Option<i32>, String) {
 
 #[test]
 fn a_start_that_is_held_up_for_ever_can_be_ended() {
-    // Whoever opens a FIFO for reading waits for a writer.
+    // Whoever opens a FIFO for reading waits for a writer, as one waits for a disk that does not answer.
     let config = format!(
         "server: {{ listen: 127.0.0.1:{} }}\nshutdown: {{ timeout: 100ms }}\nview: {{ enabled: false }}\n\
-         export: {{ otlp: {{ endpoint: https://127.0.0.1:9, tls: {{ ca: DIR/fifo }} }} }}\n",
+         export: {{ otlp: {{ endpoint: https://127.0.0.1:9, queue: {{ path: DIR/queue }} }} }}\n",
         port()
     );
     let begun = Instant::now();

@@ -10,6 +10,9 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use crate::{ExportError, TlsConfig};
 
+/// Largest file of certificates or of a key, in bytes.
+const LARGEST: u64 = 16 << 20;
+
 /// What `https` connections are made with. `h2` is offered for gRPC, else HTTP/1.1.
 pub(super) fn client(config: &TlsConfig, h2: bool) -> Result<Arc<ClientConfig>, ExportError> {
     let provider = Arc::new(ring::default_provider());
@@ -65,17 +68,19 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, ExportError> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ExportError> {
-    let list: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|e| wrong(path, e.to_string()));
-    match list? {
+    let list: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?).collect();
+    match list.map_err(|e| wrong(path, e.to_string()))? {
         list if list.is_empty() => Err(wrong(path, "holds no certificate in PEM form")),
         list => Ok(list),
     }
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ExportError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|e| wrong(path, e.to_string()))
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|e| wrong(path, e.to_string()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ExportError> {
+    telegen_config::read_file(path, LARGEST).map_err(|e| wrong(path, e.to_string()))
 }
 
 fn wrong(path: &Path, reason: impl Into<String>) -> ExportError {

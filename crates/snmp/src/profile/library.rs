@@ -54,10 +54,7 @@ impl Library {
             paths.sort();
             for path in paths {
                 let io = |e| LibraryError::File(path.clone(), e);
-                if fs::metadata(&path).map_err(io)?.len() > LARGEST {
-                    return Err(io(io::ErrorKind::FileTooLarge.into()));
-                }
-                let text = fs::read_to_string(&path).map_err(io)?;
+                let text = telegen_config::read_text(&path, LARGEST).map_err(io)?;
                 let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 add(&mut profiles, &stem, &text)?;
             }
