@@ -13,6 +13,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use common::{Telegen, port, wait};
 use rustix::process::Signal;
@@ -150,4 +151,52 @@ fn metrics_leave_at_the_interval_that_a_reload_sets() {
     assert!(!setup.reload(&telegen, &every("100ms")).contains("next start"));
     wait("metrics leave", || exports() > 1);
     assert_eq!(telegen.stop(), Some(0));
+}
+
+/// Takes every request of its connections two seconds after its last byte.
+fn slow_backend() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+            std::thread::spawn(move || {
+                let (mut room, mut asked) = ([0; 4096], false);
+                loop {
+                    match stream.read(&mut room) {
+                        Ok(0) => return,
+                        Ok(_) => asked = true,
+                        Err(_) if asked => {
+                            asked = false;
+                            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                            if stream.write_all(answer.as_bytes()).is_err() {
+                                return;
+                            }
+                        }
+                        Err(_) => {}
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_may_take_as_long_as_the_last_reload_says() {
+    let (to, take) = (slow_backend(), port());
+    let within = |timeout: &str| {
+        format!(
+            "server: {{ listen: \"\" }}\nshutdown: {{ timeout: {timeout} }}\nreceive: {{ otlp: {{ grpc: 127.0.0.1:{take} }} }}\n\
+             export: {{ otlp: {{ endpoint: \"http://{to}\", protocol: http/protobuf }} }}\n"
+        )
+    };
+    for (first, then, lost) in [("100ms", "30s", false), ("30s", "100ms", true)] {
+        let (setup, telegen) = Setup::start(&within(first));
+        setup.reload(&telegen, &within(then));
+        common::send(&common::exporter(take), common::batch(0..3)).await;
+        let (code, said) = telegen.stop_saying();
+        assert_eq!((code, said.contains("lost at shutdown: 3 logs")), (Some(0), lost), "{said}");
+    }
 }
