@@ -277,6 +277,7 @@ mod tests {
         assert_eq!(said(&format!("- {entry}\n")), format!("FILE:1:25 targets.0.nam: {key}"));
         assert_eq!(said(&format!("targets:\n- {entry}\n")), format!("FILE:2:25 targets.0.nam: {key}"));
         assert!(said("- { address: a, address: b }\n").starts_with("FILE:1:17 0.address: "));
+        assert_eq!(read_file(Path::new("/dev/null")).unwrap_err(), "it is no regular file");
     }
 
     #[test]

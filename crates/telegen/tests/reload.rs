@@ -141,8 +141,7 @@ fn metrics_leave_at_the_interval_that_a_reload_sets() {
     let out = dir.path().join("out.jsonl");
     let every = |interval: &str| {
         format!(
-            "server: {{ listen: \"127.0.0.1:{}\" }}\nexport: {{ file: {{ path: {} }} }}\nagent: {{ metrics: {{ interval: {interval} }} }}\n",
-            port(),
+            "server: {{ listen: \"\" }}\nexport: {{ file: {{ path: {} }} }}\nagent: {{ metrics: {{ interval: {interval} }} }}\n",
             out.display()
         )
     };

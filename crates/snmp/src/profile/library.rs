@@ -194,4 +194,19 @@ mod tests {
             assert!(pair[0].0 != pair[1].0, "{} and {} claim {}", pair[0].1, pair[1].1, pair[0].0);
         }
     }
+
+    #[test]
+    fn a_profile_that_is_no_regular_file_or_too_large_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.yaml");
+        let said = || {
+            let folders = [folder.path().display().to_string()];
+            Library::load(&folders, Naming::Otel).map(|_| ()).unwrap_err().to_string()
+        };
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        assert!(said().contains("it is no regular file"), "{}", said());
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, vec![b' '; 1 + usize::try_from(LARGEST).unwrap()]).unwrap();
+        assert!(said().contains("larger than 4194304 bytes"), "{}", said());
+    }
 }
